@@ -1,1 +1,1 @@
-
+"""The graph: nodes, tensor types, quantization records, the operator contract, text, verifier."""

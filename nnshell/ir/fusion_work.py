@@ -1,0 +1,33 @@
+"""The work of a fusion: its filter's, with the fused pool and activation added."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nnshell.ir.work import Work
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+def combined_work(body: Graph) -> Work:
+    """Work of the first computing node of ``body``, extended by what runs behind it."""
+    works = [
+        (node, node.op.work(body.input_types(node), node.outputs, node.body))
+        for node in body.steps()
+        if not node.op.boundary
+    ]
+    first_node, total = works[0]
+    for node, work in works[1:]:
+        if work.kind in ("pool", "global_pool"):
+            total = replace(total, pool=work.window, pool_kind=work.pool_kind)
+        elif work.kind == "activation":
+            total = replace(total, activation=work.activation or node.kind)
+        total = replace(
+            total,
+            output=work.output,
+            output_bytes=work.output_bytes,
+            macs=total.macs + work.macs,
+        )
+    return replace(total, filter_output=first_node.type.chw)

@@ -1,0 +1,305 @@
+"""The graph: named nodes in insertion order, edges held by the consumer.
+
+``Graph.steps`` is the order every command numbers nodes by. It is NNTool's: start from the graph
+inputs, then the constants in insertion order; after a node, each of its consumers whose inputs have
+all been visited, depth first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import GraphError
+from nnshell.ir.operator import Constant, Input, Operator, Output
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.types import Origin, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Output ``index`` of the node called ``node``."""
+
+    node: str
+    index: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One operator in the graph; a fusion's ``body`` is the graph of its inner nodes."""
+
+    name: str
+    op: Operator
+    inputs: list[Ref] = field(default_factory=list)
+    outputs: tuple[TensorType, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+    body: Graph | None = None
+    quantization: NodeQuantization | None = None
+    options: dict[str, str] = field(default_factory=dict)  # AutoTiler node options
+
+    @property
+    def kind(self) -> str:
+        return self.op.kind
+
+    @property
+    def type(self) -> TensorType:
+        """Type of output 0."""
+        return self.outputs[0]
+
+    def copy(self) -> Node:
+        body = self.body.copy() if self.body is not None else None
+        return Node(
+            self.name,
+            self.op,
+            list(self.inputs),
+            self.outputs,
+            self.origin,
+            body,
+            self.quantization,
+            dict(self.options),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The model file a graph was read from."""
+
+    path: Path
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of the recipe that made the graph what it is; options are plain JSON values."""
+
+    command: str
+    options: dict[str, Any] = field(default_factory=dict)
+    line: str = ""  # as the user typed it
+
+
+class Graph:
+    """Nodes by name. Passes edit it in place; ``copy`` gives an independent graph."""
+
+    def __init__(self, name: str = "graph", source: Source | None = None) -> None:
+        self.name = name
+        self.source = source
+        self.nodes: dict[str, Node] = {}
+        self.recipe: list[Step] = []
+        self.statistics: Any = None  # quantization.Statistics of the last calibration
+        self.quantization_options: Any = None  # options of the last quantize
+        self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Node:
+        try:
+            return self.nodes[name]
+        except KeyError:
+            raise GraphError(f"no node is called '{name}'", where=self.name) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.nodes
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def inputs(self) -> list[Node]:
+        """Graph inputs in the model's order."""
+        found = [node for node in self if isinstance(node.op, Input)]
+        return sorted(found, key=lambda node: node.op.index)  # type: ignore[attr-defined]
+
+    @property
+    def outputs(self) -> list[Node]:
+        """Output nodes in the model's order."""
+        found = [node for node in self if isinstance(node.op, Output)]
+        return sorted(found, key=lambda node: node.op.index)  # type: ignore[attr-defined]
+
+    @property
+    def quantized(self) -> bool:
+        return bool(self.nodes) and all(node.quantization is not None for node in self)
+
+    def type_of(self, ref: Ref) -> TensorType:
+        return self[ref.node].outputs[ref.index]
+
+    def input_types(self, node: Node) -> tuple[TensorType, ...]:
+        return tuple(self.type_of(ref) for ref in node.inputs)
+
+    def producer(self, node: Node, index: int = 0) -> Node:
+        """The node that makes input ``index`` of ``node``."""
+        return self[node.inputs[index].node]
+
+    def constant(self, ref: Ref) -> NDArray[Any] | None:
+        """The value behind a reference when it is a constant, else None."""
+        op = self[ref.node].op
+        return op.value if isinstance(op, Constant) else None
+
+    def consumers(self, name: str) -> list[tuple[Node, int]]:
+        """(consumer, its input index) of every edge leaving ``name``: by output, then order."""
+        edges = [
+            (ref.index, node, position)
+            for node in self
+            for position, ref in enumerate(node.inputs)
+            if ref.node == name
+        ]
+        edges.sort(key=lambda edge: edge[0])
+        return [(node, position) for _, node, position in edges]
+
+    def consumer_map(self) -> dict[str, list[tuple[Node, int]]]:
+        """``consumers`` of every node at once."""
+        edges: dict[str, list[tuple[int, Node, int]]] = {name: [] for name in self.nodes}
+        for node in self:
+            for position, ref in enumerate(node.inputs):
+                edges[ref.node].append((ref.index, node, position))
+        return {
+            name: [(n, p) for _, n, p in sorted(found, key=lambda edge: edge[0])]
+            for name, found in edges.items()
+        }
+
+    def steps(self) -> list[Node]:
+        """Nodes in step order; the position in the list is the step number."""
+        consumers = self.consumer_map()
+        starts: list[Node] = [*self.inputs]
+        starts += [n for n in self if not n.inputs and not isinstance(n.op, Input)]
+        waiting = {node.name: len(node.inputs) for node in self}
+        order: list[Node] = []
+        for start in starts:
+            order.append(start)
+            walks = [iter(consumers[start.name])]
+            while walks:  # recursion by hand: graphs are deeper than Python's stack
+                consumer, _ = next(walks[-1], (None, 0))
+                if consumer is None:
+                    walks.pop()
+                    continue
+                waiting[consumer.name] -= 1
+                if waiting[consumer.name] == 0:
+                    order.append(consumer)
+                    walks.append(iter(consumers[consumer.name]))
+        if len(order) != len(self.nodes):
+            missing = sorted(set(self.nodes) - {node.name for node in order})
+            raise GraphError(f"the graph has a cycle through {', '.join(missing[:3])}")
+        return order
+
+    def step_numbers(self) -> dict[str, int]:
+        return {node.name: number for number, node in enumerate(self.steps())}
+
+    # -- editing ---------------------------------------------------------------------------
+
+    def add(self, node: Node) -> Node:
+        if node.name in self.nodes:
+            raise GraphError(f"a node called '{node.name}' exists already")
+        self.nodes[node.name] = node
+        return node
+
+    def insert(self, node: Node, *, before: str) -> Node:
+        """Add a node at the place of ``before`` in insertion order."""
+        self.add(node)
+        del self.nodes[node.name]
+        entries = list(self.nodes.items())
+        position = list(self.nodes).index(before)
+        entries.insert(position, (node.name, node))
+        self.nodes = dict(entries)
+        return node
+
+    def remove(self, name: str) -> Node:
+        node = self[name]
+        if self.consumers(name):
+            raise GraphError(f"node '{name}' still has consumers")
+        del self.nodes[name]
+        return node
+
+    def replace_node(self, name: str, node: Node) -> None:
+        """Put ``node`` at the place of ``name`` in insertion order; edges to ``name`` follow it."""
+        if node.name != name and node.name in self.nodes:
+            raise GraphError(f"a node called '{node.name}' exists already")
+        self.nodes = {
+            (node.name if key == name else key): (node if key == name else value)
+            for key, value in self.nodes.items()
+        }
+        if node.name != name:
+            for consumer, position in self.consumers(name):
+                consumer.inputs[position] = Ref(node.name, consumer.inputs[position].index)
+
+    def redirect(self, old: Ref, new: Ref) -> None:
+        """Every consumer of ``old`` reads ``new`` instead."""
+        for node in self:
+            node.inputs = [new if ref == old else ref for ref in node.inputs]
+
+    def prune(self) -> list[str]:
+        """Remove nodes that lead to no output (graph inputs stay); returns their names."""
+        live: set[str] = set()
+        stack = [node.name for node in self.outputs]
+        while stack:
+            name = stack.pop()
+            if name not in live:
+                live.add(name)
+                stack.extend(ref.node for ref in self[name].inputs)
+        dead = [n.name for n in self if n.name not in live and not isinstance(n.op, Input)]
+        for name in dead:
+            del self.nodes[name]
+        return dead
+
+    def unique_name(self, wanted: str) -> str:
+        """``wanted``, or ``wanted_1``, ``wanted_2`` ... when it is taken."""
+        name, count = wanted, 0
+        while name in self.nodes:
+            count += 1
+            name = f"{wanted}_{count}"
+        return name
+
+    def infer_types(self) -> None:
+        """Recompute every output type from the operators, in step order."""
+        for node in self.steps():
+            node.outputs = node.op.infer(self.input_types(node), node.body)
+
+    def copy(self) -> Graph:
+        """Independent nodes and lists; operators and arrays are shared (they never change)."""
+        twin = Graph(self.name, self.source)
+        twin.nodes = {name: node.copy() for name, node in self.nodes.items()}
+        twin.recipe = list(self.recipe)
+        twin.statistics = self.statistics
+        twin.quantization_options = self.quantization_options
+        twin.pass_records = list(self.pass_records)
+        return twin
+
+    def restore(self, saved: Graph) -> None:
+        """Become what ``saved`` is (undo, or an interrupted command)."""
+        self.__dict__.update(saved.copy().__dict__)
+
+    def clear_quantization(self) -> None:
+        for node in self:
+            node.quantization = None
+            if node.body is not None:
+                node.body.clear_quantization()
+
+    def parameters(self) -> int:
+        """Number of constant elements."""
+        return sum(n.type.size for n in self if isinstance(n.op, Constant))
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(n.op.macs(self.input_types(n), n.outputs, n.body) for n in self)
+
+
+def all_nodes(graph: Graph) -> Iterable[tuple[str, Node, Graph]]:
+    """(key, node, its graph) of every node, inner nodes as ``FUSION/INNER`` before their fusion."""
+    for node in graph.steps():
+        if node.body is not None:
+            for inner in node.body.steps():
+                if not inner.op.boundary:
+                    yield f"{node.name}/{inner.name}", inner, node.body
+        yield node.name, node, graph
+
+
+def constant_node(name: str, value: NDArray[Any], origin: Origin | None = None) -> Node:
+    """A constant as a node."""
+    op = Constant(np.asarray(value))
+    return Node(name, op, [], op.infer(()), origin or Origin())

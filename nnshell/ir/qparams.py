@@ -1,0 +1,88 @@
+"""Quantization records: how integers stand for real numbers (real = scale * (q - zero_point))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LIMITS = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "uint16": (0, 65535),
+    "int32": (-(1 << 31), (1 << 31) - 1),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QParams:
+    """Scale and zero point of a tensor.
+
+    ``scale`` has one element (per tensor) or one per channel along ``axis``. Activation scales are
+    float64; weight scales are float32 because NNTool computes and keeps them so, and the integers
+    depend on it. ``minimum`` and ``maximum`` are the recorded real range, same length as ``scale``.
+    """
+
+    scale: NDArray[np.floating[Any]]
+    zero_point: int = 0
+    dtype: str = "int8"
+    axis: int | None = None
+    minimum: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(1))
+    maximum: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(1))
+    narrow: bool = False  # weights limited to +-127
+    asymmetric: bool = False
+    forced: bool = False  # a consumer or the graph output fixed it
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer the element type holds."""
+        return _LIMITS[self.dtype]
+
+    @property
+    def first_scale(self) -> float:
+        return float(self.scale.reshape(-1)[0])
+
+    def same_record(self, other: QParams) -> bool:
+        """Equal scale, zero point and element type: integers mean the same in both."""
+        return (
+            self.dtype == other.dtype
+            and self.zero_point == other.zero_point
+            and np.array_equal(self.scale, other.scale)
+        )
+
+    def quantize(self, real: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """floor(real/scale + 0.5) + zero_point, saturated; ``real`` broadcast along ``axis``."""
+        low, high = self.limits
+        scaled = np.asarray(real, np.float32) / self._broadcast(np.ndim(real))
+        rounded = np.floor(scaled + 0.5) + self.zero_point
+        integers: NDArray[np.int64] = np.clip(rounded, low, high).astype(np.int64)
+        return integers
+
+    def dequantize(self, integers: NDArray[Any]) -> NDArray[np.float32]:
+        scale = self._broadcast(np.ndim(integers))
+        return ((integers.astype(np.float64) - self.zero_point) * scale).astype(np.float32)
+
+    def _broadcast(self, rank: int) -> NDArray[np.floating[Any]]:
+        if self.axis is None or self.scale.size == 1:
+            return self.scale.reshape(-1)[:1].astype(np.float64)
+        shape = [1] * rank
+        shape[self.axis] = -1
+        return self.scale.reshape(shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeQuantization:
+    """What quantization decided for a node.
+
+    ``inputs`` has one record per graph input of the node (weights and bias included), ``outputs``
+    one per output. ``kernel`` holds the integers the node's kernel uses (weights, bias,
+    multipliers, shifts, tables): a frozen dataclass that the operator defines and understands.
+    """
+
+    inputs: tuple[QParams, ...]
+    outputs: tuple[QParams, ...]
+    kernel: Any = None
+    scheme: str = "SQ8"
