@@ -1,0 +1,23 @@
+"""Shared fixtures. Reference data is found through NNSHELL_TEST_DATA; tests skip without it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with models, data and reference vectors."""
+    folder = os.environ.get("NNSHELL_TEST_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("set NNSHELL_TEST_DATA to the folder with models, data and vectors")
+    return Path(folder)
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The sample images and model of the repository."""
+    return Path(__file__).parent.parent / "sample_images"

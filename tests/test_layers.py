@@ -1,0 +1,103 @@
+"""The architecture, held by test: imports point one way, heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nnshell
+
+PACKAGE = Path(nnshell.__file__).parent
+
+# Lower layers first; a module may import from its own layer or from one above it in this list.
+LAYERS = (
+    ("__init__", "errors"),
+    ("settings",),
+    ("ir",),
+    ("numeric",),
+    ("ops",),
+    ("importers", "exporters", "inputs"),
+    ("passes",),
+    ("execution",),
+    ("quantization",),
+    ("gap8",),
+    ("codegen",),
+    ("state",),
+    ("reports",),
+    ("flow",),
+    ("tutorials",),
+    ("shell",),
+    ("cli", "__main__"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+ONLY_IN = {
+    "onnx": ("importers", "exporters"),
+    "tflite": ("importers",),
+    "onnxruntime": ("execution",),
+    "cmd2": ("shell",),
+    "rich": ("shell",),
+    "prompt_toolkit": ("shell",),
+    "PIL": ("inputs",),
+}
+FORBIDDEN = {"pickle", "cPickle", "dill", "marshal", "shelve"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE).with_suffix("")
+        if relative.parts[0] != "samples":
+            yield relative.parts[0], path
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+@pytest.mark.parametrize("layer", sorted(RANK))
+def test_imports_point_one_way(layer: str) -> None:
+    for owner, path in modules():
+        for name in imports(path):
+            parts = name.split(".")
+            if owner == layer and parts[0] == "nnshell" and len(parts) > 1:
+                assert RANK[parts[1]] <= RANK[layer], f"{path.name} imports {name}"
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {owner for owner, _ in modules()} <= set(RANK)
+
+
+def test_heavy_libraries_stay_in_their_layer() -> None:
+    for owner, path in modules():
+        for name in imports(path):
+            allowed = ONLY_IN.get(name.split(".")[0])
+            assert allowed is None or owner in allowed, f"{path} imports {name}"
+
+
+def test_nothing_unpickles_or_evaluates() -> None:
+    for _, path in modules():
+        tree = ast.parse(path.read_text())
+        called = {n.func.id for n in ast.walk(tree) if _is_plain_call(n)}  # type: ignore[attr-defined]
+        assert not called & {"eval", "exec"}, path
+        assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN, path
+
+
+def _is_plain_call(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import nnshell, sys; print([m for m in ('numpy', 'onnx', 'cmd2') if m in sys.modules])"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "[]"
