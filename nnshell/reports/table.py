@@ -1,0 +1,94 @@
+"""A table as data: what every report returns and what the shell, scripts and notebooks render.
+
+A cell keeps its value (a number stays a number), so that the same table is columns on a terminal,
+CSV for a spreadsheet and JSON for a program.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Cell = str | int | float | bool | None
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: heading, alignment, unit and how its numbers are written.
+
+    ``digits`` is the number of decimals of a float (None: six significant digits); ``grouped``
+    writes thousands separators in text forms. ``wraps`` marks text that may be folded on a narrow
+    terminal. ``key`` is the name in CSV and JSON; left out, it is made from the heading and unit.
+    """
+
+    name: str
+    align: Literal["left", "right"] = "left"
+    unit: str = ""
+    key: str = ""
+    digits: int | None = None
+    grouped: bool = False
+    wraps: bool = False
+
+    @property
+    def heading(self) -> str:
+        return f"{self.name} [{self.unit}]" if self.unit else self.name
+
+    @property
+    def machine_name(self) -> str:
+        if self.key:
+            return self.key
+        unit = "percent" if self.unit == "%" else self.unit
+        words = re.sub(r"[^0-9a-z]+", "_", f"{self.name} {unit}".lower())
+        return words.strip("_") or "column"
+
+    def text(self, cell: Cell) -> str:
+        """The cell as people read it; None is empty."""
+        if cell is None:
+            return ""
+        if isinstance(cell, bool):
+            return "yes" if cell else "no"
+        if isinstance(cell, int):
+            return f"{cell:,}" if self.grouped else str(cell)
+        if isinstance(cell, float):
+            return self._float_text(cell)
+        return cell
+
+    def _float_text(self, value: float) -> str:
+        if not math.isfinite(value) or self.digits is None:
+            return f"{value:.6g}"
+        separator = "," if self.grouped else ""
+        return f"{value:{separator}.{self.digits}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns, totals in ``footer``, and ``notes`` below.
+
+    ``records`` replaces the rows in JSON where a report has more to say to a program than fits
+    columns (qshow's scales per channel).
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    footer: tuple[tuple[Cell, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    records: tuple[Record, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for row in (*self.rows, *self.footer):
+            assert len(row) == len(self.columns), f"{self.title}: {row} does not fit the columns"
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """One object per row (the footer left out), empty cells left out."""
+        if self.records is not None:
+            return [dict(record) for record in self.records]
+        keys = [column.machine_name for column in self.columns]
+        return [
+            {key: cell for key, cell in zip(keys, row, strict=True) if cell is not None}
+            for row in self.rows
+        ]
