@@ -19,6 +19,7 @@ from nnshell.errors import GraphError
 from nnshell.ir.operator import Constant, Input, Operator, Output
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
+from nnshell.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,10 @@ class Graph:
         self.source = source
         self.nodes: dict[str, Node] = {}
         self.recipe: list[Step] = []
+        self.settings = Settings()  # shared with the session that opened the graph
+        self.snapshots: list[Graph] = []  # the graph before each command, for undo
         self.statistics: Any = None  # quantization.Statistics of the last calibration
+        self.input_options: Any = None  # inputs.InputOptions of the last calibration
         self.quantization_options: Any = None  # options of the last quantize
         self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
 
@@ -261,18 +265,25 @@ class Graph:
             node.outputs = node.op.infer(self.input_types(node), node.body)
 
     def copy(self) -> Graph:
-        """Independent nodes and lists; operators and arrays are shared (they never change)."""
+        """Independent nodes and lists; operators, arrays (which never change) and settings are shared.
+
+        The copy has no snapshots of its own.
+        """
         twin = Graph(self.name, self.source)
         twin.nodes = {name: node.copy() for name, node in self.nodes.items()}
         twin.recipe = list(self.recipe)
+        twin.settings = self.settings
         twin.statistics = self.statistics
+        twin.input_options = self.input_options
         twin.quantization_options = self.quantization_options
         twin.pass_records = list(self.pass_records)
         return twin
 
     def restore(self, saved: Graph) -> None:
         """Become what ``saved`` is (undo, or an interrupted command)."""
+        snapshots = self.snapshots
         self.__dict__.update(saved.copy().__dict__)
+        self.snapshots = snapshots
 
     def clear_quantization(self) -> None:
         for node in self:
