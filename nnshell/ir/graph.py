@@ -265,9 +265,9 @@ class Graph:
             node.outputs = node.op.infer(self.input_types(node), node.body)
 
     def copy(self) -> Graph:
-        """Independent nodes and lists; operators, arrays (which never change) and settings are shared.
+        """Independent nodes and lists; operators, arrays and settings are shared.
 
-        The copy has no snapshots of its own.
+        Operators and arrays never change. The copy has no snapshots of its own.
         """
         twin = Graph(self.name, self.source)
         twin.nodes = {name: node.copy() for name, node in self.nodes.items()}
