@@ -1,0 +1,166 @@
+"""Tables of the graph itself: `show`, `temps`, `statistics`, `passes`, and what `open` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.operator import Constant, Input, Output
+from nnshell.reports.table import Cell, Column, Table
+
+_SHOW = (
+    Column("Step", "right"),
+    Column("Name", wraps=True),
+    Column("Operator", wraps=True),
+    Column("Input", wraps=True),
+    Column("Output"),
+    Column("From"),
+    Column("Active", "right", "bytes", grouped=True, key="active_bytes"),
+    Column("Parameters", "right", "bytes", grouped=True, key="parameter_bytes"),
+    Column("MACs", "right", grouped=True),
+    Column("Description", wraps=True),
+)
+
+
+def graph_summary(graph: Graph) -> str:
+    """One line: inputs, outputs, size and cost."""
+    inputs = ", ".join(f"{node.name} {_typed(node)}" for node in graph.inputs)
+    outputs = ", ".join(f"{node.name} {node.type}" for node in graph.outputs)
+    return (
+        f"{graph.name}: inputs {inputs}; outputs {outputs}; {len(graph)} nodes, "
+        f"{graph.macs():,} MACs, {graph.parameters():,} parameters"
+    )
+
+
+def show_table(
+    graph: Graph, nodes: Iterable[Node] | None = None, *, constants: bool = False
+) -> Table:
+    """Every node with its step, shapes and cost; sizes are bytes at one byte per element.
+
+    ``nodes`` limits the rows; constants appear when asked for or selected.
+    """
+    numbers = graph.step_numbers()
+    consumers = graph.consumer_map()
+    live = _live_bytes(graph)
+    chosen = set(node.name for node in nodes) if nodes is not None else None
+    rows = [
+        _show_row(graph, node, numbers, live[node.name])
+        for node in graph.steps()
+        if (node.name in chosen if chosen is not None else constants or not _is_constant(node))
+    ]
+    peak = max(live.values(), default=0)
+    unused = [n.name for n in graph if not consumers[n.name] and not isinstance(n.op, Output)]
+    notes = [
+        f"active memory peaks at {peak:,} bytes, parameters take {graph.parameters():,} bytes, "
+        f"{graph.macs():,} MACs (sizes at one byte per element, as int8 will take)"
+    ]
+    if unused:
+        notes.append(f"nothing reads {', '.join(unused)}")
+    return Table(f"{graph.name}: steps", _SHOW, tuple(rows), notes=tuple(notes))
+
+
+def _show_row(
+    graph: Graph, node: Node, numbers: dict[str, int], active_bytes: int
+) -> tuple[Cell, ...]:
+    types = graph.input_types(node)
+    activations = [
+        (ref, kind)
+        for ref, kind in zip(node.inputs, types, strict=True)
+        if not _is_constant(graph[ref.node])
+    ]
+    parameters = sum(
+        kind.size
+        for ref, kind in zip(node.inputs, types, strict=True)
+        if _is_constant(graph[ref.node])
+    )
+    return (
+        numbers[node.name],
+        node.name,
+        operator_name(node),
+        ", ".join(str(kind) for _, kind in activations) or None,
+        ", ".join(str(kind) for kind in node.outputs),
+        ", ".join(f"{numbers[ref.node]}/{ref.index}" for ref, _ in activations) or None,
+        active_bytes,
+        parameters or None,
+        node.op.macs(types, node.outputs, node.body) or None,
+        node.op.describe(types, node.outputs, node.body).strip(),
+    )
+
+
+def operator_name(node: Node) -> str:
+    """The operator as NNTool names it; a fusion by its kind of fusion."""
+    return str(getattr(node.op, "name", "")) or node.kind
+
+
+def temps_table(graph: Graph) -> Table:
+    """Buffers that hold feature maps: who makes them, who reads them, how large they are."""
+    numbers = graph.step_numbers()
+    columns = (
+        Column("Buffer", wraps=True),
+        Column("Made in step", "right"),
+        Column("Last read in step", "right"),
+        Column("Shape"),
+        Column("Size", "right", "bytes", grouped=True),
+        Column("Uses", "right"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    total = 0
+    for node in graph.steps():
+        if _is_constant(node) or isinstance(node.op, Output):
+            continue
+        readers = [numbers[consumer.name] for consumer, _ in graph.consumers(node.name)]
+        size = sum(kind.size for kind in node.outputs)
+        total += size
+        shape = ", ".join(str(kind) for kind in node.outputs)
+        last = max(readers, default=None)
+        rows.append((node.name, numbers[node.name], last, shape, size, len(readers)))
+    footer: tuple[Cell, ...] = ("total", None, None, None, total, None)
+    return Table(f"{graph.name}: buffers", columns, tuple(rows), footer=(footer,))
+
+
+def operator_statistics(graph: Graph) -> Table:
+    """How many nodes of each kind there are, inner nodes of fusions counted too."""
+    counts: Counter[str] = Counter(operator_name(node) for node in graph)
+    edges = sum(len(node.inputs) for node in graph)
+    columns = (Column("Operator"), Column("Nodes", "right"))
+    rows = tuple((name, count) for name, count in sorted(counts.items()))
+    note = f"{len(graph)} nodes, {edges} edges"
+    return Table(f"{graph.name}: operators", columns, rows, notes=(note,))
+
+
+def origin_rows(nodes: Sequence[Node]) -> list[str]:
+    """One line per node: where it came from and which passes touched it."""
+    lines = []
+    for node in nodes:
+        passes = f"; passes: {', '.join(node.origin.passes)}" if node.origin.passes else ""
+        lines.append(f"{node.name}: {node.origin}{passes}")
+    return lines
+
+
+def _is_constant(node: Node) -> bool:
+    return isinstance(node.op, Constant)
+
+
+def _typed(node: Node) -> str:
+    return f"{node.type} {node.type.layout}" if isinstance(node.op, Input) else str(node.type)
+
+
+def _live_bytes(graph: Graph) -> dict[str, int]:
+    """Bytes of feature maps alive while each node runs (its inputs, outputs and what waits)."""
+    order = graph.steps()
+    position = {node.name: number for number, node in enumerate(order)}
+    consumers = graph.consumer_map()
+    last_use = {
+        node.name: max((position[c.name] for c, _ in consumers[node.name]), default=index)
+        for index, node in enumerate(order)
+    }
+    sizes = {n.name: sum(t.size for t in n.outputs) for n in order if not _is_constant(n)}
+    live: dict[str, int] = {}
+    alive: dict[str, int] = {}
+    for index, node in enumerate(order):
+        if node.name in sizes and not isinstance(node.op, Output):
+            alive[node.name] = sizes[node.name]
+        live[node.name] = 0 if _is_constant(node) else sum(alive.values())
+        alive = {name: size for name, size in alive.items() if last_use[name] > index}
+    return live
