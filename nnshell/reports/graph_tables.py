@@ -43,7 +43,7 @@ def show_table(
     numbers = graph.step_numbers()
     consumers = graph.consumer_map()
     live = _live_bytes(graph)
-    chosen = set(node.name for node in nodes) if nodes is not None else None
+    chosen = {node.name for node in nodes} if nodes is not None else None
     rows = [
         _show_row(graph, node, numbers, live[node.name])
         for node in graph.steps()
