@@ -1,0 +1,64 @@
+"""What became of a node: what fused into it and why what did not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nnshell.errors import GraphError
+from nnshell.ir.graph import Graph
+from nnshell.ir.select import inner_nodes, near_names, select_one
+from nnshell.passes.base import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One line of the story of a node: which pass wrote it, and the note."""
+
+    pass_name: str
+    note: Note
+
+
+def explain(graph: Graph, node: str) -> list[Explanation]:
+    """Every note of the passes run so far that speaks of ``node``, oldest first, each once.
+
+    ``node`` is a selector of one node, or the name of a node that a pass has removed. For a
+    fusion the notes of its inner nodes are included. Raises GraphError for an unknown name.
+    """
+    names = _names(graph, node)
+    told: dict[tuple[str, str], tuple[int, Explanation]] = {}
+    for run, record in enumerate(graph.pass_records):
+        for note in record.notes:
+            if any(note.concerns(name) for name in names):
+                told[note.node, note.text] = (run, Explanation(record.name, note))
+    return _without_outdated(list(told.values()))
+
+
+def _names(graph: Graph, text: str) -> set[str]:
+    try:
+        key, found = select_one(graph, text)
+    except GraphError as error:
+        if _was_there(graph.pass_records, text):
+            return {text}
+        raise GraphError(
+            error.message, where=error.where, hint=error.hint or near_names(graph, text)
+        ) from None
+    fusion = {key.partition("/")[0]} if "/" in key else set()
+    return {found.name, *fusion, *(inner.name for inner in inner_nodes(found))}
+
+
+def _was_there(records: list[Any], name: str) -> bool:
+    return any(note.concerns(name) for record in records for note in record.notes)
+
+
+def _without_outdated(lines: list[tuple[int, Explanation]]) -> list[Explanation]:
+    """Drop the near misses of a pass that a later run of the same pass did after all."""
+    last_done: dict[tuple[str, str], int] = {}
+    for run, line in lines:
+        if line.note.done:
+            last_done[line.pass_name, line.note.node] = run
+    return [
+        line
+        for run, line in lines
+        if line.note.done or run >= last_done.get((line.pass_name, line.note.node), -1)
+    ]
