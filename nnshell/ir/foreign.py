@@ -48,7 +48,9 @@ class ForeignGraph:
         self._names.add(name)
         return name
 
-    def constant(self, value: NDArray[Any] | float | int, hint: str = "constant") -> str:
+    def constant(
+        self, value: NDArray[Any] | np.generic | float | int, hint: str = "constant"
+    ) -> str:
         """Store an initializer (dtype as given) and return its tensor name."""
         name = self.fresh(hint)
         self.constants[name] = np.asarray(value)

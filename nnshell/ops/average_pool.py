@@ -1,0 +1,76 @@
+"""Mean over a sliding window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Window, Work
+from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+_HALVING = Window((2, 2), (2, 2))
+
+
+@register
+@dataclass(frozen=True)
+class AveragePool(Operator):
+    """y[c, i, j] = mean of x[c] under the window.
+
+    With ``count_include_pad`` padding counts as zeros, otherwise only real elements count.
+    """
+
+    kind: ClassVar[str] = "average_pool"
+    window: Window = _HALVING
+    count_include_pad: bool = False
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        channels, height, width = feature_map(inputs[0], self.kind)
+        return (windowed_map(self.window, channels, height, width, self.kind),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"T average {describe_window(self.window)}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        return Work(
+            "pool",
+            (inputs[0].chw,),
+            shape,
+            shape,
+            self.window,
+            input_bytes=(inputs[0].size,),
+            output_bytes=outputs[0].size,
+            constant_bytes=INFOS_BYTES,
+            pool_kind="average",
+        )
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        attributes: dict[str, AttributeValue] = {
+            "kernel_shape": self.window.kernel,
+            "strides": self.window.strides,
+            "dilations": self.window.dilations,
+            "pads": self.window.pads,
+            "count_include_pad": int(self.count_include_pad),
+        }
+        return (build.node("AveragePool", inputs, attributes, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        padded = Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1))
+        image = TensorType((3, 7, 9), Layout.CHW)
+        return [
+            Example(cls(), (image,), (), "halving"),
+            Example(cls(padded), (image,), (), "padding left out"),
+            Example(cls(padded, True), (image,), (), "padding counted"),
+            Example(cls(Window((2, 3), (1, 2), (1, 1), (0, 1, 1, 2))), (image,), (), "uneven"),
+        ]

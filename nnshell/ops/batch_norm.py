@@ -1,0 +1,116 @@
+"""Batch normalization: y = (x - mean) / sqrt(variance + epsilon) * scale + bias.
+
+Behind a convolution it disappears into the weights (``folded``):
+
+    r = sqrt(variance + epsilon);  w' = w * (scale / r);  b' = ((b - mean) * scale) / r + bias
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Work
+from nnshell.ops.common import INFOS_BYTES
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalization:
+    """The constants of a batch normalization, one float32 element per channel."""
+
+    scale: FloatArray
+    bias: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    epsilon: float = 1e-5
+
+    @property
+    def deviation(self) -> FloatArray:
+        """sqrt(variance + epsilon) in float32."""
+        deviation: FloatArray = np.sqrt(self.variance + np.float32(self.epsilon))
+        return deviation
+
+    def factor_and_offset(self) -> tuple[FloatArray, FloatArray]:
+        """factor and offset of y = factor * x + offset."""
+        factor: FloatArray = self.scale / self.deviation
+        return factor, (-self.mean * self.scale) / self.deviation + self.bias
+
+
+def folded(
+    weights: NDArray[Any], bias: NDArray[Any], norm: Normalization
+) -> tuple[FloatArray, FloatArray]:
+    """Weights (output channel first) and bias of a filter with ``norm`` folded into them.
+
+    All in float32 and in this order of operations: NNTool's integers depend on the last bit.
+    """
+    per_filter = (-1, *(1 for _ in weights.shape[1:]))
+    deviation = norm.deviation
+    factor = (norm.scale / deviation).reshape(per_filter)
+    new_weights: FloatArray = weights.astype(np.float32) * factor
+    new_bias: FloatArray = (
+        (bias.astype(np.float32) - norm.mean) * norm.scale
+    ) / deviation + norm.bias
+    return new_weights, new_bias
+
+
+@register
+@dataclass(frozen=True)
+class BatchNorm(Operator):
+    """Inputs are x (channels first) and, one per channel, scale, bias, mean and variance."""
+
+    kind: ClassVar[str] = "batch_norm"
+    epsilon: float = 1e-5
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        given = inputs[0]
+        for statistic in inputs[1:]:
+            if not given.shape or statistic.shape != given.shape[:1]:
+                raise GraphError(f"batch_norm of {given} with constants of shape {statistic}")
+        return (TensorType(given.shape, given.layout),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"epsilon {self.epsilon:g}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        size = outputs[0].size
+        return Work(
+            "elementwise",
+            (shape,),
+            shape,
+            shape,
+            input_bytes=(size,),
+            output_bytes=size,
+            constant_bytes=2 * shape[0] + INFOS_BYTES,  # int8 factor and offset per channel
+        )
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        attributes = {"epsilon": self.epsilon}
+        return (build.node("BatchNormalization", inputs, attributes, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        random = np.random.default_rng(1)
+        found = []
+        for given in (TensorType((3, 4, 5), Layout.CHW), TensorType((6,))):
+            count = given.shape[0]
+            values = [random.normal(size=count).astype(np.float32) for _ in range(3)]
+            values.append(random.uniform(0.1, 2, count).astype(np.float32))
+            types = (given, *(TensorType((count,)) for _ in values))
+            found.append(Example(cls(1e-3), types, (None, *values)))
+        return found

@@ -1,0 +1,86 @@
+"""Tensors one behind the other along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Work
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+@register
+@dataclass(frozen=True)
+class Concat(Operator):
+    """Joins its inputs along ``axis``; all other extents are equal."""
+
+    kind: ClassVar[str] = "concat"
+    axis: int = 0
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        first = inputs[0]
+        if not 0 <= self.axis < len(first.shape):
+            raise GraphError(f"concat along axis {self.axis} of {first}")
+        others = {self._without_axis(t) for t in inputs}
+        if len(others) != 1:
+            shapes = ", ".join(str(t) for t in inputs)
+            raise GraphError(f"concat along axis {self.axis} of {shapes}")
+        shape = list(first.shape)
+        shape[self.axis] = sum(t.shape[self.axis] for t in inputs)
+        layouts = {t.layout for t in inputs}
+        layout = layouts.pop() if len(layouts) == 1 else Layout.NONE
+        return (TensorType(tuple(shape), layout),)
+
+    def _without_axis(self, given: TensorType) -> tuple[int, ...]:
+        return (*given.shape[: self.axis], -1, *given.shape[self.axis + 1 :])
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"A {self.axis}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        return Work(
+            "move",
+            tuple(t.chw for t in inputs),
+            shape,
+            shape,
+            input_bytes=tuple(t.size for t in inputs),
+            output_bytes=outputs[0].size,
+        )
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        activation = next((n for n in inputs if n not in build.constants), "")
+        joined = [
+            _for_each_sample(build, name, given, activation) if name in build.constants else name
+            for name, given in zip(inputs, types, strict=True)
+        ]
+        return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        small, large = TensorType((2, 4, 5), Layout.CHW), TensorType((3, 4, 5), Layout.CHW)
+        value = np.random.default_rng(1).normal(size=(2, 4, 5)).astype(np.float32)
+        return [
+            Example(cls(0), (small, large), (), "channels"),
+            Example(cls(2), (small, TensorType((2, 4, 1), Layout.CHW)), (), "columns"),
+            Example(cls(0), (TensorType((3,)), TensorType((4,)), TensorType((1,))), (), "vectors"),
+            Example(cls(0), (large, TensorType((2, 4, 5))), (None, value), "with a constant"),
+        ]
+
+
+def _for_each_sample(build: ForeignGraph, name: str, given: TensorType, activation: str) -> str:
+    """Repeat a constant along the batch axis of ``activation``."""
+    batch = build.node("Shape", [activation], {"start": 0, "end": 1})
+    extents = build.constant(np.array(given.shape, np.int64), "extents")
+    return build.node("Expand", [name, build.node("Concat", [batch, extents], {"axis": 0})])

@@ -1,0 +1,135 @@
+"""Convolution of a feature map: y[o] = bias[o] + sum over i, k of weights[o, i, k] * x[i, ...].
+
+Inputs are x (channels, height, width), weights (out, in / groups, kernel height, kernel width) and
+bias (out). ``groups`` equal to the number of input channels makes it depthwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Window, Work, WorkKind
+from nnshell.ops.common import (
+    CHANNEL_BYTES,
+    INFOS_BYTES,
+    describe_pads,
+    feature_map,
+    windowed_map,
+)
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+_POINTWISE = Window()
+
+
+@register
+@dataclass(frozen=True)
+class Conv2D(Operator):
+    """Two-dimensional convolution with zero padding; weights and bias are constants."""
+
+    kind: ClassVar[str] = "conv2d"
+    window: Window = _POINTWISE
+    groups: int = 1
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        given, weights, bias = inputs
+        channels, height, width = feature_map(given, self.kind)
+        self._check_filter(channels, weights, bias)
+        return (windowed_map(self.window, weights.shape[0], height, width, self.kind),)
+
+    def _check_filter(self, channels: int, weights: TensorType, bias: TensorType) -> None:
+        if len(weights.shape) != 4 or weights.shape[2:] != self.window.kernel:
+            raise GraphError(f"conv2d with kernel {self.window.kernel} has weights {weights}")
+        if weights.shape[1] * self.groups != channels:
+            raise GraphError(
+                f"conv2d with weights {weights} and {self.groups} groups"
+                f" needs {weights.shape[1] * self.groups} input channels, not {channels}"
+            )
+        if weights.shape[0] % self.groups:
+            raise GraphError(f"conv2d divides {weights.shape[0]} filters into {self.groups} groups")
+        if bias.shape != weights.shape[:1]:
+            raise GraphError(f"conv2d has {weights.shape[0]} filters and a bias of shape {bias}")
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        window = self.window
+        strides = "x".join(str(n) for n in window.strides)
+        dilations = "x".join(str(n) for n in window.dilations)
+        multiplier = inputs[1].shape[0] // self.groups if self._depthwise(inputs[0]) else 1
+        return (
+            f"F {inputs[1]} S {strides} D {dilations}"
+            f" G {self.groups} M {multiplier} {describe_pads(window)}"
+        )
+
+    def _depthwise(self, given: TensorType) -> bool:
+        return self.groups > 1 and self.groups == given.shape[0]
+
+    def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
+        return outputs[0].size * (inputs[1].size // inputs[1].shape[0])
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        return Work(
+            self._work_kind(inputs[0], shape[0]),
+            (inputs[0].chw,),
+            shape,
+            shape,
+            self.window,
+            self.groups,
+            self.macs(inputs, outputs),
+            input_bytes=(inputs[0].size,),
+            output_bytes=outputs[0].size,
+            weight_bytes=inputs[1].size,
+            constant_bytes=shape[0] * CHANNEL_BYTES + INFOS_BYTES,
+        )
+
+    def _work_kind(self, given: TensorType, filters: int) -> WorkKind:
+        if self.groups == 1:
+            return "conv"
+        return "depthwise" if self._depthwise(given) and filters == self.groups else "grouped"
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        attributes: dict[str, AttributeValue] = {
+            "kernel_shape": self.window.kernel,
+            "strides": self.window.strides,
+            "dilations": self.window.dilations,
+            "pads": self.window.pads,
+            "group": self.groups,
+        }
+        return (build.node("Conv", inputs, attributes, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        cases = [
+            ("plain", Window((3, 3)), 1, (4, 7, 9), 6),
+            ("pointwise", Window(), 1, (5, 4, 4), 3),
+            ("padded and strided", Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1)), 1, (3, 8, 8), 4),
+            ("uneven pads", Window((3, 5), (1, 2), (1, 1), (0, 1, 2, 3)), 1, (2, 6, 7), 3),
+            ("dilated", Window((3, 3), (1, 1), (2, 3), (2, 3, 2, 3)), 1, (2, 9, 9), 2),
+            ("depthwise", Window((3, 3), (1, 1), (1, 1), (1, 1, 1, 1)), 6, (6, 5, 5), 6),
+            ("depthwise with multiplier", Window((3, 3)), 3, (3, 5, 5), 6),
+            ("grouped", Window((1, 3)), 2, (4, 5, 6), 6),
+        ]
+        return [_example(*case) for case in cases]
+
+
+def _example(
+    name: str, window: Window, groups: int, shape: tuple[int, int, int], filters: int
+) -> Example:
+    random = np.random.default_rng(len(name))
+    weights = random.normal(size=(filters, shape[0] // groups, *window.kernel))
+    bias = random.normal(size=filters)
+    types = (TensorType(shape, Layout.CHW), TensorType(weights.shape), TensorType((filters,)))
+    constants = (None, weights.astype(np.float32), bias.astype(np.float32))
+    return Example(Conv2D(window, groups), types, constants, name)

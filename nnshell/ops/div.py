@@ -1,0 +1,18 @@
+"""Quotient, element by element: y = x0 / x1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.operator import register
+from nnshell.ops.arithmetic import Arithmetic
+
+
+@register
+@dataclass(frozen=True)
+class Div(Arithmetic):
+    """y = x0 / x1"""
+
+    kind: ClassVar[str] = "div"
+    onnx_op: ClassVar[str] = "Div"

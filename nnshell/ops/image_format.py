@@ -1,0 +1,115 @@
+"""From the pixels of a camera to the feature map that the network takes.
+
+Pixels are integers, height x width x samples; the result is channels x height x width. Its real
+value is ``pixel * scale + offset``; which scale and offset a norm stands for is quantization's
+business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Work
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+# format: (samples per pixel in memory, channels of the result, element type in memory)
+FORMATS: dict[str, tuple[int, int, str]] = {
+    "rgb888": (3, 3, "uint8"),
+    "rgb565_rgb888": (1, 3, "uint16"),
+    "bw8": (1, 1, "uint8"),
+    "bw16": (1, 1, "uint16"),
+    "rgb16": (3, 3, "uint16"),
+    "none": (0, 0, "uint8"),  # any number of samples, as they are
+}
+NORMS = ("shift_int8", "offset_int8", "out_int16", "none")
+
+
+@register
+@dataclass(frozen=True)
+class ImageFormat(Operator):
+    """Pixels (h, w, samples) to a feature map (channels, h, w) of pixel * scale + offset."""
+
+    kind: ClassVar[str] = "image_format"
+    format: str = "rgb888"
+    norm: str = "none"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        if self.format not in FORMATS or self.norm not in NORMS:
+            raise GraphError(
+                f"no image format {self.format} {self.norm}",
+                hint=f"formats: {', '.join(FORMATS)}; norms: {', '.join(NORMS)}",
+            )
+        given = inputs[0]
+        if len(given.shape) != 3:
+            raise GraphError(f"image_format needs height x width x channels, not {given}")
+        height, width, samples = given.shape
+        wanted, channels, _ = FORMATS[self.format]
+        if wanted not in (0, samples):
+            raise GraphError(
+                f"image format {self.format} has {wanted} values per pixel, not {samples}"
+            )
+        return (TensorType((channels or samples, height, width), Layout.CHW),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"Format {self.format} Norm {self.norm}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        sample_bytes = np.dtype(inputs[0].dtype).itemsize
+        shape = outputs[0].chw
+        height, width, samples = inputs[0].shape
+        return Work(
+            "format",
+            ((samples, height, width),),
+            shape,
+            shape,
+            input_bytes=(inputs[0].size * sample_bytes,),
+            output_bytes=outputs[0].size * (2 if self.norm == "out_int16" else 1),
+        )
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        pixels = build.node("Cast", inputs[:1], {"to": 1})
+        if self.format == "rgb565_rgb888":
+            pixels = _unpack_565(build, pixels)
+        planes = build.node("Transpose", [pixels], {"perm": [0, 3, 1, 2]}, hint=self.kind)
+        if self.scale != 1.0:
+            scale = build.constant(np.float32(self.scale), "scale")
+            planes = build.node("Mul", [planes, scale], hint=self.kind)
+        if self.offset != 0.0:
+            offset = build.constant(np.float32(self.offset), "offset")
+            planes = build.node("Add", [planes, offset], hint=self.kind)
+        return (planes,)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        found = []
+        for name, (samples, _, dtype) in FORMATS.items():
+            pixels = TensorType((4, 5, samples or 2), Layout.HWC, dtype)
+            found.append(Example(cls(name, "offset_int8", 1 / 128, -1.0), (pixels,), (), name))
+        return found
+
+
+def _unpack_565(build: ForeignGraph, words: str) -> str:
+    """Red, green and blue (0 to 248 or 252) of 16-bit words, as float arithmetic (exact)."""
+    channels = []
+    for divisor, levels, factor in ((2048.0, 32.0, 8.0), (32.0, 64.0, 4.0), (1.0, 32.0, 8.0)):
+        by, modulo, times = (
+            build.constant(np.float32(n), "bits") for n in (divisor, levels, factor)
+        )
+        shifted = build.node("Floor", [build.node("Div", [words, by])])
+        masked = build.node("Mod", [shifted, modulo], {"fmod": 1})
+        channels.append(build.node("Mul", [masked, times]))
+    return build.node("Concat", channels, {"axis": 3})

@@ -1,0 +1,71 @@
+"""Maximum over a sliding window; padding never wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Window, Work
+from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+_HALVING = Window((2, 2), (2, 2))
+
+
+@register
+@dataclass(frozen=True)
+class MaxPool(Operator):
+    """y[c, i, j] = max of x[c] under the window; rounding up is written as bottom, right pads."""
+
+    kind: ClassVar[str] = "max_pool"
+    window: Window = _HALVING
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        channels, height, width = feature_map(inputs[0], self.kind)
+        return (windowed_map(self.window, channels, height, width, self.kind),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"T max {describe_window(self.window)}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        return Work(
+            "pool",
+            (inputs[0].chw,),
+            shape,
+            shape,
+            self.window,
+            input_bytes=(inputs[0].size,),
+            output_bytes=outputs[0].size,
+            constant_bytes=INFOS_BYTES,
+            pool_kind="max",
+        )
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        attributes = {
+            "kernel_shape": self.window.kernel,
+            "strides": self.window.strides,
+            "dilations": self.window.dilations,
+            "pads": self.window.pads,
+        }
+        return (build.node("MaxPool", inputs, attributes, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        windows = [
+            ("halving", Window((2, 2), (2, 2))),
+            ("overlapping and padded", Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1))),
+            ("uneven", Window((2, 3), (1, 2), (1, 1), (0, 1, 1, 2))),
+            ("dilated", Window((2, 2), (1, 1), (2, 3))),
+        ]
+        image = TensorType((3, 7, 9), Layout.CHW)
+        return [Example(cls(window), (image,), (), name) for name, window in windows]

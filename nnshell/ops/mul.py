@@ -1,0 +1,18 @@
+"""Product, element by element: y = x0 * x1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.operator import register
+from nnshell.ops.arithmetic import Arithmetic
+
+
+@register
+@dataclass(frozen=True)
+class Mul(Arithmetic):
+    """y = x0 * x1"""
+
+    kind: ClassVar[str] = "mul"
+    onnx_op: ClassVar[str] = "Mul"

@@ -1,0 +1,57 @@
+"""One tensor cut into several along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+@register
+@dataclass(frozen=True)
+class Split(Operator):
+    """Output ``i`` takes ``sizes[i]`` elements of ``axis``, in order, and all are taken."""
+
+    kind: ClassVar[str] = "split"
+    keeps_record: ClassVar[bool] = True
+    axis: int = 0
+    sizes: tuple[int, ...] = ()
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        given = inputs[0]
+        if not 0 <= self.axis < len(given.shape) or min(self.sizes, default=0) < 1:
+            raise GraphError(f"split of {given} along axis {self.axis} into {self.sizes}")
+        if sum(self.sizes) != given.shape[self.axis]:
+            raise GraphError(f"split of {given.shape[self.axis]} elements into {self.sizes}")
+        before, behind = given.shape[: self.axis], given.shape[self.axis + 1 :]
+        return tuple(TensorType((*before, n, *behind), given.layout) for n in self.sizes)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"A {self.axis} into {', '.join(str(n) for n in self.sizes)}"
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        sizes = build.constant(np.array(self.sizes, np.int64), "sizes")
+        count = len(self.sizes)
+        attributes = {"axis": self.axis + 1}
+        return build.multi("Split", [inputs[0], sizes], count, attributes, hint=self.kind)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        image = TensorType((5, 4, 6), Layout.CHW)
+        return [
+            Example(cls(0, (2, 3)), (image,), (), "channels"),
+            Example(cls(2, (1, 2, 3)), (image,), (), "columns"),
+            Example(cls(0, (1, 1)), (TensorType((2,)),), (), "vector"),
+        ]

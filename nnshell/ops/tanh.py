@@ -1,0 +1,32 @@
+"""Hyperbolic tangent: y = tanh(x)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.activation import Activation
+
+
+@register
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh(x)"""
+
+    kind: ClassVar[str] = "tanh"
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.node("Tanh", inputs, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return [
+            Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
+            Example(cls(), (TensorType((7,)),)),
+        ]

@@ -1,0 +1,57 @@
+"""Axes in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.types import Layout, TensorType
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+_LAYOUTS: dict[tuple[Layout, tuple[int, ...]], Layout] = {
+    (Layout.CHW, (1, 2, 0)): Layout.HWC,
+    (Layout.HWC, (2, 0, 1)): Layout.CHW,
+}
+
+
+@register
+@dataclass(frozen=True)
+class Transpose(Operator):
+    """Axis ``i`` of the result is axis ``perm[i]`` of the input (no batch axis)."""
+
+    kind: ClassVar[str] = "transpose"
+    keeps_record: ClassVar[bool] = True
+    perm: tuple[int, ...] = (1, 0)
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        given = inputs[0]
+        if sorted(self.perm) != list(range(len(given.shape))):
+            raise GraphError(f"transpose {self.perm} of {given}")
+        layout = _LAYOUTS.get((given.layout, self.perm), Layout.NONE)
+        if self.perm == tuple(range(len(self.perm))):
+            layout = given.layout
+        return (TensorType(tuple(given.shape[axis] for axis in self.perm), layout),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"{inputs[0]} -> {outputs[0]} ({', '.join(str(axis) for axis in self.perm)})"
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        perm = [0, *(axis + 1 for axis in self.perm)]
+        return (build.node("Transpose", inputs, {"perm": perm}, hint=self.kind),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return [
+            Example(cls((1, 2, 0)), (TensorType((3, 4, 5), Layout.CHW),), (), "to HWC"),
+            Example(cls((2, 0, 1)), (TensorType((4, 5, 3), Layout.HWC),), (), "to CHW"),
+            Example(cls((1, 0)), (TensorType((6, 2)),), (), "matrix"),
+            Example(cls((3, 1, 0, 2)), (TensorType((2, 3, 4, 5)),), (), "four axes"),
+        ]
