@@ -326,6 +326,11 @@ class Settings:
         """The same values, independent of these."""
         return dataclasses.replace(self)
 
+    def restore(self, saved: Settings) -> None:
+        """Take the values of ``saved``; who holds this object sees them."""
+        for name in SETTINGS:
+            setattr(self, name, getattr(saved, name))
+
     def changed(self) -> Iterator[Setting]:
         """The settings that differ from their default."""
         return (s for s in SETTINGS.values() if getattr(self, s.name) != s.default)

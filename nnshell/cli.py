@@ -1,0 +1,32 @@
+"""The command line of the process: `nnshell [options] [GRAPH | STATE]`.
+
+Exit status: 0 all commands succeeded, 1 a command failed, 2 wrong usage of this command line,
+130 interrupted. Nothing heavy is imported before it is known to be needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from nnshell import __version__
+
+_VERSION_QUESTIONS = (["-v"], ["--version"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one process; the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in _VERSION_QUESTIONS:
+        print(f"nnshell {__version__}")
+        return 0
+    from nnshell.shell.invocation import parse_command_line
+
+    invocation = parse_command_line(words)
+    from nnshell.shell.process import run
+
+    return run(invocation)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

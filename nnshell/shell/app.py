@@ -1,0 +1,376 @@
+"""The prompt: runs lines from the keyboard and from scripts, and reports what goes wrong.
+
+Every line ends in one of three ways: done, failed (one message on standard error, and a script
+stops) or quit. cmd2 alone reports some failures without telling anybody; here all of them pass
+through ``fail``, which counts them, and ``run_lines`` looks at the count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import cmd2
+from cmd2 import Cmd2Style, CommandSet, Settable, Statement
+from cmd2 import rich_utils as styles
+from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
+
+from nnshell.errors import NNShellError, UsageError
+from nnshell.reports.table import Table
+from nnshell.shell import render, suggestions
+from nnshell.shell.commands import help, scripting, settings
+from nnshell.shell.history import HistoryFile
+from nnshell.shell.lines import LineError
+from nnshell.shell.parser import Parser
+from nnshell.shell.session import Session
+from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser
+
+cmd2.set_default_argument_parser(Parser)
+cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
+
+# Commands that run other commands: each of those is undone by itself when it fails.
+_RUNS_OTHERS = frozenset({"run_script", "tutorial", "py", "run_pyscript"})
+_HIDDEN = ("_eof", "_relative_run_script", "shortcuts")
+_UNUSED_SETTABLES = (
+    *("scripts_add_to_history", "traceback_show_locals", "traceback_width", "timing"),
+)
+_PROGRAM_NOT_RUN = (126, 127)  # a shell's exit status when the program cannot be started
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a script."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class ScriptStopped(Exception):
+    """A script ended at a failing line; its message has been printed."""
+
+
+class Shell(cmd2.Cmd):
+    """The application; commands are in ``shell/commands``, what they work on is ``session``."""
+
+    def __init__(
+        self,
+        session: Session,
+        command_sets: Iterable[CommandSet[Any]] = (),
+        *,
+        keep_going: bool = False,
+        history: HistoryFile | None = None,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+    ) -> None:
+        if os.environ.get("NO_COLOR"):
+            styles.ALLOW_STYLE = styles.AllowStyle.NEVER
+        self.session = session
+        self.keep_going = keep_going
+        self.failures = 0
+        self.show_timing = False
+        self._places: list[Place] = []
+        self._scripts: list[Path] = []
+        super().__init__(
+            stdin=stdin,
+            stdout=stdout,
+            allow_cli_args=False,
+            enable_bottom_toolbar=True,
+            include_py=True,
+            shortcuts=SHORTCUTS,
+            terminators=(),
+        )
+        self._lines = LineParser(session)
+        self.statement_parser = self._lines
+        self._configure()
+        for commands in command_sets:
+            self.register_command_set(commands)
+        self._load_history(history)
+        self.refresh()
+
+    def _configure(self) -> None:
+        self.hidden_commands = list(_HIDDEN)
+        for name in _UNUSED_SETTABLES:
+            self.remove_settable(name)
+        self.add_settable(
+            Settable(
+                "timing", bool, "print how long each command took", self,
+                settable_attrib_name="show_timing",
+            )
+        )  # fmt: skip
+        self.interactive_pipe = self.stdin.isatty() and not self.stdout.isatty()
+
+    def _load_history(self, history: HistoryFile | None) -> None:
+        self._history = history
+        for line in history.load() if history else ():
+            self.main_session.history.append_string(line)
+
+    # -- what the screen shows -------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Make the prompt name the current graph, and let nobody wait for output."""
+        current = self.session.opened[self.session.index] if self.session.opened else None
+        name = f"{Path(current.file).name} {self.session.index}" if current else ""
+        self.prompt = f"(NNT {name}) " if name else "(NNT) "
+        logging.getLogger("nnshell").setLevel(self.session.settings.log_level)
+        with contextlib.suppress(BrokenPipeError):
+            self.stdout.flush()
+
+    def get_bottom_toolbar(self) -> str:
+        """Steps, quantization, unsaved changes."""
+        if not self.session.opened:
+            return " no graph is open: `open MODEL.onnx`, or `tutorial` for a walkthrough"
+        current = self.session.current
+        state = "quantized" if current.graph.quantized else "float"
+        saved = "unsaved changes" if current.unsaved else "saved"
+        return f" {len(current.graph)} steps | {state} | {saved}"
+
+    def write(self, text: str) -> None:
+        """Results, exactly as they are, to wherever the command's output goes."""
+        with contextlib.suppress(BrokenPipeError):
+            self.stdout.write(f"{text}\n")
+
+    def show(self, table: Table, form: str = "table", width: int | None = None) -> None:
+        """A table: drawn on a terminal, aligned text in a pipe, or in the form asked for."""
+        if form == "table" and self.stdout.isatty():
+            options = {"width": width} if width else None
+            drawn = render.terminal_table(table)
+            self.poutput(drawn, soft_wrap=False, rich_print_kwargs=options)
+        else:
+            writers = {"csv": render.csv_text, "json": render.json_text}
+            self.write(writers.get(form, render.plain_text)(table))
+
+    # -- what goes wrong -------------------------------------------------------------------
+
+    def fail(self, message: str) -> None:
+        """Print what went wrong behind the script lines that led here, and remember it."""
+        self.failures += 1
+        self._message(message, Cmd2Style.ERROR)
+
+    def note(self, message: str) -> None:
+        """Something worth knowing that is not a result."""
+        self.print_to(sys.stderr, message)
+
+    def warn(self, message: str) -> None:
+        self._message(f"warning: {message}", Cmd2Style.WARNING)
+
+    def _message(self, message: str, style: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.stdout.flush()  # results before the message that follows them
+        places = "".join(f"{place}: " for place in self._places)
+        self.print_to(sys.stderr, f"{places}{message}", style=style)
+
+    @contextlib.contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Messages in the block name this line of a script."""
+        self._places.append(place)
+        try:
+            yield
+        finally:
+            self._places.pop()
+
+    def perror(self, *objects: Any, **_: Any) -> None:
+        first = objects[0] if objects else ""
+        if isinstance(first, RedirectionError) and isinstance(first.__cause__, OSError):
+            cause = first.__cause__
+            self.fail(f"cannot write {cause.filename}: {cause.strerror}")
+        else:
+            self.fail(" ".join(map(str, objects)))
+
+    def pwarning(self, *objects: Any, **_: Any) -> None:
+        self.warn(" ".join(map(str, objects)))
+
+    def pexcept(self, exception: BaseException, **_: Any) -> None:
+        if isinstance(exception, ScriptStopped):
+            return
+        self.fail(_describe(exception))
+        if self.debug:
+            self.print_to(sys.stderr, "".join(traceback.format_exception(exception)).rstrip())
+
+    def default(self, statement: Statement) -> bool | None:
+        raise suggestions.unknown_command(statement.command, self.get_visible_commands())
+
+    # -- running lines ---------------------------------------------------------------------
+
+    def onecmd_plus_hooks(
+        self,
+        line: str,
+        *,
+        add_to_history: bool = True,
+        raise_keyboard_interrupt: bool = False,
+        py_bridge_call: bool = False,
+    ) -> bool:
+        """Run one line; True when it asks to quit. A failure counts in ``failures``."""
+        started = time.perf_counter()
+        if add_to_history and self._history and not self._places and line.strip():
+            self._history.append(line)
+        if not self._readable(line):
+            return False
+        stop = False
+        try:
+            stop = super().onecmd_plus_hooks(
+                line,
+                add_to_history=add_to_history,
+                raise_keyboard_interrupt=True,
+                py_bridge_call=py_bridge_call,
+            )
+        except KeyboardInterrupt:
+            if raise_keyboard_interrupt:
+                raise
+            self._message("stopped; graph and settings are as before the command", "")
+        if self.show_timing:
+            self._message(f"{time.perf_counter() - started:.3f} s", "")
+        self.refresh()
+        return stop
+
+    def _readable(self, line: str) -> bool:
+        try:
+            self.statement(line)
+        except LineError as error:
+            self.pexcept(error)
+            return False
+        return True
+
+    def statement(self, line: str) -> Statement:
+        """A line as a statement, with a warning for each old spelling; LineError if unreadable."""
+        statement = self.statement_parser.parse(line)
+        for warning in self._lines.warnings(line):
+            self.warn(warning)
+        return statement
+
+    def parsed_arguments(self, statement: Statement) -> argparse.Namespace | None:
+        """The options of a statement, read but not acted on; None for commands without a parser."""
+        function = self.get_command_func(statement.command)
+        if function is None:
+            self.default(statement)
+            return None
+        parser = self.command_parsers.get(function)
+        if parser is None or statement.command == FOR_ANOTHER_PROGRAM:
+            return None
+        words = self.statement_parser.get_command_arg_list(statement.command, statement, False)[1]
+        try:
+            with parser.output_to(self.stdout):
+                return parser.parse_args(words)
+        except SystemExit as asked_for_help:
+            raise Cmd2ArgparseError from asked_for_help
+
+    def onecmd(self, statement: Statement | str, *, add_to_history: bool = True) -> bool:
+        """Run a command; what it changed is undone when it fails or is interrupted."""
+        name = statement.command if isinstance(statement, Statement) else ""
+        undo = contextlib.nullcontext() if name in _RUNS_OTHERS else self.session.transaction()
+        with undo:
+            return super().onecmd(statement, add_to_history=add_to_history)
+
+    def _restore_output(self, statement: Statement, saved_redir_state: Any) -> None:
+        reader = self._cur_pipe_proc_reader
+        super()._restore_output(statement, saved_redir_state)
+        if saved_redir_state.redirecting and reader is not None:
+            status = reader._proc.returncode
+            if status in _PROGRAM_NOT_RUN:
+                self.fail(f"cannot run {statement.redirect_to}")
+
+    def run_lines(self, lines: Iterable[str], name: str, *, first: int = 1) -> bool:
+        """Run a script's lines, numbered from ``first``; True when one of them quits.
+
+        Raises ScriptStopped at the first line that fails, unless ``keep_going``.
+        """
+        for number, line in enumerate(lines, start=first):
+            before = self.failures
+            with self.at(Place(name, number)):
+                stop = self._run_script_line(line)
+            if stop:
+                return True
+            if self.failures > before and not self.keep_going:
+                raise ScriptStopped
+        return False
+
+    def _run_script_line(self, line: str) -> bool:
+        if self.echo:
+            self.write(f"{self.prompt}{line.rstrip()}")
+        try:
+            return self.onecmd_plus_hooks(line, add_to_history=False, raise_keyboard_interrupt=True)
+        except KeyboardInterrupt as interrupt:
+            if interrupt.args != ("reported",):
+                self._message("interrupted", Cmd2Style.ERROR)
+            raise KeyboardInterrupt("reported") from None
+
+    def run_script(self, path: str) -> bool:
+        """Run a script file; inside a script the path is relative to that script."""
+        directory = os.path.dirname(self._places[-1].file) if self._scripts else ""
+        shown = os.path.join(directory, os.path.expanduser(path))
+        lines = read_script(shown)
+        with self._running(Path(shown).resolve()):
+            return self.run_lines(lines, shown)
+
+    # -- commands that cmd2 has in another form --------------------------------------------
+
+    @cmd2.with_category("Session")
+    @cmd2.with_argparser(settings.set_parser)
+    def do_set(self, args: argparse.Namespace) -> None:
+        """Show or change settings."""
+        settings.run_set(self, args)
+
+    @cmd2.with_argparser(help.help_parser)
+    def do_help(self, args: argparse.Namespace) -> None:
+        """List the commands by task, or explain one."""
+        help.run_help(self, args.topic, verbose=args.verbose)
+
+    @cmd2.with_argparser(scripting.run_script_parser)
+    def do_run_script(self, args: argparse.Namespace) -> bool:
+        """Run the commands in a file."""
+        return self.run_script(args.script)
+
+    @cmd2.with_argparser(scripting.quit_parser)
+    def do_quit(self, _: argparse.Namespace) -> bool:
+        """Leave nnshell."""
+        return True
+
+    do_exit = do_quit
+
+    def do_shell(self, statement: Statement | str) -> None:
+        """Run a program of the operating system: `shell ls img` or `!ls img`."""
+        super().do_shell(statement)
+        if self.last_result:
+            raise NNShellError(f"the program ended with exit status {self.last_result}")
+
+    @contextlib.contextmanager
+    def _running(self, script: Path) -> Iterator[None]:
+        if script in self._scripts:
+            raise UsageError("a script cannot run itself", where=str(script))
+        self._scripts.append(script)
+        try:
+            yield
+        finally:
+            self._scripts.pop()
+
+
+def read_script(path: str) -> list[str]:
+    """The lines of a script; UsageError when it cannot be read as text."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        message = f"cannot read script {path}: {error.strerror}"
+        raise UsageError(message, hint="give the path of a script") from None
+    except (UnicodeDecodeError, ValueError):
+        raise UsageError(f"script {path} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def _describe(exception: BaseException) -> str:
+    if isinstance(exception, NNShellError):
+        return str(exception)
+    if isinstance(exception, OSError) and exception.strerror:
+        return f"{exception.strerror}: {exception.filename or 'input or output'}"
+    what = " ".join(str(exception).split())
+    name = type(exception).__name__
+    return f"{name}: {what} - `set debug true` shows where" if what else name

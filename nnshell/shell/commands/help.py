@@ -1,0 +1,100 @@
+"""`help`: the commands grouped by task, one command, or one topic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmd2 import Choices
+
+from nnshell.errors import UsageError
+from nnshell.shell import suggestions, topics
+from nnshell.shell.parser import Parser
+
+if TYPE_CHECKING:
+    from nnshell.shell.app import Shell
+
+# The tasks in the order of a session, and the command that shows what each is about.
+GROUPS = (
+    ("Open and look", "show"),
+    ("Prepare the graph", "fusions"),
+    ("Quantize", "aquant"),
+    ("Check the result", "qerror"),
+    ("Put it on the chip", "simulate"),
+    ("Session", "set"),
+    ("Scripts and help", "run_script"),
+)
+
+
+def help_parser() -> Parser:
+    parser = Parser(
+        description="List the commands by task, or explain a command or a topic.",
+        example="help aquant",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="an example of every command")
+    parser.add_argument("topic", nargs="?", choices_provider=help_topics, help="command or topic")
+    return parser
+
+
+def help_topics(shell: Shell) -> Choices:
+    """Commands and topics, for completion."""
+    return Choices.from_values([*shell.get_visible_commands(), *topics.TOPICS])
+
+
+def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
+    if topic is None:
+        shell.write("\n".join(overview(shell, verbose=verbose)))
+    elif topic in topics.TOPICS:
+        shell.write(topics.TOPICS[topic].strip())
+    else:
+        _explain(shell, topic)
+
+
+def _explain(shell: Shell, command: str) -> None:
+    function = shell.get_command_func(command)
+    if function is None:
+        error = suggestions.unknown_command(command, shell.get_visible_commands())
+        raise UsageError(error.message, hint=error.hint)
+    parser = shell.command_parsers.get(function)
+    if parser is None:
+        shell.write((function.__doc__ or "").strip())
+    else:
+        parser.print_help(shell.stdout)
+
+
+def overview(shell: Shell, *, verbose: bool) -> list[str]:
+    """The lines of `help`: each task with its commands and a worked example."""
+    grouped = commands_by_group(shell)
+    lines: list[str] = []
+    for group, shown in GROUPS:
+        lines += [group]
+        for command in grouped.get(group, ()):
+            lines += [f"  {command:<14} {summary(shell, command)}"]
+            lines += [f"  {'':<14} {example(shell, command)}"] if verbose else []
+        if not verbose and example(shell, shown):
+            lines += [f"  for example:   {example(shell, shown)}"]
+        lines += [""]
+    lines += [f"Topics: {', '.join(topics.TOPICS)}"]
+    return [*lines, "`help COMMAND` and `help TOPIC` explain one; Tab completes names and files."]
+
+
+def commands_by_group(shell: Shell) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for command in sorted(shell.get_visible_commands()):
+        function = shell.get_command_func(command)
+        if function is not None:
+            grouped.setdefault(shell._get_command_category(function), []).append(command)
+    return grouped
+
+
+def summary(shell: Shell, command: str) -> str:
+    """The first line of a command's documentation."""
+    function = shell.get_command_func(command)
+    text = (function.__doc__ or "").strip() if function else ""
+    return text.splitlines()[0] if text else ""
+
+
+def example(shell: Shell, command: str) -> str:
+    """A line that uses the command, "" for commands of cmd2's own."""
+    function = shell.get_command_func(command)
+    parser = shell.command_parsers.get(function) if function else None
+    return parser.example if isinstance(parser, Parser) else ""

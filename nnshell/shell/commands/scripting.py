@@ -1,0 +1,21 @@
+"""Parsers of the commands about scripts and leaving; the shell itself runs them."""
+
+from __future__ import annotations
+
+import cmd2
+
+from nnshell.shell.parser import Parser
+
+
+def run_script_parser() -> Parser:
+    parser = Parser(
+        description="Run the commands in a file, up to the first that fails. "
+        "In a script, the path is relative to that script.",
+        example="run_script scripts/quickstart.nns",
+    )
+    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="script file")
+    return parser
+
+
+def quit_parser() -> Parser:
+    return Parser(description="Leave nnshell.", example="quit")

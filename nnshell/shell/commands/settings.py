@@ -1,0 +1,148 @@
+"""`set` and `set_var`: settings and script variables."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any
+
+import cmd2
+from cmd2 import Choices, CompletionItem, Completions
+
+from nnshell.errors import UsageError
+from nnshell.reports.table import Column, Table
+from nnshell.settings import SETTINGS, describe, why_dropped
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.parser import Parser
+
+if TYPE_CHECKING:
+    from nnshell.shell.app import Shell
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_BRIEF = (Column("Setting"), Column("Value", wraps=True))
+_VERBOSE = (*_BRIEF, Column("Default"), Column("Group"), Column("Meaning", wraps=True))
+
+
+def set_parser() -> Parser:
+    parser = Parser(
+        description="Show all settings, show one (NAME), or change one (NAME VALUE).",
+        example='set input_norm_func "x: x/128-1"',
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="with defaults and meaning")
+    parser.add_argument("name", nargs="?", choices_provider=setting_names, help="setting")
+    parser.add_argument("value", nargs="?", completer=complete_value, help="new value")
+    return parser
+
+
+def run_set(shell: Shell, args: argparse.Namespace) -> None:
+    if args.name is None:
+        shell.show(_all_settings(shell, verbose=args.verbose))
+    elif args.value is None:
+        shell.write(f"{args.name}: {_get(shell, args.name)!r}")
+    elif not why_dropped(args.name):
+        before = _get(shell, args.name)
+        _change(shell, args.name, args.value)
+        after = _get(shell, args.name)
+        shell.pfeedback(f"{args.name} - was: {before!r}\nnow: {after!r}")
+
+
+def _get(shell: Shell, name: str) -> Any:
+    if name in shell.settables:
+        return shell.settables[name].value
+    return shell.session.settings[name]
+
+
+def _change(shell: Shell, name: str, text: str) -> None:
+    if name not in shell.settables:
+        shell.session.settings.parse(name, text)
+        return
+    try:
+        shell.settables[name].value = text
+    except ValueError as error:
+        raise UsageError(f"setting {name} does not take {text!r}", hint=str(error)) from None
+
+
+def _all_settings(shell: Shell, *, verbose: bool) -> Table:
+    values = shell.session.settings
+    rows = [
+        (name, _text(values[name]), _text(setting.default), setting.group, setting.doc)
+        for name, setting in SETTINGS.items()
+    ]
+    rows += [
+        (name, _text(settable.value), "", "shell", settable.description)
+        for name, settable in sorted(shell.settables.items())
+    ]
+    columns = _VERBOSE if verbose else _BRIEF
+    return Table("Settings", columns, tuple(row[: len(columns)] for row in rows))
+
+
+def _text(value: Any) -> str:
+    return repr(value) if value == "" else str(value)
+
+
+def setting_names(commands: Shell) -> Choices:
+    """Every setting with its meaning, for completion."""
+    described = {name: setting.doc for name, setting in SETTINGS.items()}
+    described |= {name: settable.description for name, settable in commands.settables.items()}
+    return Choices([CompletionItem(name, display_meta=doc) for name, doc in described.items()])
+
+
+def complete_value(
+    shell: Shell,
+    text: str,
+    line: str,
+    begin: int,
+    end: int,
+    arg_tokens: dict[str, list[str]],
+) -> Completions:
+    """The values that the setting on the line takes."""
+    name = arg_tokens["name"][0]
+    settable = shell.settables.get(name)
+    if settable is not None:
+        boolean = isinstance(settable.value, bool)
+        choices = ["true", "false"] if boolean else [str(c) for c in settable.choices or ()]
+    else:
+        setting = describe(name)
+        choices = [str(choice) for choice in setting.choices if choice != ""]
+        choices = ["true", "false"] if setting.type is bool else choices
+    if not choices and name.endswith(("_directory", "_file")):
+        return shell.path_complete(text, line, begin, end)
+    return shell.basic_complete(text, line, begin, end, choices)
+
+
+def set_var_parser() -> Parser:
+    parser = Parser(
+        description="Define a script variable; $(NAME) stands for its value from then on.",
+        example="set_var IMAGES sample_images/calibration",
+    )
+    parser.add_argument("name", nargs="?", help="name; without it, all variables are listed")
+    parser.add_argument("value", nargs="?", help="value; without it, the variable is shown")
+    return parser
+
+
+class SettingCommands(Commands):
+    """Commands about the session itself."""
+
+    DEFAULT_CATEGORY = "Session"
+
+    @cmd2.with_argparser(set_var_parser)
+    def do_set_var(self, args: argparse.Namespace) -> None:
+        """Define a script variable."""
+        session = self.session
+        if args.name is None:
+            rows = tuple(sorted(session.script_variables.items()))
+            self._cmd.show(Table("Variables", (Column("Name"), Column("Value")), rows))
+        elif args.value is not None:
+            define_variable(session.script_variables, args.name, args.value)
+        elif args.name in session.variables:
+            self._cmd.write(f"{args.name}: {session.variables[args.name]!r}")
+        else:
+            raise UsageError(f"variable {args.name} is not defined", hint="give it a value")
+
+
+def define_variable(variables: dict[str, str], name: str, value: str) -> None:
+    """Add a variable; UsageError when $(NAME) could not find it."""
+    if not _VARIABLE.fullmatch(name):
+        hint = "use letters, digits and _, such as IMAGES"
+        raise UsageError(f"'{name}' is not the name of a variable", hint=hint)
+    variables[name] = value

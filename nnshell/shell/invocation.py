@@ -1,0 +1,148 @@
+"""What the process command line asks for. No cmd2 here: wrong usage is answered at once."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nnshell import __version__
+from nnshell.shell.import_options import add_import_options, import_words
+
+_VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)=(?P<value>.*)", re.DOTALL)
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A script file or one command, in the order they were given."""
+
+    kind: Literal["script", "command"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """The options of -g."""
+
+    model_directory: str | None
+    model_file: str | None
+    tensor_directory: str | None
+    header_file: str | None
+    dump_tensors: bool
+    anonymise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A checked command line."""
+
+    sources: tuple[Source, ...] = ()
+    open_words: tuple[str, ...] = ()  # the `open` command for the positional file
+    variables: tuple[tuple[str, str], ...] = ()
+    log_level: str | None = None
+    generate: Generate | None = None
+    interactive: bool = False
+    keep_going: bool = False
+    check: bool = False
+
+
+def parse_command_line(words: Sequence[str]) -> Invocation:
+    """Read the command line; wrong usage prints a message and exits with status 2."""
+    parser = _parser()
+    parsed = parser.parse_args(words)
+    if parsed.generate and not parsed.graph:
+        parser.error("-g needs a state file, as in `nnshell -g STATE.json`")
+    if parsed.generate and parsed.sources:
+        parser.error("-g generates and exits: it does not go with -s or -e")
+    if parsed.check and not parsed.sources:
+        parser.error("--check needs a script (-s FILE) or a command (-e COMMAND)")
+    if parsed.template_file:
+        parser.error("code templates of one's own (-c) are not supported")
+    return Invocation(
+        sources=tuple(parsed.sources),
+        open_words=("open", parsed.graph, *import_words(parsed)) if parsed.graph else (),
+        variables=tuple(parsed.variables),
+        log_level=parsed.log_level,
+        generate=_generate(parsed) if parsed.generate else None,
+        interactive=parsed.interactive,
+        keep_going=parsed.keep_going,
+        check=parsed.check,
+    )
+
+
+def _generate(parsed: argparse.Namespace) -> Generate:
+    return Generate(
+        model_directory=parsed.model_directory,
+        model_file=parsed.model_file,
+        tensor_directory=parsed.tensor_directory,
+        header_file=parsed.header_file,
+        dump_tensors=not parsed.dont_dump_tensors,
+        anonymise=parsed.anonymise,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnshell", description="Put small neural networks on GAP8. Without -s, -e or -g, "
+        "commands come from the keyboard or from standard input."
+    )  # fmt: skip
+    parser.add_argument("graph", nargs="?", metavar="GRAPH", help=".onnx, .tflite or state .json")
+    _add_script_options(parser)
+    _add_generate_options(parser)
+    add_import_options(parser)
+    parser.add_argument("-v", "--version", action="version", version=f"nnshell {__version__}")
+    return parser
+
+
+def _add_script_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("scripts (exit status 1 when a command fails)")
+    add = group.add_argument
+    add("-s", "--script_file", "--script-file", dest="sources", metavar="FILE", action="append",
+        type=_script, default=[], help="run a script; repeatable, in order with -e")  # fmt: skip
+    add("-e", "--execute", dest="sources", metavar="COMMAND", action="append",
+        type=_command, help="run one command; repeatable")  # fmt: skip
+    add("-i", "--interactive", action="store_true", help="stay at the prompt after -s and -e")
+    add("--keep-going", "--keep_going", action="store_true", help="run on after a failing command")
+    add("--check", action="store_true", help="with -s, -e: look for mistakes, run nothing")
+    add("-D", dest="variables", metavar="NAME=VALUE", action="append", type=_variable,
+        default=[], help="define a script variable for $(NAME)")  # fmt: skip
+    add("-l", "--log_level", "--log-level", type=_level, metavar="LEVEL",
+        help="debug, info, warning or error")  # fmt: skip
+
+
+def _add_generate_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("generating code from a state")
+    add = group.add_argument
+    add("-g", "--generate", action="store_true", help="write the files of a state and exit")
+    add("-m", "--model_file", "--model-file", metavar="FILE", help="name of the model (model.c)")
+    add("-M", "--model_directory", "--model-directory", metavar="DIR", help="its directory")
+    add("-T", "--tensor_directory", "--tensor-directory", metavar="DIR", help="constants go here")
+    add("-H", "--header_file", "--header-file", metavar="FILE", help="also write this header")
+    add("-c", "--template_file", "--template-file", metavar="FILE", help=argparse.SUPPRESS)
+    add("-d", "--dont_dump_tensors", "--dont-dump-tensors", action="store_true",
+        help="do not write constants")  # fmt: skip
+    add("--anonymise", action="store_true", help="hash node names in generated code")
+
+
+def _script(text: str) -> Source:
+    return Source("script", text)
+
+
+def _command(text: str) -> Source:
+    return Source("command", text)
+
+
+def _variable(text: str) -> tuple[str, str]:
+    match = _VARIABLE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return match["name"], match["value"]
+
+
+def _level(text: str) -> Any:
+    if text.lower() not in _LEVELS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(_LEVELS)}")
+    return text.upper()

@@ -1,0 +1,159 @@
+"""One run of the program: scripts, standard input or the prompt, and the exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+
+from nnshell import __version__
+from nnshell.errors import NNShellError
+from nnshell.shell.app import ScriptStopped, Shell
+from nnshell.shell.check import Checker
+from nnshell.shell.commands import command_sets
+from nnshell.shell.history import HistoryFile, default_path
+from nnshell.shell.invocation import Generate, Invocation, Source
+from nnshell.shell.session import Session
+
+SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+
+
+class _ToShell(logging.Handler):
+    """Log records as messages of the shell."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__()
+        self._shell = shell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self._shell.warn(record.getMessage())
+        else:
+            self._shell.note(record.getMessage())
+
+
+def run(invocation: Invocation) -> int:
+    """Do what the command line asks for; the exit status."""
+    at_terminal = sys.stdin is not None and sys.stdin.isatty()
+    prompted = at_terminal and (invocation.interactive or not invocation.sources)
+    prompted = prompted and invocation.generate is None
+    session = Session(script_variables=dict(invocation.variables))
+    if invocation.log_level:
+        session.settings.assign("log_level", invocation.log_level)
+    history = HistoryFile(default_path()) if prompted and sys.stdout.isatty() else None
+    shell = Shell(session, command_sets(), keep_going=invocation.keep_going, history=history)
+    with _logging_to(shell), _quiet_broken_pipe():
+        try:
+            status = _run(shell, invocation, prompted=prompted)
+        except ScriptStopped:
+            status = FAILURE
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        shell.refresh()
+    return status
+
+
+def _run(shell: Shell, invocation: Invocation, *, prompted: bool) -> int:
+    if invocation.check:
+        return _check(shell, invocation.sources)
+    if invocation.generate is not None:
+        return _generate(shell, invocation.open_words, invocation.generate)
+    quits = False
+    try:
+        quits = _run_given(shell, invocation)
+    except (ScriptStopped, KeyboardInterrupt):
+        if not prompted:
+            raise
+    if prompted and not quits:
+        return shell.cmdloop(f"nnshell {__version__} - `help` lists the commands")
+    if not quits and (not invocation.sources or invocation.interactive):
+        shell.run_lines(sys.stdin or (), "<stdin>")
+    return _status(shell)
+
+
+def _status(shell: Shell) -> int:
+    return FAILURE if shell.failures else SUCCESS
+
+
+def _run_given(shell: Shell, invocation: Invocation) -> bool:
+    """The file to open, then scripts and commands in their order; True when one of them quits."""
+    if invocation.open_words:
+        _run_words(shell, invocation.open_words)
+    commands = 0
+    for source in invocation.sources:
+        if source.kind == "script":
+            quits = _run_script(shell, source.text)
+        else:
+            commands += 1
+            quits = shell.run_lines([source.text], "-e", first=commands)
+        if quits:
+            return True
+    return False
+
+
+def _run_words(shell: Shell, words: Sequence[str]) -> None:
+    before = shell.failures
+    shell.onecmd_plus_hooks(shlex.join(words), add_to_history=False, raise_keyboard_interrupt=True)
+    if shell.failures > before and not shell.keep_going:
+        raise ScriptStopped
+
+
+def _run_script(shell: Shell, path: str) -> bool:
+    try:
+        return shell.run_script(path)
+    except NNShellError as error:  # the script itself cannot be read
+        shell.fail(str(error))
+        if shell.keep_going:
+            return False
+        raise ScriptStopped from None
+
+
+def _generate(shell: Shell, open_words: Sequence[str], options: Generate) -> int:
+    """`gen` with the options of -g, on the graph of a state."""
+    _run_words(shell, open_words)
+    words = ["gen", options.model_file or shell.session.settings.model_file]
+    if options.model_directory is not None:
+        words += ["-M", options.model_directory]
+    if options.tensor_directory is not None:
+        words += ["-T", options.tensor_directory]
+    if options.header_file is not None:
+        words += ["--header_file", options.header_file]
+    words += ["-t"] if options.dump_tensors else []
+    words += ["--anonymise"] if options.anonymise else []
+    _run_words(shell, words)
+    return _status(shell)
+
+
+def _check(shell: Shell, sources: Sequence[Source]) -> int:
+    checker = Checker(shell)
+    commands = 0
+    for source in sources:
+        if source.kind == "script":
+            checker.script(source.text)
+        else:
+            commands += 1
+            checker.lines([source.text], "-e", first=commands)
+    return _status(shell)
+
+
+@contextlib.contextmanager
+def _logging_to(shell: Shell) -> Iterator[None]:
+    logger, handler = logging.getLogger("nnshell"), _ToShell(shell)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _quiet_broken_pipe() -> Iterator[None]:
+    """Nobody reads the output any more (`nnshell ... | head`): that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,95 @@
+"""What a shell session holds: open graphs, settings, script variables and stored tensors."""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nnshell.errors import GraphError, UsageError
+from nnshell.settings import Settings
+
+if TYPE_CHECKING:  # the prompt appears without numpy
+    from nnshell.ir.graph import Graph
+
+
+@dataclass(slots=True)
+class Opened:
+    """A graph, the file it was opened from, and how long its recipe was when it was saved."""
+
+    graph: Graph
+    file: str
+    saved_steps: int = 0
+
+    @property
+    def unsaved(self) -> bool:
+        return len(self.graph.recipe) != self.saved_steps
+
+
+@dataclass(slots=True)
+class Session:
+    """The state behind the prompt; commands change it, the prompt and the toolbar show it."""
+
+    settings: Settings = field(default_factory=Settings)
+    opened: list[Opened] = field(default_factory=list)
+    index: int = 0
+    script_variables: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> ChainMap[str, str]:
+        """What $(NAME) finds: the session's own variables first, then the environment."""
+        return ChainMap(self.script_variables, os.environ)
+
+    @property
+    def current(self) -> Opened:
+        if not self.opened:
+            raise GraphError("no graph is open", hint="open one: `open MODEL.onnx`")
+        return self.opened[self.index]
+
+    @property
+    def graph(self) -> Graph:
+        return self.current.graph
+
+    def add(self, opened: Opened, *, keep: bool) -> None:
+        """Make a graph the current one, beside the current one (keep) or in its place."""
+        if keep or not self.opened:
+            self.opened.append(opened)
+            self.index = len(self.opened) - 1
+        else:
+            self.opened[self.index] = opened
+
+    def select(self, index: int) -> None:
+        if not 0 <= index < len(self.opened):
+            raise UsageError(f"there is no graph {index}", hint="`graph` lists the open graphs")
+        self.index = index
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Graphs, settings and stored tensors become what they were if the block is left early."""
+        undo = [_remember(opened) for opened in self.opened]
+        opened, index, tensors = list(self.opened), self.index, dict(self.tensors)
+        settings = self.settings.copy()
+        try:
+            yield
+        except BaseException:
+            for restore in undo:
+                restore()
+            self.opened, self.index, self.tensors = opened, index, tensors
+            self.settings.restore(settings)
+            raise
+
+
+def _remember(opened: Opened) -> Callable[[], None]:
+    graph, saved_steps = opened.graph, opened.saved_steps
+    saved, snapshots = graph.copy(), list(graph.snapshots)
+
+    def restore() -> None:
+        opened.graph, opened.saved_steps = graph, saved_steps
+        graph.restore(saved)
+        graph.snapshots = snapshots
+
+    return restore

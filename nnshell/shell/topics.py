@@ -1,0 +1,77 @@
+"""Help texts that are not about one command."""
+
+from __future__ import annotations
+
+_SESSION = """
+A session goes through these steps, in this order:
+
+  open lenet.onnx                        read the model
+  show                                   look at its steps
+  adjust                                 order the tensors as the chip's kernels want them
+  fusions --scale8                       join layers that one kernel computes
+  aquant images/*                        calibrate on images, quantize to int8
+  qshow                                  see scales and zero points
+  qerror images/*                        see where int8 differs from float
+  validate images/* -q                   count right answers of the int8 graph
+  simulate                               estimate cycles, memory and energy on GAP8
+  save_state                             write lenet.json beside the model
+  gen                                    write the files for the chip's tool chain
+
+`tutorial` walks through it and explains each step.
+"""
+
+_SELECTORS = """
+Commands that work on nodes take a selector:
+
+  5          step 5                      -1        the last step
+  NAME       the node of that name       conv*     nodes whose name begins so
+  a:b        steps or names from a to b  4:        from 4 on, :4 up to 4
+  *          all nodes                   1,4,7:9   several
+
+A selector that matches nothing is an error that lists near names.
+"""
+
+_SCRIPTS = """
+A script has one command on a line. `nnshell -s FILE` and `run_script FILE` run it.
+
+  # ...            a comment, at the beginning of a line or after a blank
+  "x y"  'x y'     one word with blanks; nothing is special in single quotes
+  $(NAME)          a variable: from -D NAME=VALUE, `set_var NAME VALUE` or the environment
+  > FILE           write the results of the command to a file; >> FILE adds to it
+  | PROGRAM        send the results to a program
+
+A script stops at the first command that fails, and nnshell ends with exit status 1; with
+--keep-going it runs on. `nnshell --check -s FILE` looks for mistakes without running anything.
+Exit status: 0 all commands succeeded, 1 one failed, 2 wrong options of nnshell, 130 interrupted.
+"""
+
+_INPUTS = """
+Commands that read images take files, patterns such as images/*.png, folders, .npy and .npz arrays,
+a CIFAR-10 folder or MNIST idx files; files are used in sorted order.
+
+An image is decoded, converted (-M MODE), resized (-H HEIGHT -W WIDTH), transposed to channels
+first (-T), and then normalized: by the norm function (--norm_func "x: x/128-1"), or else as
+value / divisor + offset (-D DIVISOR -O OFFSET).
+
+Give what the network was trained with. Options that are left out come from the last `aquant` on
+this graph, then from `set`. Several graph inputs: NAME=PATTERN for each.
+"""
+
+_FORMATS = """
+Commands that print tables take --format:
+
+  table   columns that fit the terminal; aligned text when the output is a file or a pipe
+  plain   aligned text
+  csv     for a spreadsheet
+  json    for a program: a list with one object per row
+
+-c FILE writes the table to a file as CSV.
+"""
+
+TOPICS = {
+    "session": _SESSION,
+    "selectors": _SELECTORS,
+    "scripts": _SCRIPTS,
+    "inputs": _INPUTS,
+    "formats": _FORMATS,
+}
