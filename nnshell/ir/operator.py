@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ir.qparams import NodeQuantization, QParams
 
 Types = Sequence[TensorType]
 IntArray = NDArray[np.int64]
@@ -40,16 +40,39 @@ class Range:
         return Range(min(self.minimum, 0.0), max(self.maximum, 0.0))
 
 
+@dataclass(frozen=True, slots=True)
+class KernelOptions:
+    """What the user chose that changes the integers of a kernel."""
+
+    per_channel: bool = True  # one weight scale for each output channel
+    narrow_weights: bool = True  # weights limited to +-127
+    softmax_8_bits: bool = False  # softmax results in Q7 instead of Q15
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantizeRequest:
-    """What an operator makes its kernel from: records, shapes, float constants by input."""
+    """What an operator makes its kernel from: records, shapes, float constants by input.
+
+    ``inputs`` holds None where the operator makes the record itself (its ``parameters``).
+    """
 
     name: str
-    inputs: tuple[QParams, ...]
+    inputs: tuple[QParams | None, ...]
     outputs: tuple[QParams, ...]
     input_types: tuple[TensorType, ...]
     output_types: tuple[TensorType, ...]
     constants: tuple[NDArray[Any] | None, ...]  # float value of each constant input, else None
+    options: KernelOptions = KernelOptions()
+
+    def record(self, index: int) -> QParams:
+        """Record of input ``index``, which is not one of the operator's parameters."""
+        record = self.inputs[index]
+        assert record is not None, f"{self.name} has no record for input {index}"
+        return record
+
+    @property
+    def output(self) -> QParams:
+        return self.outputs[0]
 
 
 @dataclass(frozen=True)
@@ -58,9 +81,12 @@ class Operator(ABC):
 
     kind: ClassVar[str] = ""
     boundary: ClassVar[bool] = False  # input, output, fusion input, fusion output: computes nothing
-    # -- quantization rule, as class facts (reference: the SQ8 rules in docs/quantization.md)
+    # -- quantization rule, as class facts (docs/quantization.md has the rules)
     keeps_record: ClassVar[bool] = False  # output integers mean what input integers mean
-    symmetric_output: ClassVar[bool] = False  # output zero point is always 0
+    symmetric_output: ClassVar[bool] = False  # output zero point is 0 unless a concat decides
+    pushes_range: ClassVar[bool] = False  # its range becomes that of the node before it, as relu's
+    needs_wide_input: ClassVar[bool] = False  # int32 from a filter it is fused with
+    parameters: ClassVar[tuple[int, ...]] = ()  # constant inputs whose records it makes itself
 
     # -- shape and text --------------------------------------------------------------------
 
@@ -100,32 +126,47 @@ class Operator(ABC):
     # -- quantization rule -----------------------------------------------------------------
 
     def demands_symmetric(self, index: int) -> bool:
-        """Whether input ``index`` must have zero point 0."""
+        """Whether whoever makes input ``index`` must use zero point 0, for all its readers."""
         return False
 
-    def output_range(self, observed: Range, inputs: Sequence[Range]) -> Range:
-        """The real range to quantize the output to, given what calibration saw."""
-        return observed
+    def needs_symmetric(self, index: int) -> bool:
+        """Whether input ``index`` must have zero point 0: if others read it too, a copy does."""
+        return False
+
+    def needs_power_of_two(self, index: int) -> bool:
+        """Whether the scale of input ``index`` must be a power of two."""
+        return False
 
     def input_record(self, index: int) -> QParams | None:
         """A fixed record that input ``index`` must have, e.g. [-8, 8] of a stand-alone sigmoid."""
         return None
 
-    def output_record(self) -> QParams | None:
+    def wide_record(self, output: QParams) -> QParams:
+        """int32 record of the filter before it in a fusion, when ``needs_wide_input``."""
+        raise AssertionError(f"operator '{self.kind}' takes int8")
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        """The real range to quantize the output to; None when it takes an observed one.
+
+        ``observed`` is what calibration saw, None when there are no statistics for the node.
+        """
+        return observed
+
+    def output_record(self, options: KernelOptions) -> QParams | None:
         """A fixed record of the output, e.g. int16 Q15 of softmax."""
         return None
 
-    def quantize(self, request: QuantizeRequest) -> Any:
-        """Make the kernel's integers (a frozen dataclass), or None when it needs none."""
-        return None
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """Records of all inputs and outputs, and the integers of the kernel."""
+        return plain_quantization(request)
 
     # -- integer meaning -------------------------------------------------------------------
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """The reference: int64 arrays with a leading batch axis in, the same out.
 
-        ``inputs`` are activations only (constants live in ``quantization.kernel``).
-        Operators with several outputs return them stacked in a tuple through ``integer_multi``.
+        ``inputs`` are aligned with the node's inputs; a constant has one sample.
+        Operators with several outputs return them in a tuple through ``integer_multi``.
         """
         raise GraphError(f"operator '{self.kind}' has no integer kernel")
 
@@ -134,6 +175,12 @@ class Operator(ABC):
     ) -> tuple[IntArray, ...]:
         """``integer`` for operators with several outputs; default: the one output."""
         return (self.integer(quantization, inputs),)
+
+    def integer_on_chip(
+        self, quantization: NodeQuantization, inputs: Sequence[IntArray]
+    ) -> tuple[IntArray, ...]:
+        """What the generated kernel computes where NNTool's own simulation differs from it."""
+        return self.integer_multi(quantization, inputs)
 
     def lower(
         self, quantization: NodeQuantization, build: ForeignGraph, inputs: Sequence[str]

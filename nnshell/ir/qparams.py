@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nnshell.ir.operator import QuantizeRequest
 
 _LIMITS = {
     "int8": (-128, 127),
@@ -38,8 +41,9 @@ class QParams:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest integer the element type holds."""
-        return _LIMITS[self.dtype]
+        """Smallest and largest integer that is used."""
+        low, high = _LIMITS[self.dtype]
+        return (-high, high) if self.narrow else (low, high)
 
     @property
     def first_scale(self) -> float:
@@ -67,7 +71,7 @@ class QParams:
 
     def _broadcast(self, rank: int) -> NDArray[np.floating[Any]]:
         if self.axis is None or self.scale.size == 1:
-            return self.scale.reshape(-1)[:1].astype(np.float64)
+            return self.scale.reshape(-1)[:1]
         shape = [1] * rank
         shape[self.axis] = -1
         return self.scale.reshape(shape)
@@ -80,9 +84,31 @@ class NodeQuantization:
     ``inputs`` has one record per graph input of the node (weights and bias included), ``outputs``
     one per output. ``kernel`` holds the integers the node's kernel uses (weights, bias,
     multipliers, shifts, tables): a frozen dataclass that the operator defines and understands.
+    ``constants`` are the integers of the constant inputs, None for activations.
     """
 
     inputs: tuple[QParams, ...]
     outputs: tuple[QParams, ...]
     kernel: Any = None
     scheme: str = "SQ8"
+    constants: tuple[NDArray[Any] | None, ...] = ()
+
+    @property
+    def input(self) -> QParams:
+        """Record of input 0."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> QParams:
+        """Record of output 0."""
+        return self.outputs[0]
+
+
+def plain_quantization(request: QuantizeRequest, kernel: Any = None) -> NodeQuantization:
+    """The records as requested; constant inputs quantized by them."""
+    inputs = tuple(request.record(index) for index in range(len(request.inputs)))
+    constants = tuple(
+        None if value is None else record.quantize(value).astype(record.dtype)
+        for value, record in zip(request.constants, inputs, strict=True)
+    )
+    return NodeQuantization(inputs, request.outputs, kernel, constants=constants)

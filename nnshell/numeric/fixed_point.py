@@ -1,0 +1,132 @@
+"""Fixed-point arithmetic of the SQ8 kernels: rounding, shifts, saturation, multipliers.
+
+A real factor is a pair (multiplier, shift): ``x * factor ~ RS(x * multiplier, shift)`` with an
+unsigned multiplier of at most 8 bits. Everything here works on int64 arrays; where a kernel works
+in int32, the value is brought back to int32 as the chip would (two's complement wrap-around).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IntArray = NDArray[np.int64]
+
+MULTIPLIER_BITS = 8
+MAX_SHIFT = 24  # a larger shift is taken only when no bits are left to give up
+GUARD_BITS = 14  # head room of an accumulator: 7 bits of weight and 7 of activation
+ACCUMULATOR_BITS = 31
+
+_INT32_SPAN = 1 << 32
+_INT32_HALF = 1 << 31
+_WIDEST_SHIFT = 62  # that int64 holds; shifted further, an int32 is 0 anyway
+
+
+def round_half_up(real: ArrayLike) -> NDArray[np.float64]:
+    """floor(x + 0.5), in the floating-point type of ``real``."""
+    values = np.asarray(real)
+    rounded: NDArray[np.float64] = np.floor(values + values.dtype.type(0.5))
+    return rounded
+
+
+def rounding_shift(values: ArrayLike, shift: ArrayLike) -> IntArray:
+    """RS: divide by 2**shift, halves towards plus infinity; a negative shift multiplies.
+
+    Shifts of 31 and more are well defined here, as nearly dead channels have them.
+    """
+    wide = np.asarray(values, np.int64)
+    shifts = np.clip(np.asarray(shift, np.int64), -_WIDEST_SHIFT // 2, _WIDEST_SHIFT)
+    right = np.maximum(shifts, 0)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
+    shifted: IntArray = ((wide << np.maximum(-shifts, 0)) + half) >> right
+    return shifted
+
+
+def wrap_int32(values: ArrayLike) -> IntArray:
+    """The low 32 bits as a signed number: what a 32-bit register holds."""
+    wide = np.asarray(values, np.int64)
+    wrapped: IntArray = (wide + _INT32_HALF) % _INT32_SPAN - _INT32_HALF
+    return wrapped
+
+
+def saturate(values: ArrayLike, limits: tuple[int, int]) -> IntArray:
+    """Clamp to ``limits`` (both included)."""
+    clamped: IntArray = np.clip(np.asarray(values, np.int64), limits[0], limits[1])
+    return clamped
+
+
+def scale_accumulator(accumulator: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> IntArray:
+    """MULSCALE: RS of the 32-bit product; the product wraps around, nothing saturates before."""
+    product = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
+    return rounding_shift(wrap_int32(product), shift)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiplier:
+    """Real factors as integers: one element per tensor or one per channel."""
+
+    scale: NDArray[np.float64]  # the factors that were asked for
+    multiplier: NDArray[np.uint8]  # odd unless the shift is 0 or less
+    shift: NDArray[np.int8]  # to the right; negative shifts to the left
+    available_bits: NDArray[np.int64]  # before the limit of 8
+
+    def apply(self, accumulator: ArrayLike, axis: int | None = None) -> IntArray:
+        """MULSCALE with a factor for each index of ``axis``, or the same one everywhere."""
+        wide = np.asarray(accumulator, np.int64)
+        if axis is None or self.multiplier.size == 1:
+            return scale_accumulator(wide, self.multiplier[0], self.shift[0])
+        shape = [1] * wide.ndim
+        shape[axis] = -1
+        return scale_accumulator(wide, self.multiplier.reshape(shape), self.shift.reshape(shape))
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """The factors that the integers really apply."""
+        factor = np.ldexp(1.0, -self.shift.astype(np.int64))
+        return self.multiplier.astype(np.float64) * factor
+
+
+def derive_multiplier(scale: ArrayLike, available_bits: ArrayLike = MULTIPLIER_BITS) -> Multiplier:
+    """The multiplier and shift of each factor in ``scale`` (positive and finite).
+
+    The factor is mantissa * 2**exponent with a float32 mantissa in [0.5, 1). Starting from
+    min(8, available) bits, bits are given up as long as the rounded mantissa is even, does not fit,
+    or the shift exceeds 24, and neither the shift nor the bits have reached 0. A multiplier is
+    therefore odd, and 1 with shift 0 for a factor of exactly 1.
+    """
+    factors = np.atleast_1d(np.asarray(scale, np.float64))
+    available = np.broadcast_to(np.asarray(available_bits, np.int64), factors.shape)
+    fraction, exponent = np.frexp(factors)
+    mantissa = fraction.astype(np.float32).astype(np.float64)
+    start = np.clip(available, 0, MULTIPLIER_BITS)
+    bits = start.copy()
+    for _ in range(MULTIPLIER_BITS):
+        multiplier = _multiplier(mantissa, bits)
+        shift = bits - exponent
+        poor = (multiplier >= 1 << start) | (shift > MAX_SHIFT) | (multiplier % 2 == 0)
+        bits -= poor & (shift > 0) & (bits > 0)
+    return Multiplier(
+        factors,
+        _multiplier(mantissa, bits).astype(np.uint8),
+        np.clip(bits - exponent, -128, 127).astype(np.int8),
+        available.copy(),
+    )
+
+
+def _multiplier(mantissa: NDArray[np.float64], bits: IntArray) -> IntArray:
+    return round_half_up(mantissa * np.ldexp(1.0, bits)).astype(np.int64)
+
+
+def filter_available_bits(taps: int, bias: ArrayLike) -> IntArray:
+    """Bits that a filter's accumulator leaves for the multiplier, for each output channel.
+
+    ``taps`` is the number of products summed (input channels of the group times the window),
+    ``bias`` the integer bias without zero-point offsets. The result is not limited to 8.
+    """
+    magnitude = np.abs(np.asarray(bias, np.float64))
+    bias_bits = np.ceil(np.log2(np.maximum(magnitude, 1.0)))
+    sum_bits = np.ceil(np.log2(max(taps, 1))) + GUARD_BITS
+    available: IntArray = (ACCUMULATOR_BITS - np.maximum(bias_bits, sum_bits)).astype(np.int64)
+    return available
