@@ -1,0 +1,227 @@
+"""The ONNX exporter: a graph, or nodes under construction, as an ONNX model.
+
+A file written from a graph computes the graph's float meaning; the float engine runs the same
+model. The integer engine lowers a quantized graph to ``ForeignGraph`` nodes and turns them into a
+model here. Every tensor has a leading batch axis of any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from nnshell import __version__
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignGraph, ForeignNode
+from nnshell.ir.graph import Graph, Node, all_nodes
+from nnshell.ir.operator import Constant, Fusion, Input
+from nnshell.ir.types import TensorType
+
+OPSET = 21  # every operator used here is in it, and ONNX Runtime runs it
+IR_VERSION = 10  # the oldest that goes with the opset; later ones are refused by some runtimes
+
+_ELEMENT_TYPES = {
+    "float32": onnx.TensorProto.FLOAT,
+    "float64": onnx.TensorProto.DOUBLE,
+    "uint8": onnx.TensorProto.UINT8,
+    "int8": onnx.TensorProto.INT8,
+    "uint16": onnx.TensorProto.UINT16,
+    "int16": onnx.TensorProto.INT16,
+    "int32": onnx.TensorProto.INT32,
+    "int64": onnx.TensorProto.INT64,
+    "bool": onnx.TensorProto.BOOL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A graph input or output of the model; ``type`` has no batch axis."""
+
+    name: str
+    type: TensorType
+    batched: bool = True
+
+
+def export_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> onnx.ModelProto:
+    """The float meaning of ``graph`` as an ONNX model.
+
+    ``outputs`` are the tensors to expose, by default the graph outputs: ``NODE`` is output 0 of a
+    node, ``NODE[1]`` output 1, ``FUSION/NODE`` that of a node inside a fusion. Raises GraphError
+    for a key that does not exist.
+    """
+    keys = list(dict.fromkeys(outputs if outputs is not None else _output_names(graph)))
+    return _Writer(graph).model(keys)
+
+
+def export_bytes(graph: Graph, outputs: Sequence[str] | None = None) -> bytes:
+    """``export_onnx``, serialized."""
+    return _serialized(export_onnx(graph, outputs))
+
+
+def foreign_to_model(
+    build: ForeignGraph, inputs: Sequence[Port], outputs: Sequence[Port], name: str = "graph"
+) -> onnx.ModelProto:
+    """The nodes of ``build`` that lead to ``outputs`` as an ONNX model."""
+    nodes = _leading_to({port.name for port in outputs}, build.nodes)
+    used = {tensor for node in nodes for tensor in node.inputs}
+    initializers = [
+        onnx.numpy_helper.from_array(np.ascontiguousarray(value), tensor)
+        for tensor, value in build.constants.items()
+        if tensor in used
+    ]
+    model_graph = onnx.helper.make_graph(
+        [_node_proto(node) for node in nodes],
+        name,
+        [_port_proto(port) for port in inputs],
+        [_port_proto(port) for port in outputs],
+        initializers,
+    )
+    domains = {node.domain for node in nodes} - {""}
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    opsets += [onnx.helper.make_opsetid(domain, 1) for domain in sorted(domains)]
+    return onnx.helper.make_model(
+        model_graph,
+        ir_version=IR_VERSION,
+        opset_imports=opsets,
+        producer_name="nnshell",
+        producer_version=__version__,
+    )
+
+
+def foreign_to_bytes(
+    build: ForeignGraph, inputs: Sequence[Port], outputs: Sequence[Port], name: str = "graph"
+) -> bytes:
+    """``foreign_to_model``, serialized."""
+    return _serialized(foreign_to_model(build, inputs, outputs, name))
+
+
+def activation_keys(graph: Graph) -> list[str]:
+    """Keys of every activation: graph inputs, nodes, nodes inside fusions, graph outputs."""
+    return [key for key, _, node in _keys(graph) if not isinstance(node.op, Constant)]
+
+
+def _keys(graph: Graph) -> Iterator[tuple[str, int, Node]]:
+    """(key, output number, node) of every output of every node."""
+    for name, node, _ in all_nodes(graph):
+        for index in range(len(node.outputs)):
+            yield (f"{name}[{index}]" if index else name), index, node
+
+
+def _output_names(graph: Graph) -> list[str]:
+    return [node.name for node in graph.outputs]
+
+
+class _Writer:
+    """Writes a graph node by node; ``tensors`` finds the ONNX tensor behind a key."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.build = ForeignGraph()
+        self.types = {key: node.outputs[index] for key, index, node in _keys(graph)}
+        self.constants = {key for key, _, node in _keys(graph) if isinstance(node.op, Constant)}
+        for key in self.types:
+            self.build.fresh(key)  # reserved, so that tensors can be called what their node is
+        self.tensors: dict[str, str] = {}
+        self._write(graph, "")
+
+    def model(self, keys: Sequence[str]) -> onnx.ModelProto:
+        for key in keys:
+            if key not in self.tensors:
+                raise GraphError(f"no tensor is called '{key}'", where=self.graph.name)
+        self._name_tensors(keys)
+        for key in keys:
+            if self.tensors[key] != key:  # the same tensor as another key's
+                self.build.node("Identity", [self.tensors[key]], output=key)
+        outputs = [Port(key, self.types[key], key not in self.constants) for key in keys]
+        inputs = [Port(node.name, node.type) for node in self.graph.inputs]
+        return foreign_to_model(self.build, inputs, outputs, self.graph.name)
+
+    def _write(self, graph: Graph, scope: str, given: Sequence[str] = ()) -> list[str]:
+        """Write ``graph``, a fusion's body with its inputs or the whole; its output tensors."""
+        for node in graph.steps():
+            key = f"{scope}{node.name}"
+            if isinstance(node.op, Input):
+                made: Sequence[str] = [given[node.op.index] if given else node.name]
+            else:
+                made = self._write_node(graph, node, key, scope)
+            for index, tensor in enumerate(made):
+                self.tensors[f"{key}[{index}]" if index else key] = tensor
+        return [self.tensors[f"{scope}{node.name}"] for node in graph.outputs]
+
+    def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
+        if isinstance(node.op, Constant):
+            return [self.build.constant(_narrowed(node.op.value), f"{key}_value")]
+        inputs = [
+            self.tensors[f"{scope}{ref.node}[{ref.index}]" if ref.index else f"{scope}{ref.node}"]
+            for ref in node.inputs
+        ]
+        if isinstance(node.op, Fusion):
+            if node.body is None:
+                raise GraphError("a fusion without a body", where=f"node {key}")
+            return self._write(node.body, f"{key}/", inputs)
+        return node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
+
+    def _name_tensors(self, wanted: Sequence[str]) -> None:
+        """Call each tensor what the node that makes it is called, wanted keys first."""
+        inputs = {node.name for node in self.graph.inputs}
+        names: dict[str, str] = {name: name for name in inputs}
+        for key in (*wanted, *self.types):
+            tensor = self.tensors[key]
+            if tensor not in self.build.constants:
+                names.setdefault(tensor, key)
+        self.build.nodes = [_renamed(node, names) for node in self.build.nodes]
+        self.tensors = {key: names.get(tensor, tensor) for key, tensor in self.tensors.items()}
+
+
+def _renamed(node: ForeignNode, names: Mapping[str, str]) -> ForeignNode:
+    inputs = tuple(names.get(tensor, tensor) for tensor in node.inputs)
+    outputs = tuple(names.get(tensor, tensor) for tensor in node.outputs)
+    return replace(node, name=outputs[0], inputs=inputs, outputs=outputs)
+
+
+def _narrowed(value: NDArray[Any]) -> NDArray[Any]:
+    """Real constants as float32, which is what the graph computes in."""
+    return value.astype(np.float32) if value.dtype.kind == "f" else value
+
+
+def _leading_to(tensors: set[str], nodes: Sequence[ForeignNode]) -> list[ForeignNode]:
+    """The nodes that ``tensors`` depend on; ``nodes`` are in order of execution."""
+    needed = set(tensors)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            kept.append(node)
+            needed.update(node.inputs)
+    return kept[::-1]
+
+
+def _node_proto(node: ForeignNode) -> onnx.NodeProto:
+    proto = onnx.helper.make_node(
+        node.op, node.inputs, node.outputs, name=node.name, domain=node.domain
+    )
+    for name, value in node.attributes.items():
+        given: Any = value
+        if isinstance(value, np.ndarray):
+            given = onnx.numpy_helper.from_array(value)
+        proto.attribute.append(onnx.helper.make_attribute(name, given))
+    return proto
+
+
+def _port_proto(port: Port) -> onnx.ValueInfoProto:
+    batch = ["N"] if port.batched else []
+    return onnx.helper.make_tensor_value_info(
+        port.name, _ELEMENT_TYPES[port.type.dtype], [*batch, *port.type.shape]
+    )
+
+
+def _serialized(model: onnx.ModelProto) -> bytes:
+    try:
+        data: bytes = model.SerializeToString()
+    except ValueError as error:
+        raise GraphError("the model is too large to be written as one file") from error
+    return data
