@@ -6,7 +6,9 @@ resolved on first use so that importing the package costs nothing.
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the time that importing typing takes
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
