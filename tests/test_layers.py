@@ -17,7 +17,7 @@ PACKAGE = Path(nnshell.__file__).parent
 # Lower layers first; a module may import from its own layer or from one above it in this list.
 LAYERS = (
     ("__init__", "errors", "files"),
-    ("settings", "files"),
+    ("settings", "files", "samples_folder"),
     ("ir",),
     ("numeric",),
     ("ops",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("quantization",),
     ("gap8",),
     ("codegen",),
-    ("state",),
+    ("state", "recipe"),
     ("reports",),
     ("flow",),
     ("tutorials",),

@@ -1,0 +1,41 @@
+"""Commands that change a graph: all or nothing, recorded in the recipe, undoable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nnshell.errors import GraphError
+from nnshell.ir.graph import Graph, Step
+
+_SNAPSHOTS = 50  # nodes are small and arrays are shared, so a snapshot costs little
+_LATEST_ONLY = ("aquant", "fquant")  # a new quantization replaces the one before
+
+
+@contextmanager
+def recorded(graph: Graph, command: str, options: dict[str, Any] | None = None) -> Iterator[None]:
+    """Run a block that edits ``graph``; on success append it to the recipe, else undo it.
+
+    Leaving the block by any exception, Ctrl-C included, restores the graph.
+    """
+    saved = graph.copy()
+    try:
+        yield
+    except BaseException:
+        graph.restore(saved)
+        raise
+    if command in _LATEST_ONLY:
+        graph.recipe = [step for step in graph.recipe if step.command not in _LATEST_ONLY]
+    graph.recipe.append(Step(command, options or {}))
+    graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
+
+
+def undo(graph: Graph) -> Step:
+    """Take back the last recorded command; returns it. GraphError when there is none."""
+    if not graph.snapshots:
+        raise GraphError("there is nothing to undo", where=graph.name)
+    undone = graph.recipe[-1] if graph.recipe else Step("open")
+    graph.restore(graph.snapshots[-1])
+    graph.snapshots = graph.snapshots[:-1]
+    return undone

@@ -1,0 +1,35 @@
+"""The sample model and images that ship with the package, reachable as ``sample:NAME``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nnshell.errors import NNShellError
+
+PREFIX = "sample:"
+_PACKAGE = Path(__file__).parent
+
+
+def samples_folder() -> Path:
+    """Folder of the samples: inside an installed package, or beside it in a checkout."""
+    for folder in (_PACKAGE / "samples", _PACKAGE.parent / "sample_images"):
+        if folder.is_dir():
+            return folder
+    raise NNShellError(
+        "the sample images are not installed", hint="install the package again: pip install nnshell"
+    )
+
+
+def resolve(path: str | Path) -> Path:
+    """``sample:lenet`` is the sample model, ``sample:test`` the folder of test images."""
+    text = str(path)
+    if not text.startswith(PREFIX):
+        return Path(path)
+    folder, name = samples_folder(), text.removeprefix(PREFIX)
+    for candidate in (folder / name, folder / f"{name}.onnx"):
+        if candidate.exists() and folder in (candidate, *candidate.parents):
+            return candidate
+    found = sorted(
+        entry.stem for entry in folder.iterdir() if entry.suffix == ".onnx" or entry.is_dir()
+    )
+    raise NNShellError(f"there is no sample '{name}'", hint=f"samples: {', '.join(found)}")
