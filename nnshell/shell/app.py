@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -32,7 +34,7 @@ from nnshell.shell.history import HistoryFile
 from nnshell.shell.lines import LineError
 from nnshell.shell.parser import Parser
 from nnshell.shell.session import Session
-from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser
+from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser, program_of
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -267,18 +269,37 @@ class Shell(cmd2.Cmd):
 
     def onecmd(self, statement: Statement | str, *, add_to_history: bool = True) -> bool:
         """Run a command; what it changed is undone when it fails or is interrupted."""
-        name = statement.command if isinstance(statement, Statement) else ""
-        undo = contextlib.nullcontext() if name in _RUNS_OTHERS else self.session.transaction()
-        with undo:
+        if not isinstance(statement, Statement):
+            statement = self.statement_parser.parse(statement)
+        outside = statement.command in _RUNS_OTHERS
+        undo = contextlib.nullcontext() if outside else self.session.transaction()
+        with undo, self._piped_to(program_of(statement)):
             return super().onecmd(statement, add_to_history=add_to_history)
 
-    def _restore_output(self, statement: Statement, saved_redir_state: Any) -> None:
-        reader = self._cur_pipe_proc_reader
-        super()._restore_output(statement, saved_redir_state)
-        if saved_redir_state.redirecting and reader is not None:
-            status = reader._proc.returncode
-            if status in _PROGRAM_NOT_RUN:
-                self.fail(f"cannot run {statement.redirect_to}")
+    @contextlib.contextmanager
+    def _piped_to(self, program: str) -> Iterator[None]:
+        """Collect the block's results and give them to a program of the operating system."""
+        if not program:
+            yield
+            return
+        output, self.stdout = self.stdout, io.StringIO()
+        try:
+            yield
+            text = self.stdout.getvalue()
+        finally:
+            self.stdout = output
+        output.flush()
+        with self.sigint_protection:  # Ctrl-C is the program's
+            status = self._run_program(program, text)
+        if status in _PROGRAM_NOT_RUN:
+            raise UsageError(f"cannot run '{program}'", hint="is the program installed?")
+
+    def _run_program(self, program: str, text: str) -> int:
+        shell = os.environ.get("SHELL") or None
+        done = subprocess.run(
+            program, shell=True, executable=shell, input=text.encode(), stdout=self.stdout
+        )  # fmt: skip
+        return done.returncode
 
     def run_lines(self, lines: Iterable[str], name: str, *, first: int = 1) -> bool:
         """Run a script's lines, numbered from ``first``; True when one of them quits.

@@ -43,12 +43,14 @@ class LineParser(StatementParser):
         words, _ = modernize(scanned.words)
         if not words:
             return Statement("", raw=line)
+        piped = scanned.redirector == "|"
         return Statement(
             " ".join(_typed(word) for word in words[1:]),
             raw=line,
             command=words[0].text,
-            redirector=scanned.redirector,
-            redirect_to=scanned.target,
+            redirector="" if piped else scanned.redirector,
+            redirect_to="" if piped else scanned.target,
+            suffix=scanned.target if piped else "",
         )
 
     def words(self, args: str) -> tuple[Word, ...]:
@@ -70,6 +72,15 @@ class LineParser(StatementParser):
             return to_parse, [to_parse.args] if to_parse.args else []
         words = self.words(to_parse.args)
         return to_parse, [word.raw if preserve_quotes else word.text for word in words]
+
+
+def program_of(statement: Statement) -> str:
+    """The program that gets the statement's output, or "".
+
+    It travels as the suffix: the shell starts it after the command, while cmd2 would start it
+    before and take one that ends at once for a failure.
+    """
+    return statement.suffix
 
 
 def _typed(word: Word) -> str:
