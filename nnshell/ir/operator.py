@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
+from nnshell.errors import GraphError, QuantizationError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import TensorType
@@ -70,6 +70,17 @@ class QuantizeRequest:
         assert record is not None, f"{self.name} has no record for input {index}"
         return record
 
+    def constant(self, index: int) -> NDArray[Any]:
+        """Float value of input ``index``, which must be a constant."""
+        value = self.constants[index]
+        if value is None:
+            raise QuantizationError(
+                f"input {index} must be a constant to be quantized",
+                where=f"node {self.name}",
+                hint="open a model in which it is an initializer",
+            )
+        return value
+
     @property
     def output(self) -> QParams:
         return self.outputs[0]
@@ -87,6 +98,7 @@ class Operator(ABC):
     pushes_range: ClassVar[bool] = False  # its range becomes that of the node before it, as relu's
     needs_wide_input: ClassVar[bool] = False  # int32 from a filter it is fused with
     parameters: ClassVar[tuple[int, ...]] = ()  # constant inputs whose records it makes itself
+    made_by_quantizer: ClassVar[bool] = False  # inserted between conflicting records
 
     # -- shape and text --------------------------------------------------------------------
 

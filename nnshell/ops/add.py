@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.operator import register
+from nnshell.ir.operator import IntArray, QuantizeRequest, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.sum_kernel import SumKernel, quantize_sum
 
 
 @register
@@ -16,3 +19,14 @@ class Add(Arithmetic):
 
     kind: ClassVar[str] = "add"
     onnx_op: ClassVar[str] = "Add"
+    symmetric_output: ClassVar[bool] = True
+
+    def demands_symmetric(self, index: int) -> bool:
+        return True
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_sum(request, 1)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: SumKernel = quantization.kernel
+        return kernel.apply(inputs, quantization.output)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
+from nnshell.numeric.fixed_point import rounding_shift, saturate
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
 
 
 _HALVING = Window((2, 2), (2, 2))
+
+
+MEAN_BITS = 16  # of the factor floor(2**16 / n)
 
 
 @register
@@ -28,6 +37,7 @@ class AveragePool(Operator):
     """
 
     kind: ClassVar[str] = "average_pool"
+    keeps_record: ClassVar[bool] = True
     window: Window = _HALVING
     count_include_pad: bool = False
 
@@ -63,6 +73,30 @@ class AveragePool(Operator):
             "count_include_pad": int(self.count_include_pad),
         }
         return (build.node("AveragePool", inputs, attributes, hint=self.kind),)
+
+    def demands_symmetric(self, index: int) -> bool:
+        return self.window.padded
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """sat8((sum * floor(65536 / n) + 32768) >> 16), n elements under the window.
+
+        Compared with NNTool for n = 4 and 64 without padding. NNTool counts padding always;
+        here it counts only where the model says so, else n is the number of real elements.
+        """
+        given = inputs[0]
+        zero = quantization.input.zero_point
+        total = self._sum(given, zero)
+        count: IntArray = np.array(math.prod(self.window.kernel), np.int64)
+        if self.window.padded and not self.count_include_pad:
+            real = self._sum(np.ones((1, 1, *given.shape[2:]), np.int64), 0)
+            total, count = total - zero * (count - real), np.maximum(real, 1)
+        mean = rounding_shift(total * ((1 << MEAN_BITS) // count), MEAN_BITS)
+        return saturate(mean, quantization.output.limits)
+
+    def _sum(self, given: IntArray, pad_value: int) -> IntArray:
+        padded = pad_map(given, self.window, pad_value)
+        total: IntArray = np.add.reduce([seen for _, _, seen in taps(padded, self.window)])
+        return total
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES
+from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -72,6 +74,7 @@ class BatchNorm(Operator):
     """Inputs are x (channels first) and, one per channel, scale, bias, mean and variance."""
 
     kind: ClassVar[str] = "batch_norm"
+    parameters: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     epsilon: float = 1e-5
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -102,6 +105,23 @@ class BatchNorm(Operator):
     ) -> tuple[str, ...]:
         attributes = {"epsilon": self.epsilon}
         return (build.node("BatchNormalization", inputs, attributes, hint=self.kind),)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """nnshell's own rule: a filter of one weight per channel, factor and offset folded."""
+        scale, bias, mean, variance = (request.constant(index) for index in range(1, 5))
+        factor, offset = Normalization(
+            scale, bias, mean, variance, self.epsilon
+        ).factor_and_offset()
+        made = quantize_filter(request, factor[:, np.newaxis], offset)
+        data, weight_q, bias_q = made.inputs
+        return NodeQuantization(
+            (data, weight_q, bias_q, bias_q, weight_q), made.outputs, made.kernel
+        )
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: FilterKernel = quantization.kernel
+        factor = kernel.weights.astype(np.int64).reshape(-1, *(1 for _ in inputs[0].shape[2:]))
+        return kernel.finish(inputs[0] * factor, quantization.output)
 
     @classmethod
     def examples(cls) -> list[Example]:

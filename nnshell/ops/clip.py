@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Range, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
+from nnshell.ops.rectifier_kernel import RectifierKernel, quantize_rectifier
+from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.relu import Relu, Relu6, ReluN
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -23,6 +29,7 @@ class Clip(Activation):
     """y = min(max(x, minimum), maximum); an infinite bound does not limit"""
 
     kind: ClassVar[str] = "clip"
+    pushes_range: ClassVar[bool] = True
     minimum: float = float("-inf")
     maximum: float = float("inf")
 
@@ -35,8 +42,63 @@ class Clip(Activation):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Activation clip {self.minimum:g} {self.maximum:g}"
 
+    def output_range(self, observed: Range | None) -> Range | None:
+        """What calibration saw, within the bounds; finite bounds alone serve without it."""
+        if observed is None:
+            return Range(self.minimum, self.maximum) if self._bounded else None
+        low, high = (
+            min(max(value, self.minimum), self.maximum)
+            for value in (observed.minimum, observed.maximum)
+        )
+        return Range(low, high)
+
+    @property
+    def _bounded(self) -> bool:
+        return math.isfinite(self.minimum) and math.isfinite(self.maximum)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_rectifier(request, self.minimum, self.maximum)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: RectifierKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization.input, quantization.output)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 5), Layout.CHW)
         limits = ((-1.0, 1.0), (0.5, 2.0), (float("-inf"), 0.5))
         return [Example(cls(*pair), (image,)) for pair in limits]
+
+
+@imports("Clip")
+def import_clip(ctx: ImportContext) -> None:
+    """A rectifier where the lower bound is 0; bounds are attributes or constant inputs."""
+    value = ctx.value(0)
+    lower = _bound(ctx, 1, float("-inf"))
+    upper = _bound(ctx, 2, float("inf"))
+    if lower > upper:
+        raise Unsupported(f"min = {lower:g} is above max = {upper:g}", accepted="min <= max")
+    if (lower, upper) == (float("-inf"), float("inf")):
+        ctx.produce_value(value)
+        return
+    ctx.produce(ctx.add(_limiter(lower, upper), [value.ref]), value.batch)
+
+
+def _bound(ctx: ImportContext, index: int, default: float) -> float:
+    tensor = ctx.tensor(index)
+    if tensor is None:
+        return default
+    if tensor.size != 1 or np.isnan(tensor).any():
+        name = ("min", "max")[index - 1]
+        raise Unsupported(f"{name} = {tensor.tolist()}", accepted="one number")
+    bound = float(tensor.reshape(-1)[0])
+    largest = float(np.finfo(np.float32).max)
+    return default if abs(bound) >= largest and (bound > 0) == (default > 0) else bound
+
+
+def _limiter(lower: float, upper: float) -> Operator:
+    if lower != 0.0:
+        return Clip(lower, upper)
+    if upper == float("inf"):
+        return Relu()
+    return Relu6() if upper == 6.0 else ReluN(upper)

@@ -10,7 +10,8 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 
@@ -24,6 +25,7 @@ class Concat(Operator):
     """Joins its inputs along ``axis``; all other extents are equal."""
 
     kind: ClassVar[str] = "concat"
+    keeps_record: ClassVar[bool] = True
     axis: int = 0
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -66,6 +68,11 @@ class Concat(Operator):
             for name, given in zip(inputs, types, strict=True)
         ]
         return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        samples = max(array.shape[0] for array in inputs)
+        parts = [np.broadcast_to(array, (samples, *array.shape[1:])) for array in inputs]
+        return np.concatenate(parts, axis=self.axis + 1)
 
     @classmethod
     def examples(cls) -> list[Example]:

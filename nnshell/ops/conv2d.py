@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work, WorkKind
 from nnshell.ops.common import (
@@ -24,6 +26,8 @@ from nnshell.ops.common import (
     feature_map,
     windowed_map,
 )
+from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -38,6 +42,7 @@ class Conv2D(Operator):
     """Two-dimensional convolution with zero padding; weights and bias are constants."""
 
     kind: ClassVar[str] = "conv2d"
+    parameters: ClassVar[tuple[int, ...]] = (1, 2)
     window: Window = _POINTWISE
     groups: int = 1
 
@@ -108,6 +113,29 @@ class Conv2D(Operator):
             "group": self.groups,
         }
         return (build.node("Conv", inputs, attributes, hint=self.kind),)
+
+    def demands_symmetric(self, index: int) -> bool:
+        """Padding is the integer 0."""
+        return index == 0 and self.window.padded
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_filter(request, request.constant(1), request.constant(2))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """Products of each window position by matrix products in float64, exact below 2**53."""
+        kernel: FilterKernel = quantization.kernel
+        samples, channels = inputs[0].shape[:2]
+        filters = kernel.weights.shape[0]
+        per_group = (self.groups, filters // self.groups, channels // self.groups)
+        weights = kernel.weights.astype(np.float64)
+        padded = pad_map(inputs[0], self.window, quantization.input.zero_point)
+        total: NDArray[Any] | float = 0.0
+        for row, column, seen in taps(padded.astype(np.float64), self.window):
+            rows, columns = seen.shape[2:]
+            data = seen.reshape(samples, self.groups, channels // self.groups, rows * columns)
+            total = total + weights[:, :, row, column].reshape(per_group) @ data
+        products = np.asarray(total).astype(np.int64).reshape(samples, filters, rows, columns)
+        return kernel.finish(products, quantization.output)
 
     @classmethod
     def examples(cls) -> list[Example]:

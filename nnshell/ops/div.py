@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from nnshell.ir.operator import register
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import QuantizationError
+from nnshell.ir.operator import IntArray, QuantizeRequest, Range, register
+from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.numeric.fixed_point import (
+    Multiplier,
+    derive_multiplier,
+    rounding_shift,
+    saturate,
+    scale_accumulator,
+)
+from nnshell.numeric.records import symmetric_record
 from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.samples import align_samples
+
+QUOTIENT_BITS = 8  # fraction bits of a quotient of two feature maps before it is requantized
+FAR = 1 << 40  # what division by zero gives; saturates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DivKernel:
+    """nnshell's own rule, as NNTool has no SQ8 kernel for it.
+
+    Two feature maps: ``RS(floor(a * mu * 2**8 / b), sh + 8)``, mu and sh of s_a / (s_b * s_out);
+    a / 0 saturates to the sign of a, 0 / 0 is 0. A constant divisor c is not quantized at all:
+    ``RS(a * sign(c) * mu, sh)`` with mu and sh of s_a / (|c| * s_out) for each of its elements.
+    """
+
+    scaling: Multiplier
+    signs: NDArray[np.int64] | None = None  # of a constant divisor
+
+    def divide(self, dividend: IntArray, divisor: IntArray) -> IntArray:
+        scaled = (dividend * int(self.scaling.multiplier[0])) << QUOTIENT_BITS
+        quotient = scaled // np.where(divisor == 0, 1, divisor)
+        shifted = rounding_shift(quotient, int(self.scaling.shift[0]) + QUOTIENT_BITS)
+        return np.where(divisor == 0, np.sign(dividend) * FAR, shifted)
+
+    def multiply(self, dividend: IntArray, shape: tuple[int, ...]) -> IntArray:
+        assert self.signs is not None
+        multiplier = self.scaling.multiplier.astype(np.int64) * self.signs.reshape(-1)
+        shift = self.scaling.shift.astype(np.int64)
+        return scale_accumulator(dividend, multiplier.reshape(shape), shift.reshape(shape))
 
 
 @register
@@ -16,3 +59,37 @@ class Div(Arithmetic):
 
     kind: ClassVar[str] = "div"
     onnx_op: ClassVar[str] = "Div"
+    symmetric_output: ClassVar[bool] = True
+    parameters: ClassVar[tuple[int, ...]] = (1,)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        value = request.constants[1]
+        if value is not None:
+            return self._by_constant(request, value)
+        ratio = request.record(0).first_scale / request.record(1).first_scale
+        kernel = DivKernel(derive_multiplier(ratio / request.output.first_scale))
+        return plain_quantization(request, kernel)
+
+    def _by_constant(self, request: QuantizeRequest, value: NDArray[Any]) -> NodeQuantization:
+        divisor = np.asarray(value, np.float64)
+        if not np.isfinite(divisor).all() or (divisor == 0).any():
+            raise QuantizationError(
+                "a constant divisor holds 0, NaN or infinity", where=f"node {request.name}"
+            )
+        ratio = request.record(0).first_scale / (np.abs(divisor) * request.output.first_scale)
+        record = symmetric_record(Range(float(divisor.min()), float(divisor.max())))
+        kernel = DivKernel(derive_multiplier(ratio.reshape(-1)), np.sign(divisor).astype(np.int64))
+        return replace(
+            plain_quantization(replace(request, inputs=(request.record(0), record))), kernel=kernel
+        )
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: DivKernel = quantization.kernel
+        first, second = align_samples(inputs)
+        dividend = first - quantization.input.zero_point
+        if kernel.signs is None:
+            quotient = kernel.divide(dividend, second - quantization.inputs[1].zero_point)
+        else:
+            quotient = kernel.multiply(dividend, second.shape)
+        output = quantization.output
+        return saturate(quotient + output.zero_point, output.limits)

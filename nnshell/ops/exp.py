@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
+from nnshell.ops.registry import imports
+from nnshell.ops.table_kernel import TableKernel, quantize_table
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -24,9 +32,22 @@ class Exp(Activation):
     ) -> tuple[str, ...]:
         return (build.node("Exp", inputs, hint=self.kind),)
 
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_table(request, np.exp)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: TableKernel = quantization.kernel
+        return kernel.look_up(inputs[0])
+
     @classmethod
     def examples(cls) -> list[Example]:
         return [
             Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
             Example(cls(), (TensorType((7,)),)),
         ]
+
+
+@imports("Exp")
+def import_exp(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(ctx.add(Exp(), [value.ref]), value.batch)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
+from nnshell.ops.gate_kernel import GateKernel, gate_input_record, quantize_gate, wide_gate_record
+from nnshell.ops.registry import imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -18,6 +24,8 @@ class HardSigmoid(Activation):
     """y = min(max(alpha * x + beta, 0), 1)"""
 
     kind: ClassVar[str] = "hsigmoid"
+    symmetric_output: ClassVar[bool] = True
+    needs_wide_input: ClassVar[bool] = True
     alpha: float = 0.2
     beta: float = 0.5
 
@@ -30,7 +38,32 @@ class HardSigmoid(Activation):
             ),
         )
 
+    def input_record(self, index: int) -> QParams | None:
+        return gate_input_record(self.alpha, self.beta)
+
+    def wide_record(self, output: QParams) -> QParams:
+        return wide_gate_record(self.alpha)
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        return Range(0.0, 1.0)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_gate(request, self.alpha, self.beta, times_input=False)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: GateKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 5), Layout.CHW)
         return [Example(cls(), (image,)), Example(cls(1 / 6, 0.5), (image,))]
+
+
+@imports("HardSigmoid")
+def import_hard_sigmoid(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(
+        ctx.add(HardSigmoid(ctx.real("alpha", 0.2), ctx.real("beta", 0.5)), [value.ref]),
+        value.batch,
+    )

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
+from nnshell.ops.gate_kernel import GateKernel, quantize_gate, wide_gate_record
+from nnshell.ops.registry import imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
+
+
+ALPHA, BETA = 1.0 / 6.0, 0.5  # of the hard sigmoid that multiplies the input
 
 
 @register
@@ -18,11 +27,26 @@ class HardSwish(Activation):
     """y = x * min(max(x + 3, 0), 6) / 6"""
 
     kind: ClassVar[str] = "hswish"
+    symmetric_output: ClassVar[bool] = True
+    needs_wide_input: ClassVar[bool] = True
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("HardSwish", inputs, hint=self.kind),)
+
+    def needs_symmetric(self, index: int) -> bool:
+        return True
+
+    def wide_record(self, output: QParams) -> QParams:
+        return wide_gate_record(ALPHA)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_gate(request, ALPHA, BETA, times_input=True)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: GateKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization)
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -30,3 +54,9 @@ class HardSwish(Activation):
             Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
             Example(cls(), (TensorType((7,)),)),
         ]
+
+
+@imports("HardSwish")
+def import_hard_swish(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(ctx.add(HardSwish(), [value.ref]), value.batch)

@@ -15,9 +15,11 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, KernelOptions, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.numeric.records import fixed_record
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -31,6 +33,7 @@ FORMATS: dict[str, tuple[int, int, str]] = {
     "rgb16": (3, 3, "uint16"),
     "none": (0, 0, "uint8"),  # any number of samples, as they are
 }
+WIDE_SHIFT = 7  # from an 8-bit pixel to int16
 NORMS = ("shift_int8", "offset_int8", "out_int16", "none")
 
 
@@ -92,6 +95,38 @@ class ImageFormat(Operator):
             offset = build.constant(np.float32(self.offset), "offset")
             planes = build.node("Add", [planes, offset], hint=self.kind)
         return (planes,)
+
+    def output_record(self, options: KernelOptions) -> QParams | None:
+        """Norms that keep more than int8 fix the record; the others fit the network's range."""
+        if self.norm not in ("none", "out_int16"):
+            return None
+        shift = WIDE_SHIFT if self.norm == "out_int16" else 0
+        dtype = "int16" if shift else FORMATS[self.format][2].replace("uint16", "int16")
+        scale = self.scale / (1 << shift)
+        return fixed_record(scale, dtype, None, round(-self.offset / scale))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """Bits of the pixel only: whether they mean what the record says is the user's choice.
+
+        16-bit grey or colour values are first reduced to 8 bits, except for the 16-bit result;
+        that, and all formats but rgb888 and bw8, were not compared with NNTool.
+        """
+        pixels, wide = inputs[0], FORMATS[self.format][2] == "uint16"
+        if self.format == "rgb565_rgb888":
+            pixels = np.concatenate(
+                [(pixels >> 11) << 3, ((pixels >> 5) & 63) << 2, (pixels & 31) << 3], axis=-1
+            )
+            wide = False
+        if wide:
+            pixels = pixels >> (1 if self.norm == "out_int16" else 8)
+        elif self.norm == "out_int16":
+            pixels = pixels << WIDE_SHIFT
+        return self._normalized(pixels).transpose(0, 3, 1, 2)
+
+    def _normalized(self, pixels: IntArray) -> IntArray:
+        if self.norm == "offset_int8":
+            return pixels - 128
+        return pixels >> 1 if self.norm == "shift_int8" else pixels
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
+from nnshell.ops.leaky_kernel import LeakyKernel, leaky_kernel, wide_record
+from nnshell.ops.registry import imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -18,6 +26,8 @@ class LeakyRelu(Activation):
     """y = x if x >= 0 else alpha * x"""
 
     kind: ClassVar[str] = "leaky"
+    symmetric_output: ClassVar[bool] = True
+    needs_wide_input: ClassVar[bool] = True
     alpha: float = 0.01
 
     def to_onnx(
@@ -25,7 +35,27 @@ class LeakyRelu(Activation):
     ) -> tuple[str, ...]:
         return (build.node("LeakyRelu", inputs, {"alpha": self.alpha}, hint=self.kind),)
 
+    def needs_symmetric(self, index: int) -> bool:
+        return True
+
+    def wide_record(self, output: QParams) -> QParams:
+        return wide_record(output)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        slope = np.array([self.alpha])
+        return plain_quantization(request, leaky_kernel(slope, request.record(0), request.output))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: LeakyKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 5), Layout.CHW)
         return [Example(cls(), (image,)), Example(cls(0.1), (image,))]
+
+
+@imports("LeakyRelu")
+def import_leaky_relu(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(ctx.add(LeakyRelu(ctx.real("alpha", 0.01)), [value.ref]), value.batch)

@@ -13,10 +13,12 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, with_batch
+from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -28,6 +30,7 @@ class Linear(Operator):
     """Matrix times vector; weights and bias are constants."""
 
     kind: ClassVar[str] = "linear"
+    parameters: ClassVar[tuple[int, ...]] = (1, 2)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given, weights, bias = inputs
@@ -64,6 +67,16 @@ class Linear(Operator):
         if len(types[0].shape) != 1:
             vector = build.node("Reshape", [vector, with_batch(build, (types[0].size,))])
         return (build.node("Gemm", [vector, *inputs[1:]], {"transB": 1}, hint=self.kind),)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_filter(request, request.constant(1), request.constant(2))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """Products in float64, exact below 2**53."""
+        kernel: FilterKernel = quantization.kernel
+        vectors = inputs[0].reshape(inputs[0].shape[0], -1).astype(np.float64)
+        products = (vectors @ kernel.weights.T.astype(np.float64)).astype(np.int64)
+        return kernel.finish(products, quantization.output)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
+from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate, wrap_int32
+from nnshell.numeric.records import weight_record
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
+from nnshell.ops.samples import align_samples
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatMulKernel:
+    """Multipliers: one, or one per column of a constant second operand."""
+
+    scaling: Multiplier
 
 
 @register
@@ -28,6 +39,8 @@ class MatMul(Operator):
     """
 
     kind: ClassVar[str] = "matmul"
+    symmetric_output: ClassVar[bool] = True
+    parameters: ClassVar[tuple[int, ...]] = (1,)
     transpose_b: bool = False
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -72,6 +85,42 @@ class MatMul(Operator):
             axes[-1], axes[-2] = axes[-2], axes[-1]
             second = build.node("Transpose", [second], {"perm": axes})
         return (build.node("MatMul", [first, second], hint=self.kind),)
+
+    def demands_symmetric(self, index: int) -> bool:
+        return True
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """A constant second operand has a scale per column; multipliers have up to 8 bits."""
+        first, value = request.record(0), request.constants[1]
+        second = request.inputs[1] if value is None else self._columns_record(request)
+        assert second is not None
+        ratio = np.float64(first.first_scale) * second.scale / request.output.first_scale
+        made = plain_quantization(replace(request, inputs=(first, second)))
+        return replace(made, kernel=MatMulKernel(derive_multiplier(ratio)))
+
+    def _columns_record(self, request: QuantizeRequest) -> QParams:
+        value = request.constant(1)
+        axis = value.ndim - (2 if self.transpose_b else 1)
+        options = request.options
+        return weight_record(
+            value,
+            axis if options.per_channel else None,
+            narrow=options.narrow_weights,
+            where=f"node {request.name}",
+        )
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """Products in float64, exact below 2**53; the accumulator wraps around as int32."""
+        first, second = (
+            array - record.zero_point
+            for array, record in zip(align_samples(inputs), quantization.inputs, strict=True)
+        )
+        if self.transpose_b:
+            second = second.swapaxes(-1, -2)
+        product = first.astype(np.float64) @ second.astype(np.float64)
+        scaling = quantization.kernel.scaling
+        scaled = scaling.apply(wrap_int32(product.astype(np.int64)), axis=product.ndim - 1)
+        return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
 
     @classmethod
     def examples(cls) -> list[Example]:

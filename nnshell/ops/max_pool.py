@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -25,6 +29,7 @@ class MaxPool(Operator):
     """y[c, i, j] = max of x[c] under the window; rounding up is written as bottom, right pads."""
 
     kind: ClassVar[str] = "max_pool"
+    keeps_record: ClassVar[bool] = True
     window: Window = _HALVING
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -58,6 +63,16 @@ class MaxPool(Operator):
             "pads": self.window.pads,
         }
         return (build.node("MaxPool", inputs, attributes, hint=self.kind),)
+
+    def demands_symmetric(self, index: int) -> bool:
+        return self.window.padded
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """Padding is real 0 (the zero point), as in NNTool, and not minus infinity."""
+        padded = pad_map(inputs[0], self.window, quantization.input.zero_point)
+        views = [seen for _, _, seen in taps(padded, self.window)]
+        largest: IntArray = np.maximum.reduce(views)
+        return largest
 
     @classmethod
     def examples(cls) -> list[Example]:

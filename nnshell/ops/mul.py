@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.operator import register
+from nnshell.ir.operator import IntArray, QuantizeRequest, register
+from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.samples import align_samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MulKernel:
+    """y_q = sat8(RS(a * b * mu, sh)), mu and sh of s_a * s_b / s_out."""
+
+    scaling: Multiplier
 
 
 @register
@@ -16,3 +27,20 @@ class Mul(Arithmetic):
 
     kind: ClassVar[str] = "mul"
     onnx_op: ClassVar[str] = "Mul"
+    symmetric_output: ClassVar[bool] = True
+
+    def needs_symmetric(self, index: int) -> bool:
+        return True
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        ratio = request.record(0).first_scale * request.record(1).first_scale
+        kernel = MulKernel(derive_multiplier(ratio / request.output.first_scale))
+        return plain_quantization(request, kernel)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        first, second = (
+            array - record.zero_point
+            for array, record in zip(align_samples(inputs), quantization.inputs, strict=True)
+        )
+        scaled = quantization.kernel.scaling.apply(first * second)
+        return saturate(scaled + quantization.output.zero_point, quantization.output.limits)

@@ -10,7 +10,8 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Range, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Pad(Operator):
     """``pads[i]`` elements (before, behind) of ``value`` along axis i."""
 
     kind: ClassVar[str] = "pad"
+    keeps_record: ClassVar[bool] = True
     pads: tuple[tuple[int, int], ...] = ()
     value: float = 0.0
 
@@ -44,6 +46,14 @@ class Pad(Operator):
         pads = build.constant(np.array([0, *before, 0, *behind], np.int64), "pads")
         value = build.constant(np.float32(self.value), "value")
         return (build.node("Pad", [inputs[0], pads, value], hint=self.kind),)
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        """The border's value, which the record of the input must hold as well."""
+        return Range(min(self.value, 0.0), max(self.value, 0.0))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        border = quantization.output.quantize(np.array([self.value], np.float32))
+        return np.pad(inputs[0], ((0, 0), *self.pads), constant_values=border[0])
 
     @classmethod
     def examples(cls) -> list[Example]:

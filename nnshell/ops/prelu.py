@@ -10,13 +10,20 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.numeric.records import fixed_record
 from nnshell.ops.activation import Activation
+from nnshell.ops.arithmetic import without_batch
 from nnshell.ops.common import broadcast
+from nnshell.ops.leaky_kernel import SLOPE_BITS, LeakyKernel, leaky_kernel
+from nnshell.ops.leaky_relu import LeakyRelu
+from nnshell.ops.registry import Unsupported, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -25,6 +32,8 @@ class PRelu(Activation):
     """y = x if x >= 0 else slope * x; inputs are x and the slope, which broadcasts to x."""
 
     kind: ClassVar[str] = "prelu"
+    symmetric_output: ClassVar[bool] = True
+    parameters: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         image, slope = inputs
@@ -37,6 +46,23 @@ class PRelu(Activation):
     ) -> tuple[str, ...]:
         return (build.node("PRelu", inputs, hint=self.kind),)
 
+    def needs_symmetric(self, index: int) -> bool:
+        return index == 0
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """nnshell's own rule: leaky relu with a slope for each element of the constant."""
+        given, slope = request.record(0), request.constant(1)
+        kernel = leaky_kernel(slope, given, request.output)
+        record = fixed_record(1.0 / (1 << SLOPE_BITS), "int16")
+        integers = record.quantize(slope).astype(np.int16)
+        return NodeQuantization(
+            (given, record), request.outputs, kernel, constants=(None, integers)
+        )
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: LeakyKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 5), Layout.CHW)
@@ -46,3 +72,18 @@ class PRelu(Activation):
             Example(cls(), (image, TensorType((3, 1, 1))), (None, per_channel), "per channel"),
             Example(cls(), (TensorType((4,)), TensorType((4,))), (None, vector), "vector"),
         ]
+
+
+@imports("PRelu")
+def import_prelu(ctx: ImportContext) -> None:
+    """One slope for all elements makes it a leaky rectifier."""
+    value = ctx.value(0)
+    slope = ctx.weights(1)
+    if np.all(slope == slope.reshape(-1)[0]):
+        leaky = LeakyRelu(float(slope.reshape(-1)[0]))
+        ctx.produce(ctx.add(leaky, [value.ref]), value.batch)
+        return
+    if slope.ndim > len(value.shape):
+        raise Unsupported(f"its slope has shape {slope.shape}", accepted="one slope per channel")
+    constant = ctx.named_constant(1, without_batch(slope, value.batch, len(value.shape)))
+    ctx.produce(ctx.add(PRelu(), [value.ref, constant]), value.batch)

@@ -6,13 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, round_half_up, saturate
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+
+
+CONVERT_BITS = 7  # of the multiplier in a convert record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvertKernel:
+    """What the generated kernel does: sat8(RS((x + offset) * mu, sh)), mu, sh ~ s_in / s_out."""
+
+    offset: int
+    scaling: Multiplier
 
 
 @register
@@ -21,6 +36,7 @@ class Quantize(Operator):
     """The same real numbers with another scale, zero point or element type."""
 
     kind: ClassVar[str] = "quantize"
+    made_by_quantizer: ClassVar[bool] = True
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(inputs[0].shape, inputs[0].layout),)
@@ -34,6 +50,30 @@ class Quantize(Operator):
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("Identity", inputs, hint=self.kind),)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """The chip's convert record: an offset on the input, then 7 bits of multiplier."""
+        given, output = request.record(0), request.output
+        shifted = output.zero_point * output.first_scale / given.first_scale
+        offset = int(round_half_up(shifted)) - given.zero_point
+        ratio = given.first_scale / output.first_scale
+        kernel = ConvertKernel(offset, derive_multiplier(ratio, CONVERT_BITS))
+        return plain_quantization(request, kernel)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """In real arithmetic, as NNTool's own simulation computes it (float64)."""
+        given, output = quantization.input, quantization.output
+        ratio = given.first_scale / output.first_scale
+        real = round_half_up((inputs[0] - given.zero_point).astype(np.float64) * ratio)
+        return saturate(real.astype(np.int64) + output.zero_point, output.limits)
+
+    def integer_on_chip(
+        self, quantization: NodeQuantization, inputs: Sequence[IntArray]
+    ) -> tuple[IntArray, ...]:
+        """With the convert record; its rounding was not compared with a chip."""
+        kernel: ConvertKernel = quantization.kernel
+        scaled = kernel.scaling.apply(inputs[0] + kernel.offset)
+        return (saturate(scaled, quantization.output.limits),)
 
     @classmethod
     def examples(cls) -> list[Example]:

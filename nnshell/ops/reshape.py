@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import with_batch
@@ -44,6 +45,9 @@ class Reshape(Operator):
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("Reshape", [inputs[0], with_batch(build, self.shape)], hint=self.kind),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0].reshape(inputs[0].shape[0], *self.shape)
 
     @classmethod
     def examples(cls) -> list[Example]:

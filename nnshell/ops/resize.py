@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.numeric.fixed_point import rounding_shift
 from nnshell.ops.common import feature_map
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ COORDINATES = (
     "asymmetric",
     "align_corners",
 )
+WEIGHT_BITS = 8  # of an interpolation weight
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
@@ -42,6 +46,7 @@ ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 class Resizer(Operator):
     """Resizes each channel of a CHW feature map to ``size`` (height, width)."""
 
+    keeps_record: ClassVar[bool] = True
     mode: ClassVar[str] = ""
     size: tuple[int, int] = (1, 1)
     coordinates: str = "half_pixel"
@@ -88,6 +93,32 @@ class Resizer(Operator):
             "axes": [2, 3],
         }
 
+    def positions(self, given: TensorType) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Coordinates in the input of every output row and column, in float32."""
+        _, height, width = given.shape
+        scales = self.scales or (self.size[0] / height, self.size[1] / width)
+        return (
+            _positions(self.coordinates, height, self.size[0], scales[0]),
+            _positions(self.coordinates, width, self.size[1], scales[1]),
+        )
+
+
+def _positions(coordinates: str, extent: int, size: int, scale: float) -> NDArray[np.float32]:
+    """One axis: the coordinate that each of ``size`` outputs reads; ONNX Runtime's float32."""
+    index = np.arange(size, dtype=np.float32)
+    ratio, half = np.float32(scale), np.float32(0.5)
+    if coordinates == "align_corners":
+        return index * np.float32(extent - 1) / np.float32(max(size - 1, 1))
+    if coordinates == "asymmetric":
+        return index / ratio
+    if coordinates == "pytorch_half_pixel" and size == 1:
+        return np.zeros(1, np.float32)
+    centred = (index + half) / ratio - half
+    if coordinates == "half_pixel_symmetric":
+        adjustment = np.float32(size) / (ratio * np.float32(extent))
+        centred = centred + np.float32(extent) / 2 * (1 - adjustment)
+    return centred.astype(np.float32)
+
 
 @register
 @dataclass(frozen=True)
@@ -96,6 +127,13 @@ class BilinearResizer(Resizer):
 
     kind: ClassVar[str] = "bilinear_resizer"
     mode: ClassVar[str] = "linear"
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        """nnshell's own rule: weights in Q8 along each axis, RS(weighted sum, 16)."""
+        rows, columns = self.positions(TensorType(inputs[0].shape[1:]))
+        across = _blend(inputs[0], rows, 2)
+        blended: IntArray = rounding_shift(_blend(across, columns, 3), 2 * WEIGHT_BITS)
+        return blended
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -120,6 +158,26 @@ class NearestNeighborResizer(Resizer):
     def _attributes(self) -> dict[str, AttributeValue]:
         return {**super()._attributes(), "nearest_mode": self.rounding}
 
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        rows, columns = (
+            np.clip(self._rounded(position), 0, extent - 1)
+            for position, extent in zip(
+                self.positions(TensorType(inputs[0].shape[1:])), inputs[0].shape[2:], strict=True
+            )
+        )
+        picked: IntArray = inputs[0][:, :, rows][:, :, :, columns]
+        return picked
+
+    def _rounded(self, position: NDArray[np.float32]) -> NDArray[np.int64]:
+        half = np.float32(0.5)
+        rounded = {
+            "floor": np.floor(position),
+            "ceil": np.ceil(position),
+            "round_prefer_floor": np.ceil(position - half),
+            "round_prefer_ceil": np.floor(position + half),
+        }[self.rounding]
+        return rounded.astype(np.int64)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 6), Layout.CHW)
@@ -130,3 +188,19 @@ class NearestNeighborResizer(Resizer):
         found.append(Example(cls((5, 9), "half_pixel"), (image,), (), "half pixel"))
         found.append(Example(cls((6, 9), "asymmetric", (1.6, 1.5), "floor"), (image,), (), "1.6"))
         return found
+
+
+def _blend(x: IntArray, positions: NDArray[np.float32], axis: int) -> IntArray:
+    """Neighbours along one axis, weighted in Q8; the result has 8 fraction bits more."""
+    last = x.shape[axis] - 1
+    inside = np.clip(positions, 0, last)
+    before = np.floor(inside).astype(np.int64)
+    weight = np.floor((inside - before) * (1 << WEIGHT_BITS) + 0.5).astype(np.int64)
+    behind = np.minimum(before + 1, last)
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    weight = weight.reshape(shape)
+    blended: IntArray = (
+        x.take(before, axis) * ((1 << WEIGHT_BITS) - weight) + x.take(behind, axis) * weight
+    )
+    return blended

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
+from nnshell.numeric.lookup import sigmoid_q15
 from nnshell.ops.activation import Activation
+from nnshell.ops.lookup_kernel import (
+    LookUpKernel,
+    argument_record,
+    quantize_look_up,
+    wide_argument_record,
+)
+from nnshell.ops.registry import imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -18,11 +30,29 @@ class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x))"""
 
     kind: ClassVar[str] = "sigmoid"
+    symmetric_output: ClassVar[bool] = True
+    needs_wide_input: ClassVar[bool] = True
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("Sigmoid", inputs, hint=self.kind),)
+
+    def input_record(self, index: int) -> QParams | None:
+        return argument_record()
+
+    def wide_record(self, output: QParams) -> QParams:
+        return wide_argument_record()
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        return Range(0.0, 1.0)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_look_up(request)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: LookUpKernel = quantization.kernel
+        return kernel.apply(sigmoid_q15, quantization, inputs[0])
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -30,3 +60,9 @@ class Sigmoid(Activation):
             Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
             Example(cls(), (TensorType((7,)),)),
         ]
+
+
+@imports("Sigmoid")
+def import_sigmoid(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(ctx.add(Sigmoid(), [value.ref]), value.batch)

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import (
+    Example,
+    IntArray,
+    KernelOptions,
+    Operator,
+    QuantizeRequest,
+    Range,
+    Types,
+    register,
+)
+from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.numeric.records import fixed_record
+from nnshell.numeric.softmax import softmax
 from nnshell.ops.common import INFOS_BYTES
+from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxKernel:
+    """The input's scale is 2**scale_exponent; the result has output_bits - 1 fraction bits."""
+
+    scale_exponent: int
+    output_bits: int
 
 
 @register
@@ -23,6 +48,7 @@ class Softmax(Operator):
     """y_i = exp(x_i) / sum_j exp(x_j) along ``axis`` (the graph has no batch axis)."""
 
     kind: ClassVar[str] = "softmax"
+    symmetric_output: ClassVar[bool] = True
     axis: int = 0
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -52,6 +78,29 @@ class Softmax(Operator):
     ) -> tuple[str, ...]:
         return (build.node("Softmax", inputs, {"axis": self.axis + 1}, hint=self.kind),)
 
+    def demands_symmetric(self, index: int) -> bool:
+        return True
+
+    def needs_power_of_two(self, index: int) -> bool:
+        return True
+
+    def output_record(self, options: KernelOptions) -> QParams | None:
+        """Q15; Q7 when 8 bits are asked for."""
+        dtype, fraction_bits = ("int8", 7) if options.softmax_8_bits else ("int16", 15)
+        return fixed_record(float(np.ldexp(1.0, -fraction_bits)), dtype, Range(-1.0, 1.0))
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        mantissa, exponent = math.frexp(request.record(0).first_scale)
+        assert mantissa == 0.5, f"{request.name}: softmax needs a power of two as input scale"
+        bits = 8 if request.output.dtype == "int8" else 16
+        return plain_quantization(request, SoftmaxKernel(exponent - 1, bits))
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: SoftmaxKernel = quantization.kernel
+        return softmax(
+            inputs[0], kernel.scale_exponent, self.axis + 1, output_bits=kernel.output_bits
+        )
+
     @classmethod
     def examples(cls) -> list[Example]:
         return [
@@ -59,3 +108,10 @@ class Softmax(Operator):
             Example(cls(1), (TensorType((6, 2)),), (), "rows"),
             Example(cls(0), (TensorType((3, 4, 5), Layout.CHW),), (), "channels"),
         ]
+
+
+@imports("Softmax")
+def import_softmax(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    axis = ctx.inner_axis(ctx.integer("axis", -1), value)
+    ctx.produce(ctx.add(Softmax(axis), [value.ref]), value.batch)

@@ -10,7 +10,8 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class Split(Operator):
         count = len(self.sizes)
         attributes = {"axis": self.axis + 1}
         return build.multi("Split", [inputs[0], sizes], count, attributes, hint=self.kind)
+
+    def integer_multi(
+        self, quantization: NodeQuantization, inputs: Sequence[IntArray]
+    ) -> tuple[IntArray, ...]:
+        ends = np.cumsum(self.sizes)[:-1]
+        return tuple(np.split(inputs[0], ends, axis=self.axis + 1))
 
     @classmethod
     def examples(cls) -> list[Example]:

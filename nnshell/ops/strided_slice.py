@@ -10,7 +10,8 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class StridedSlice(Operator):
             )
         ]
         return (build.node("Slice", [inputs[0], *limits], hint=self.kind),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        limits = zip(self.starts, self.ends, self.strides, strict=True)
+        axes = (slice(start, end if end >= 0 else None, stride) for start, end, stride in limits)
+        return inputs[0][(slice(None), *axes)]
 
     @classmethod
     def examples(cls) -> list[Example]:

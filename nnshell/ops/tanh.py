@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
+from nnshell.numeric.lookup import tanh_q15
 from nnshell.ops.activation import Activation
+from nnshell.ops.lookup_kernel import (
+    LookUpKernel,
+    argument_record,
+    quantize_look_up,
+    wide_argument_record,
+)
+from nnshell.ops.registry import imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -18,11 +30,29 @@ class Tanh(Activation):
     """y = tanh(x)"""
 
     kind: ClassVar[str] = "tanh"
+    symmetric_output: ClassVar[bool] = True
+    needs_wide_input: ClassVar[bool] = True
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("Tanh", inputs, hint=self.kind),)
+
+    def input_record(self, index: int) -> QParams | None:
+        return argument_record()
+
+    def wide_record(self, output: QParams) -> QParams:
+        return wide_argument_record()
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        return Range(-1.0, 1.0)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_look_up(request)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: LookUpKernel = quantization.kernel
+        return kernel.apply(tanh_q15, quantization, inputs[0])
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -30,3 +60,9 @@ class Tanh(Activation):
             Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
             Example(cls(), (TensorType((7,)),)),
         ]
+
+
+@imports("Tanh")
+def import_tanh(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    ctx.produce(ctx.add(Tanh(), [value.ref]), value.batch)

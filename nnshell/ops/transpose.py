@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Transpose(Operator):
     ) -> tuple[str, ...]:
         perm = [0, *(axis + 1 for axis in self.perm)]
         return (build.node("Transpose", inputs, {"perm": perm}, hint=self.kind),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0].transpose(0, *(axis + 1 for axis in self.perm))
 
     @classmethod
     def examples(cls) -> list[Example]:
