@@ -30,6 +30,7 @@ from nnshell.errors import NNShellError, UsageError
 from nnshell.reports.table import Table
 from nnshell.shell import render, suggestions
 from nnshell.shell.commands import help, scripting, settings
+from nnshell.shell.commands import history as history_command
 from nnshell.shell.history import HistoryFile
 from nnshell.shell.lines import LineError
 from nnshell.shell.parser import Parser
@@ -115,8 +116,21 @@ class Shell(cmd2.Cmd):
 
     def _load_history(self, history: HistoryFile | None) -> None:
         self._history = history
-        for line in history.load() if history else ():
+        self._typed = history.load() if history else []
+        for line in self._typed:
             self.main_session.history.append_string(line)
+
+    def _remember(self, line: str) -> None:
+        """Keep a typed line before it runs: whatever happens then, it is not lost."""
+        if not line.strip() or line == "_eof":
+            return
+        self._typed.append(line)
+        if self._history:
+            self._history.append(line)
+
+    def typed_lines(self) -> list[str]:
+        """Lines typed at the prompt, those of earlier sessions first."""
+        return list(self._typed)
 
     # -- what the screen shows -------------------------------------------------------------
 
@@ -215,8 +229,8 @@ class Shell(cmd2.Cmd):
     ) -> bool:
         """Run one line; True when it asks to quit. A failure counts in ``failures``."""
         started = time.perf_counter()
-        if add_to_history and self._history and not self._places and line.strip():
-            self._history.append(line)
+        if add_to_history and not self._places:
+            self._remember(line)
         if not self._readable(line):
             return False
         stop = False
@@ -274,7 +288,10 @@ class Shell(cmd2.Cmd):
         outside = statement.command in _RUNS_OTHERS
         undo = contextlib.nullcontext() if outside else self.session.transaction()
         with undo, self._piped_to(program_of(statement)):
-            return super().onecmd(statement, add_to_history=add_to_history)
+            stop = super().onecmd(statement, add_to_history=add_to_history)
+        if not outside:
+            self.session.note_line(statement.command_and_args)
+        return stop
 
     @contextlib.contextmanager
     def _piped_to(self, program: str) -> Iterator[None]:
@@ -346,6 +363,12 @@ class Shell(cmd2.Cmd):
     def do_help(self, args: argparse.Namespace) -> None:
         """List the commands by task, or explain one."""
         help.run_help(self, args.topic, verbose=args.verbose)
+
+    @cmd2.with_category("Session")
+    @cmd2.with_argparser(history_command.history_parser)
+    def do_history(self, args: argparse.Namespace) -> None:
+        """Show the commands that made the graph."""
+        history_command.run_history(self, args)
 
     @cmd2.with_argparser(scripting.run_script_parser)
     def do_run_script(self, args: argparse.Namespace) -> bool:

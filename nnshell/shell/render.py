@@ -53,7 +53,8 @@ def terminal_table(table: Table) -> RenderableType:
     from rich.text import Text
 
     # Text objects, because a string would be read as markup: node names have brackets.
-    drawn = RichTable(box=SIMPLE_HEAD, title=Text(table.title) if table.title else None)
+    title = Text(table.title) if table.title else None
+    drawn = RichTable(box=SIMPLE_HEAD, title=title, pad_edge=False, collapse_padding=True)
     drawn.title_justify = "left"
     for column in table.columns:
         drawn.add_column(Text(column.heading), justify=column.align, overflow="fold")

@@ -6,27 +6,32 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nnshell.errors import GraphError, UsageError
 from nnshell.settings import Settings
 
 if TYPE_CHECKING:  # the prompt appears without numpy
-    from nnshell.ir.graph import Graph
+    from nnshell.ir.graph import Graph, Step
 
 
 @dataclass(slots=True)
 class Opened:
-    """A graph, the file it was opened from, and how long its recipe was when it was saved."""
+    """A graph, the file it was opened from, and its recipe when it was last saved."""
 
     graph: Graph
     file: str
-    saved_steps: int = 0
+    saved: tuple[Step, ...] = ()
 
     @property
     def unsaved(self) -> bool:
-        return len(self.graph.recipe) != self.saved_steps
+        recipe = self.graph.recipe
+        same = len(recipe) == len(self.saved)
+        return not same or any(a is not b for a, b in zip(recipe, self.saved, strict=True))
+
+    def mark_saved(self) -> None:
+        self.saved = tuple(self.graph.recipe)
 
 
 @dataclass(slots=True)
@@ -67,6 +72,14 @@ class Session:
             raise UsageError(f"there is no graph {index}", hint="`graph` lists the open graphs")
         self.index = index
 
+    def note_line(self, line: str) -> None:
+        """Write a command's line, as typed, to the steps that it added to the recipe."""
+        for opened in self.opened:
+            recipe = opened.graph.recipe
+            with_line = {id(s): replace(s, line=line) for s in recipe if not s.line}
+            recipe[:] = [with_line.get(id(step), step) for step in recipe]
+            opened.saved = tuple(with_line.get(id(step), step) for step in opened.saved)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Graphs, settings and stored tensors become what they were if the block is left early."""
@@ -84,12 +97,12 @@ class Session:
 
 
 def _remember(opened: Opened) -> Callable[[], None]:
-    graph, saved_steps = opened.graph, opened.saved_steps
-    saved, snapshots = graph.copy(), list(graph.snapshots)
+    graph, saved_recipe = opened.graph, opened.saved
+    before, snapshots = graph.copy(), list(graph.snapshots)
 
     def restore() -> None:
-        opened.graph, opened.saved_steps = graph, saved_steps
-        graph.restore(saved)
+        opened.graph, opened.saved = graph, saved_recipe
+        graph.restore(before)
         graph.snapshots = snapshots
 
     return restore

@@ -1,0 +1,89 @@
+"""Tables in every form: nothing cut, nothing lost, no markup read from names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from nnshell.reports.table import Column, Table
+from nnshell.shell import render
+
+TABLE = Table(
+    "Steps",
+    (
+        Column("Step", "right"),
+        Column("Name", wraps=True),
+        Column("Size", "right", "bytes", grouped=True),
+        Column("QSNR", "right", "dB", digits=1),
+        Column("Clipped"),
+    ),
+    (
+        (0, "input_1", 3072, None, False),
+        (1, "a[bold]b[/bold]" + "_long" * 12, 1234567, math.inf, True),
+    ),
+    footer=((None, "total", 1237639, 31.26, None),),
+    notes=("sizes at one byte per element",),
+)
+
+
+def test_plain_text_is_aligned_and_complete() -> None:
+    lines = render.plain_text(TABLE).splitlines()
+    assert lines[0] == "Steps"
+    assert lines[1].split() == ["Step", "Name", "Size", "[bytes]", "QSNR", "[dB]", "Clipped"]
+    assert "1,234,567" in lines[4] and "_long" * 12 in lines[4] and "inf" in lines[4]
+    assert lines[4].index("1,234,567") + 9 == lines[3].index("3,072") + 5
+    assert lines[5].startswith("-")
+    assert "31.3" in lines[6]
+    assert lines[-1] == "sizes at one byte per element"
+
+
+def test_csv_has_machine_names_and_values() -> None:
+    rows = list(csv.reader(io.StringIO(render.csv_text(TABLE))))
+    assert rows[0] == ["step", "name", "size_bytes", "qsnr_db", "clipped"]
+    assert rows[1] == ["0", "input_1", "3072", "", "False"]
+    assert len(rows) == 3
+
+
+def test_json_is_one_object_per_row_without_empty_cells() -> None:
+    rows = json.loads(render.json_text(TABLE))
+    assert rows[0] == {"step": 0, "name": "input_1", "size_bytes": 3072, "clipped": False}
+    assert rows[1]["qsnr_db"] is None  # JSON has no infinity
+
+
+def test_records_replace_rows_in_json() -> None:
+    table = Table("t", (Column("a"),), (("x",),), records=({"scale": [1.5, math.nan]},))
+    assert json.loads(render.json_text(table)) == [{"scale": [1.5, None]}]
+
+
+def test_an_empty_table_is_valid_in_every_form() -> None:
+    table = Table("", (Column("a"),), ())
+    assert json.loads(render.json_text(table)) == []
+    assert render.csv_text(table) == "a"
+    assert render.plain_text(table).splitlines() == ["a", "-"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 200])
+def test_a_terminal_table_fits_and_loses_nothing(width: int) -> None:
+    screen = io.StringIO()
+    Console(file=screen, width=width, force_terminal=True, color_system=None).print(
+        render.terminal_table(TABLE)
+    )
+    text = screen.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "\u2026" not in text
+    shown = Counter(text)
+    for row in (*TABLE.rows, *TABLE.footer):
+        cells = "".join(c.text(cell) for c, cell in zip(TABLE.columns, row, strict=True))
+        assert Counter(cells) <= shown
+    assert shown["_"] == 1 + 12
+
+
+def test_a_row_that_does_not_fit_its_columns_is_refused() -> None:
+    with pytest.raises(AssertionError, match="fit"):
+        Table("t", (Column("a"), Column("b")), ((1,),))
