@@ -1,0 +1,181 @@
+"""Accuracy over a labelled set: predictions streamed through any engine, agreement with float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import InputError
+
+_TOP = 5
+_TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little
+
+
+class Engine(Protocol):
+    """What runs a batch: arrays by key, batch axis first."""
+
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
+
+
+class Samples(Protocol):
+    """One batch of named, perhaps labelled samples."""
+
+    arrays: tuple[NDArray[Any], ...]
+    names: tuple[str, ...]
+    labels: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One sample: the class with the largest output, and by how much it led (output units)."""
+
+    name: str
+    label: int | None
+    predicted: int
+    margin: float
+    rank: int | None  # place of the label among the outputs, 0 is first; None without a label
+
+    @property
+    def correct(self) -> bool | None:
+        return None if self.label is None else self.predicted == self.label
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """What `validate` prints. Fractions are 0..1; ``complete`` is False after an interrupt."""
+
+    model: str
+    engine: str
+    predictions: tuple[Prediction, ...]
+    classes: int
+    agreement_with_float: float | None
+    seconds: float  # of the engine alone
+    complete: bool = True
+
+    @property
+    def images(self) -> int:
+        return len(self.predictions)
+
+    @property
+    def labelled(self) -> int:
+        return sum(p.label is not None for p in self.predictions)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of labelled samples predicted right; None without labels."""
+        return self._fraction(1)
+
+    @property
+    def top5(self) -> float | None:
+        """Fraction whose label is among the five largest outputs, where that is sensible."""
+        return self._fraction(_TOP) if self.classes >= _TOP_NEEDS_CLASSES else None
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds if self.seconds > 0 else 0.0
+
+    def _fraction(self, places: int) -> float | None:
+        if not self.labelled:
+            return None
+        return sum(p.rank is not None and p.rank < places for p in self.predictions) / self.labelled
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts by (label, predicted class)."""
+        counts = np.zeros((self.classes, self.classes), np.int64)
+        for entry in self.predictions:
+            if entry.label is not None and entry.label < self.classes:
+                counts[entry.label, entry.predicted] += 1
+        return counts
+
+    def to_json(self) -> dict[str, Any]:
+        """The machine-readable form; keys without a value are left out."""
+        values: dict[str, Any] = {
+            "model": self.model,
+            "engine": self.engine,
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "top5": self.top5,
+            "agreement_with_float": self.agreement_with_float,
+            "images_per_second": round(self.images_per_second, 1),
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+
+@dataclass(slots=True)
+class _Tally:
+    predictions: list[Prediction] = field(default_factory=list)
+    agreed: int = 0
+    seconds: float = 0.0
+    classes: int = 0
+
+
+def validate(
+    batches: Iterable[Samples],
+    engine: Engine,
+    output: str,
+    *,
+    model: str = "",
+    engine_name: str = "float",
+    reference: Engine | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ValidationReport:
+    """Run ``batches`` through ``engine`` and judge tensor ``output``.
+
+    With ``reference`` (the float engine) the share of equal predictions is counted as well; its
+    time is not. An interrupt ends the run early: what was done is reported as not complete.
+    """
+    tally, complete = _Tally(), True
+    try:
+        for batch in batches:
+            _judge(tally, batch, engine, output, reference)
+            if progress is not None:
+                progress(len(batch.names))
+    except KeyboardInterrupt:
+        complete = False
+        if not tally.predictions:
+            raise
+    count = len(tally.predictions)
+    agreement = tally.agreed / count if reference is not None and count else None
+    return ValidationReport(
+        model,
+        engine_name,
+        tuple(tally.predictions),
+        tally.classes,
+        agreement,
+        tally.seconds,
+        complete,
+    )
+
+
+def _judge(
+    tally: _Tally, batch: Samples, engine: Engine, output: str, reference: Engine | None
+) -> None:
+    start = perf_counter()
+    outputs = engine.run(batch.arrays)[output]
+    tally.seconds += perf_counter() - start
+    scores = outputs.reshape(len(batch.names), -1).astype(np.float64)
+    tally.classes = scores.shape[1]
+    predicted = scores.argmax(axis=1)
+    if reference is not None:
+        floats = reference.run(batch.arrays)[output].reshape(len(batch.names), -1)
+        tally.agreed += int(np.sum(floats.argmax(axis=1) == predicted))
+    for row, name in enumerate(batch.names):
+        tally.predictions.append(_prediction(name, batch.labels[row], scores[row]))
+
+
+def _prediction(name: str, label: int | None, scores: NDArray[np.float64]) -> Prediction:
+    order = np.argsort(-scores, kind="stable")  # equal scores: the lower class first, as argmax
+    if label is not None and not 0 <= label < scores.size:
+        raise InputError(
+            f"label {label} is none of the network's {scores.size} classes",
+            where=name,
+            hint="labels come from the end of the file name, _N",
+        )
+    rank = None if label is None else int(np.flatnonzero(order == label)[0])
+    second = scores[order[1]] if scores.size > 1 else 0.0
+    return Prediction(name, label, int(order[0]), float(scores[order[0]] - second), rank)
