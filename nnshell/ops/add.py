@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.operator import IntArray, QuantizeRequest, register
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.arithmetic import Arithmetic, import_arithmetic, operands
+from nnshell.ops.registry import imports
 from nnshell.ops.sum_kernel import SumKernel, quantize_sum
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -30,3 +34,18 @@ class Add(Arithmetic):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: SumKernel = quantization.kernel
         return kernel.apply(inputs, quantization.output)
+
+
+@imports("Add")
+def import_add(ctx: ImportContext) -> None:
+    import_arithmetic(ctx, Add())
+
+
+@imports("Sum")
+def import_sum(ctx: ImportContext) -> None:
+    """Any number of terms, added one after the other."""
+    refs, batch = operands(ctx)
+    total = refs[0]
+    for number, ref in enumerate(refs[1:], 2):
+        total = ctx.add(Add(), [total, ref], "" if number == len(refs) else f"_{number}")
+    ctx.produce(total, batch)

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, Operator, Types
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES, align_ranks, broadcast, broadcast_layout
+from nnshell.ops.registry import Unsupported, Value
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
+
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,48 @@ class Arithmetic(Operator):
             Example(cls(), (image, TensorType((5,))), (), "a vector along the width"),
             Example(cls(), (image, TensorType((3, 1, 1), Layout.CHW)), (), "a gate per channel"),
         ]
+
+
+def import_arithmetic(ctx: ImportContext, op: Arithmetic) -> None:
+    """Import a node with two operands, constants or not, that the file broadcasts."""
+    refs, batch = operands(ctx)
+    ctx.produce(ctx.add(op, refs), batch)
+
+
+def operands(ctx: ImportContext) -> tuple[list[Ref], int | None]:
+    """The node's inputs without batch axis, constants added to the graph, and where that axis is.
+
+    The file aligns shapes from the right with the batch axis among the others.
+    """
+    indices = range(len(ctx.node.inputs))
+    values = {index: ctx.value(index) for index in indices if not ctx.is_constant(index)}
+    constants = {index: ctx.weights(index) for index in indices if index not in values}
+    ranks = [len(value.shape) for value in values.values()]
+    rank = max([*ranks, *(array.ndim for array in constants.values())])
+    found = [rank - len(v.shape) + v.batch for v in values.values() if v.batch is not None]
+    batch = min(found, default=None)
+    refs = []
+    for index in indices:
+        if index in values:
+            refs.append(_without_batch_axis(ctx, values[index], batch, rank))
+        else:
+            array = without_batch(constants[index], batch, rank)
+            refs.append(ctx.named_constant(index, array))
+    return refs, batch
+
+
+def _without_batch_axis(ctx: ImportContext, value: Value, batch: int | None, rank: int) -> Ref:
+    own = -1 if batch is None else batch - (rank - len(value.shape))
+    return ctx.at_batch(value, own if own >= 0 else None)
+
+
+def without_batch(array: FloatArray, batch: int | None, rank: int) -> FloatArray:
+    """A constant that is broadcast to ``rank`` axes, without the one at ``batch``."""
+    axis = -1 if batch is None else batch - (rank - array.ndim)
+    if axis < 0:
+        return array
+    first = array.take(0, axis)
+    if not np.array_equal(np.broadcast_to(np.expand_dims(first, axis), array.shape), array):
+        text = "x".join(str(n) for n in array.shape)
+        raise Unsupported(f"its constant of shape {text} differs from sample to sample")
+    return np.asarray(first)

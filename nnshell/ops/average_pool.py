@@ -16,10 +16,21 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import rounding_shift, saturate
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+from nnshell.ops.pad import absorbed
+from nnshell.ops.registry import imports
+from nnshell.ops.spatial import (
+    kernel_shape,
+    padded,
+    produce_spatial,
+    read_window,
+    rounding_up,
+    spatial_input,
+)
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 _HALVING = Window((2, 2), (2, 2))
@@ -108,3 +119,20 @@ class AveragePool(Operator):
             Example(cls(padded, True), (image,), (), "padding counted"),
             Example(cls(Window((2, 3), (1, 2), (1, 1), (0, 1, 1, 2))), (image,), (), "uneven"),
         ]
+
+
+@imports("AveragePool")
+def import_average_pool(ctx: ImportContext) -> None:
+    given = spatial_input(ctx, 0)
+    window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    counted = bool(ctx.integer("count_include_pad", 0)) and window.padded
+    more = rounding_up(window, given.size) if ctx.integer("ceil_mode", 0) else (0, 0)
+    if any(more) and counted:
+        ctx.refuse("ceil_mode", accepted="0 where count_include_pad is 1 and there are pads")
+    window = padded(window, (0, 0, *more))
+    source, border = absorbed(ctx, given.ref)
+    if any(border) and (counted or not window.padded):
+        window, counted = padded(window, border), True
+    else:
+        source = given.ref
+    produce_spatial(ctx, ctx.add(AveragePool(window, counted), [source]), given)

@@ -16,15 +16,29 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.graph import Node, Ref
+from nnshell.ir.operator import (
+    Constant,
+    Example,
+    IntArray,
+    Operator,
+    QuantizeRequest,
+    Types,
+    register,
+)
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES
+from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.linear import Linear
+from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.reshape import Reshape
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 FloatArray = NDArray[np.float32]
 
@@ -134,3 +148,44 @@ class BatchNorm(Operator):
             types = (given, *(TensorType((count,)) for _ in values))
             found.append(Example(cls(1e-3), types, (None, *values)))
         return found
+
+
+@imports("BatchNormalization")
+def import_batch_norm(ctx: ImportContext) -> None:
+    """Folded into the convolution or linear node that nothing else reads, or a node of its own."""
+    ctx.needs_only(0)
+    if ctx.integer("training_mode", 0):
+        ctx.refuse("training_mode", accepted="0", hint="export the model for inference")
+    given = ctx.front(ctx.value(0))
+    constants = [ctx.weights(index) for index in range(1, 5)]
+    scale, bias, mean, variance = constants
+    norm = Normalization(scale, bias, mean, variance, ctx.real("epsilon", 1e-5))
+    if not np.all(norm.variance + np.float32(norm.epsilon) > 0):
+        raise Unsupported(f"'{ctx.node.inputs[4]}' holds negative variances", accepted="0 or more")
+    target = _filter_behind(ctx, given)
+    if target is not None and all(c.shape == target.outputs[0].shape[:1] for c in constants):
+        _fold_into(ctx, target, norm)
+        ctx.produce(given)
+        return
+    refs = [ctx.named_constant(index, array) for index, array in enumerate(constants, 1)]
+    ctx.produce(ctx.add(BatchNorm(norm.epsilon), [given, *refs]))
+
+
+def _filter_behind(ctx: ImportContext, given: Ref) -> Node | None:
+    """The filter that made the node's input for this node alone, if there is one."""
+    if not ctx.options.fold_batchnorm or not ctx.used_once(0):
+        return None
+    node = ctx.graph[given.node]
+    if isinstance(node.op, Reshape) and node.inputs[0] not in ctx.makers:
+        node = ctx.graph.producer(node)  # the row of a convolution along one axis
+    return node if isinstance(node.op, Conv2D | Linear) else None
+
+
+def _fold_into(ctx: ImportContext, target: Node, norm: Normalization) -> None:
+    weights, bias = (ctx.graph[ref.node] for ref in target.inputs[1:])
+    values = (ctx.graph.constant(Ref(node.name)) for node in (weights, bias))
+    old = [value for value in values if value is not None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        new = folded(old[0], old[1], norm)
+    for node, array in zip((weights, bias), new, strict=True):
+        node.op = Constant(ctx.finite(array, f"{node.name} with batch normalization"))

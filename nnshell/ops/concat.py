@@ -14,9 +14,12 @@ from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.ops.arithmetic import without_batch
+from nnshell.ops.registry import Unsupported, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -91,3 +94,26 @@ def _for_each_sample(build: ForeignGraph, name: str, given: TensorType, activati
     batch = build.node("Shape", [activation], {"start": 0, "end": 1})
     extents = build.constant(np.array(given.shape, np.int64), "extents")
     return build.node("Expand", [name, build.node("Concat", [batch, extents], {"axis": 0})])
+
+
+@imports("Concat")
+def import_concat(ctx: ImportContext) -> None:
+    indices = range(len(ctx.node.inputs))
+    values = {index: ctx.value(index) for index in indices if not ctx.is_constant(index)}
+    rank = len(next(iter(values.values())).shape)
+    axis = ctx.axis(ctx.integer("axis", 0), rank)
+    batch = next((v.batch for v in values.values() if v.batch is not None), None)
+    if axis == batch:
+        if ctx.batch_size != 1:
+            raise Unsupported(f"axis = {axis} is the batch axis", accepted="any other axis")
+        batch = None
+    refs = []
+    for index in indices:
+        if index in values:
+            refs.append(ctx.at_batch(values[index], batch))
+        else:
+            array = without_batch(ctx.weights(index), batch, rank)
+            refs.append(ctx.named_constant(index, array))
+    inner = axis - (batch is not None and axis > batch)
+    joined = refs[0] if len(refs) == 1 else ctx.add(Concat(inner), refs)
+    ctx.produce(joined, batch)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -27,10 +28,14 @@ from nnshell.ops.common import (
     windowed_map,
 )
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.pad import absorbed
+from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.spatial import padded, produce_spatial, read_window, spatial_input
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 _POINTWISE = Window()
@@ -161,3 +166,32 @@ def _example(
     types = (TensorType(shape, Layout.CHW), TensorType(weights.shape), TensorType((filters,)))
     constants = (None, weights.astype(np.float32), bias.astype(np.float32))
     return Example(Conv2D(window, groups), types, constants, name)
+
+
+@imports("Conv")
+def import_conv(ctx: ImportContext) -> None:
+    """One or two spatial axes; a constant border of zeros in front becomes padding."""
+    given = spatial_input(ctx, 0)
+    weights = ctx.weights(1)
+    if weights.ndim != (3 if given.one_row else 4):
+        raise Unsupported(f"its weights have {weights.ndim} axes", accepted="as many as its input")
+    kernel = ctx.integers("kernel_shape")
+    if kernel is not None and kernel != weights.shape[2:]:
+        ctx.refuse("kernel_shape", accepted=f"that of its weights, {list(weights.shape[2:])}")
+    groups = ctx.integer("group", 1)
+    if groups < 1:
+        ctx.refuse("group", accepted="1 or more")
+    window = read_window(ctx, given.size, weights.shape[2:])
+    if given.one_row:
+        weights = weights[:, :, np.newaxis]
+    source, border = absorbed(ctx, given.ref)
+    filters = [ctx.add_constant(f"{ctx.name}_weights", weights), _bias(ctx, len(weights))]
+    conv = ctx.add(Conv2D(padded(window, border), groups), [source, *filters])
+    produce_spatial(ctx, conv, given)
+
+
+def _bias(ctx: ImportContext, filters: int) -> Ref:
+    """The file's bias under its own name, or zeros."""
+    if ctx.has(2):
+        return ctx.named_constant(2, ctx.weights(2))
+    return ctx.add_constant(f"{ctx.name}_biases", np.zeros(filters, np.float32))

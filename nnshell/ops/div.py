@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ from nnshell.numeric.fixed_point import (
     scale_accumulator,
 )
 from nnshell.numeric.records import symmetric_record
-from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
+from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.samples import align_samples
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
+
 
 QUOTIENT_BITS = 8  # fraction bits of a quotient of two feature maps before it is requantized
 FAR = 1 << 40  # what division by zero gives; saturates
@@ -93,3 +98,10 @@ class Div(Arithmetic):
             quotient = kernel.multiply(dividend, second.shape)
         output = quantization.output
         return saturate(quotient + output.zero_point, output.limits)
+
+
+@imports("Div")
+def import_div(ctx: ImportContext) -> None:
+    if ctx.is_constant(1) and not ctx.weights(1).all():
+        raise Unsupported(f"it divides by zeros in '{ctx.node.inputs[1]}'", accepted="no zeros")
+    import_arithmetic(ctx, Div())

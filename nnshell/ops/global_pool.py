@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -9,15 +10,20 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.common import INFOS_BYTES, feature_map
+from nnshell.ops.registry import Value, imports
+from nnshell.ops.spatial import produce_spatial, spatial_input
+from nnshell.ops.transpose import Transpose
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 MEAN_BITS = 7  # fraction bits of the mean before it is requantized
@@ -109,3 +115,50 @@ class GlobalMaxPool(GlobalPool):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)
         return largest
+
+
+@imports("GlobalAveragePool", "GlobalMaxPool")
+def import_global_pool(ctx: ImportContext) -> None:
+    given = spatial_input(ctx, 0)
+    pool = GlobalAveragePool() if ctx.node.op == "GlobalAveragePool" else GlobalMaxPool()
+    produce_spatial(ctx, ctx.add(pool, [given.ref]), given)
+
+
+@imports("ReduceMean", "ReduceMax")
+def import_reduce(ctx: ImportContext) -> None:
+    """A global pool over the axes; others than height and width are brought to their place."""
+    value = ctx.value(0)
+    axes = ctx.integers_in(1) or ctx.integers("axes") or ()
+    if not axes and ctx.integer("noop_with_empty_axes", 0):
+        ctx.produce_value(value)
+        return
+    rank = len(value.shape)
+    front = {ctx.axis(axis, rank) for axis in axes} or set(range(rank))
+    inner = sorted(ctx.inner_axis(axis, value) for axis in front)
+    if not inner:
+        ctx.produce_value(value)
+        return
+    pool = GlobalAveragePool() if ctx.node.op == "ReduceMean" else GlobalMaxPool()
+    reduced = ctx.add(pool, [_spatial(ctx, value, inner)])
+    keep = ctx.integer("keepdims", 1)
+    shape = [1 if axis in inner else n for axis, n in enumerate(value.inner)]
+    if not keep:
+        shape = [n for axis, n in enumerate(value.inner) if axis not in inner]
+    batch = value.batch
+    if batch is not None and not keep:
+        batch -= sum(axis < batch for axis in front)
+    ctx.produce(ctx.reshaped(reduced, shape), batch)
+
+
+def _spatial(ctx: ImportContext, value: Value, axes: list[int]) -> Ref:
+    """The tensor as channels x height x width, with height and width made of ``axes``."""
+    shape = value.inner
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    perm = (*kept, *axes)
+    ref = value.ref
+    if perm != tuple(range(len(shape))):
+        ref = ctx.add(Transpose(perm), [ref], "_transpose")
+    if len(kept) == 1 and len(axes) == 2:
+        return ref
+    channels, elements = (math.prod(shape[a] for a in group) for group in (kept, axes))
+    return ctx.reshaped(ref, (channels, elements, 1), "_input")

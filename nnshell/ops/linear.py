@@ -7,21 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.ops.add import Add
+from nnshell.ops.arithmetic import without_batch
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, with_batch
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.mul import Mul
+from nnshell.ops.registry import Unsupported, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -92,3 +99,57 @@ class Linear(Operator):
             types = (given, TensorType(weights.shape), TensorType(bias.shape))
             found.append(Example(cls(), types, (None, weights, bias), name))
         return found
+
+
+def add_linear(
+    ctx: ImportContext, given: Ref, weights: NDArray[Any], bias: NDArray[Any] | None = None
+) -> Ref:
+    """Add a linear node with its constants, ``<node>_weights`` (out, in) and ``<node>_biases``."""
+    if bias is None:
+        bias = np.zeros(len(weights), np.float32)
+    constants = [
+        ctx.add_constant(f"{ctx.name}_weights", np.ascontiguousarray(weights, np.float32)),
+        ctx.add_constant(f"{ctx.name}_biases", np.ascontiguousarray(bias, np.float32)),
+    ]
+    return ctx.add(Linear(), [given, *constants])
+
+
+@imports("Gemm")
+def import_gemm(ctx: ImportContext) -> None:
+    """alpha * A @ B + beta * C with constant B; alpha and beta go into weights and bias."""
+    value = ctx.value(0)
+    if len(value.shape) != 2:
+        raise Unsupported(f"its input has {len(value.shape)} axes", accepted="2")
+    weights = ctx.weights(1)
+    if weights.ndim != 2:
+        raise Unsupported(f"its weights have {weights.ndim} axes", accepted="2")
+    given = ctx.at_batch(value, 1 if ctx.integer("transA", 0) else 0)
+    weights = weights if ctx.integer("transB", 0) else weights.T
+    weights = _scaled(ctx, weights, "alpha")
+    if ctx.has(2) and not ctx.is_constant(2):
+        ctx.produce(_plus_activation(ctx, add_linear(ctx, given, weights)))
+        return
+    bias = _gemm_bias(ctx, len(weights)) if ctx.has(2) else None
+    ctx.produce(add_linear(ctx, given, weights, bias))
+
+
+def _scaled(ctx: ImportContext, array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    factor = np.float32(ctx.real(name, 1.0))
+    return array if factor == 1 else ctx.finite(array * factor, name)
+
+
+def _gemm_bias(ctx: ImportContext, filters: int) -> NDArray[np.float32]:
+    bias = without_batch(_scaled(ctx, ctx.weights(2), "beta"), 0, 2)
+    if bias.ndim > 1 or bias.size not in (1, filters):
+        raise Unsupported(f"its bias has shape {bias.shape}", accepted=f"({filters},)")
+    return np.broadcast_to(bias, (filters,))
+
+
+def _plus_activation(ctx: ImportContext, product: Ref) -> Ref:
+    term = ctx.value(2)
+    ref = ctx.front(term) if len(term.shape) == 2 else ctx.at_batch(term, None)
+    beta = np.float32(ctx.real("beta", 1.0))
+    if beta != 1:
+        factor = ctx.add_constant(f"{ctx.name}_beta", np.array([beta]))
+        ref = ctx.add(Mul(), [ref, factor], "_scaled")
+    return ctx.add(Add(), [product, ref], "_add")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
@@ -16,11 +17,15 @@ from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate, wrap_int32
 from nnshell.numeric.records import weight_record
+from nnshell.ops.arithmetic import operands
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
+from nnshell.ops.linear import add_linear
+from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.samples import align_samples
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,3 +146,70 @@ class MatMul(Operator):
             ),
             Example(cls(True), (TensorType((2, 3, 5)), TensorType((4, 5))), (), "stack of rows"),
         ]
+
+
+@imports("MatMul")
+def import_matmul(ctx: ImportContext) -> None:
+    """A vector times a constant is a linear node; everything else stays a product of matrices."""
+    if ctx.is_constant(1):
+        _import_times_constant(ctx)
+    elif ctx.is_constant(0):
+        _import_constant_times(ctx)
+    else:
+        _import_product(ctx)
+
+
+def _import_times_constant(ctx: ImportContext) -> None:
+    value, constant = ctx.value(0), ctx.weights(1)
+    rank = len(value.shape)
+    if rank < 1 or constant.ndim < 1:
+        raise Unsupported("it multiplies scalars", accepted="matrices")
+    if value.batch == rank - 1:
+        raise Unsupported("it sums over the batch axis", hint="export with the batch axis in front")
+    matrix = constant[:, np.newaxis] if constant.ndim == 1 else constant
+    matrix = matrix.reshape(matrix.shape[-2:]) if matrix.size == _last_two(matrix) else matrix
+    if matrix.ndim == 2:
+        inner = value.inner
+        if int(np.prod(inner[:-1])) == 1:
+            made = add_linear(ctx, value.ref, matrix.T)
+            made = ctx.reshaped(made, (*inner[:-1], matrix.shape[1]))
+        else:
+            made = ctx.add(MatMul(), [value.ref, ctx.named_constant(1, matrix)])
+        batch = value.batch
+    else:
+        refs, batch = operands(ctx)
+        _check_leading(batch, max(rank, matrix.ndim))
+        made = ctx.add(MatMul(), refs)
+    if constant.ndim == 1:
+        made = ctx.reshaped(made, ctx.graph.type_of(made).shape[:-1], "_vector")
+    ctx.produce(made, batch)
+
+
+def _last_two(matrix: NDArray[np.float32]) -> int:
+    return int(np.prod(matrix.shape[-2:]))
+
+
+def _import_constant_times(ctx: ImportContext) -> None:
+    constant, value = ctx.weights(0), ctx.value(1)
+    if constant.ndim == 2 and len(value.shape) == 2 and value.batch == 1:
+        ctx.produce(add_linear(ctx, value.ref, constant), 1)  # samples are columns
+        return
+    _import_product(ctx)
+
+
+def _import_product(ctx: ImportContext) -> None:
+    refs, batch = operands(ctx)
+    shapes = [
+        ctx.constants[n].shape if n in ctx.constants else ctx.values[n].shape
+        for n in ctx.node.inputs
+    ]
+    _check_leading(batch, max(len(shape) for shape in shapes))
+    ctx.produce(ctx.add(MatMul(), refs), batch)
+
+
+def _check_leading(batch: int | None, rank: int) -> None:
+    if batch is not None and batch >= rank - 2:
+        raise Unsupported(
+            "the batch axis is one of the two axes it multiplies",
+            accepted="batch x rows x columns",
+        )

@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+from nnshell.ops.pad import absorbed
+from nnshell.ops.registry import imports
+from nnshell.ops.spatial import (
+    kernel_shape,
+    padded,
+    produce_spatial,
+    read_window,
+    rounding_up,
+    spatial_input,
+)
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 _HALVING = Window((2, 2), (2, 2))
@@ -84,3 +96,27 @@ class MaxPool(Operator):
         ]
         image = TensorType((3, 7, 9), Layout.CHW)
         return [Example(cls(window), (image,), (), name) for name, window in windows]
+
+
+# kinds whose output is never negative: a border of zeros never wins over them
+_NEVER_NEGATIVE = {"relu", "relu6", "relun", "sigmoid", "hsigmoid", "softmax"}
+
+
+@imports("MaxPool")
+def import_max_pool(ctx: ImportContext) -> None:
+    ctx.needs_only(0)
+    given = spatial_input(ctx, 0)
+    window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    if ctx.integer("ceil_mode", 0):
+        window = padded(window, (0, 0, *rounding_up(window, given.size)))
+    source, border = absorbed(ctx, given.ref)
+    wider = padded(window, border)
+    if not _border_never_wins(ctx, source, wider):
+        source, wider = given.ref, window
+    produce_spatial(ctx, ctx.add(MaxPool(wider), [source]), given)
+
+
+def _border_never_wins(ctx: ImportContext, source: Ref, window: Window) -> bool:
+    """Whether zeros around ``source`` can be left out of the maximum."""
+    inside = all(pad < size for pad, size in zip(window.pads, window.kernel * 2, strict=True))
+    return inside and ctx.graph[source.node].kind in _NEVER_NEGATIVE

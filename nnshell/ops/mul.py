@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.operator import IntArray, QuantizeRequest, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
-from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
+from nnshell.ops.registry import imports
 from nnshell.ops.samples import align_samples
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,3 +48,8 @@ class Mul(Arithmetic):
         )
         scaled = quantization.kernel.scaling.apply(first * second)
         return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
+
+
+@imports("Mul")
+def import_mul(ctx: ImportContext) -> None:
+    import_arithmetic(ctx, Mul())

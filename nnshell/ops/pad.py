@@ -10,12 +10,17 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.registry import Unsupported, Value, imports
+from nnshell.ops.spatial import Pads
+from nnshell.ops.strided_slice import StridedSlice
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -63,3 +68,55 @@ class Pad(Operator):
             Example(cls(((1, 2), (0, 0), (0, 0))), (image,), (), "channels"),
             Example(cls(((0, 0), (0, 1), (1, 0)), -1.5), (image,), (), "other value"),
         ]
+
+
+@imports("Pad")
+def import_pad(ctx: ImportContext) -> None:
+    """Constant borders; negative ones crop."""
+    value = ctx.value(0)
+    ctx.text("mode", "constant", ("constant",))
+    fill = ctx.tensor(2)
+    number = 0.0 if fill is None or not fill.size else float(fill.reshape(-1)[0])
+    if not np.isfinite(number):
+        raise Unsupported(f"constant_value = {number}", accepted="a finite number")
+    pads = _borders(ctx, value)
+    crops = [(max(-before, 0), max(-behind, 0)) for before, behind in pads]
+    grows = tuple((max(before, 0), max(behind, 0)) for before, behind in pads)
+    ref = value.ref
+    if any(max(crop) for crop in crops):
+        starts = tuple(before for before, _ in crops)
+        ends = tuple(n - behind for n, (_, behind) in zip(value.inner, crops, strict=True))
+        suffix = "_crop" if any(max(grow) for grow in grows) else ""
+        ref = ctx.add(StridedSlice(starts, ends, (1,) * len(starts)), [ref], suffix)
+    if any(max(grow) for grow in grows):
+        ref = ctx.add(Pad(grows, number), [ref])
+    ctx.produce(ref, value.batch)
+
+
+def _borders(ctx: ImportContext, value: Value) -> list[tuple[int, int]]:
+    """(before, behind) for each axis of the graph's shape."""
+    rank = len(value.shape)
+    pads = ctx.integers_in(1) or ctx.integers("pads") or ()
+    axes = ctx.integers_in(3) or tuple(range(rank))
+    if len(pads) != 2 * len(axes):
+        raise Unsupported(f"pads = {list(pads)}", accepted=f"{2 * len(axes)} numbers")
+    borders = [(0, 0)] * rank
+    for position, axis in enumerate(axes):
+        borders[ctx.axis(axis, rank)] = (pads[position], pads[position + len(axes)])
+    if value.batch is not None and borders.pop(value.batch) != (0, 0):
+        raise Unsupported(f"pads = {list(pads)} pad the batch axis", accepted="0 there")
+    return borders
+
+
+def absorbed(ctx: ImportContext, ref: Ref) -> tuple[Ref, Pads]:
+    """What stands before a border of zeros around a feature map, and the border.
+
+    ``ref`` itself and no border where there is none, or one of another kind.
+    """
+    node = ctx.graph[ref.node]
+    if not isinstance(node.op, Pad) or node.op.value != 0 or len(node.op.pads) != 3:
+        return ref, (0, 0, 0, 0)
+    channels, (top, bottom), (left, right) = node.op.pads
+    if channels != (0, 0):
+        return ref, (0, 0, 0, 0)
+    return node.inputs[0], (top, left, bottom, right)

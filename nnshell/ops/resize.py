@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,12 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.numeric.fixed_point import rounding_shift
 from nnshell.ops.common import feature_map
+from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.spatial import SpatialInput, produce_spatial, spatial_input
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 COORDINATES = (
     "half_pixel",
@@ -39,6 +42,8 @@ COORDINATES = (
     "align_corners",
 )
 WEIGHT_BITS = 8  # of an interpolation weight
+Number = TypeVar("Number", int, float)
+
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
@@ -170,7 +175,7 @@ class NearestNeighborResizer(Resizer):
 
     def _rounded(self, position: NDArray[np.float32]) -> NDArray[np.int64]:
         half = np.float32(0.5)
-        rounded = {
+        rounded: NDArray[np.float32] = {
             "floor": np.floor(position),
             "ceil": np.ceil(position),
             "round_prefer_floor": np.ceil(position - half),
@@ -204,3 +209,67 @@ def _blend(x: IntArray, positions: NDArray[np.float32], axis: int) -> IntArray:
         x.take(before, axis) * ((1 << WEIGHT_BITS) - weight) + x.take(behind, axis) * weight
     )
     return blended
+
+
+@imports("Resize")
+def import_resize(ctx: ImportContext) -> None:
+    """Height and width only; nearest and linear."""
+    given = spatial_input(ctx, 0)
+    mode = ctx.text("mode", "nearest", ("nearest", "linear"))
+    coordinates = ctx.text("coordinate_transformation_mode", "half_pixel", COORDINATES)
+    if ctx.integer("antialias", 0):
+        ctx.refuse("antialias", accepted="0")
+    ctx.text("keep_aspect_ratio_policy", "stretch", ("stretch",))
+    size, scales = _target(ctx, given)
+    if size == given.size and scales is None:
+        produce_spatial(ctx, given.ref, given)
+        return
+    resizer: Resizer = BilinearResizer(size, coordinates, scales)
+    if mode == "nearest":
+        rounding = ctx.text("nearest_mode", "round_prefer_floor", ROUNDINGS)
+        resizer = NearestNeighborResizer(size, coordinates, scales, rounding)
+    produce_spatial(ctx, ctx.add(resizer, [given.ref]), given)
+
+
+def _target(
+    ctx: ImportContext, given: SpatialInput
+) -> tuple[tuple[int, int], tuple[float, float] | None]:
+    """The new size, and the factors where they are not new size over old."""
+    rank = 3 if given.one_row else 4
+    axes = [ctx.axis(axis, rank) for axis in ctx.integers("axes") or range(rank)]
+    whole = (ctx.batch_size, given.channels, *given.size[-(rank - 2) :])
+    sizes, scales = ctx.integers_in(3), ctx.tensor(2)
+    if sizes:
+        new = _over_axes(whole, axes, sizes, whole)
+        if new[:2] != whole[:2]:
+            raise Unsupported(f"sizes = {list(sizes)}", accepted="changes of height and width")
+        return _height_width(given, new), None
+    if scales is None or not scales.size:
+        raise Unsupported("neither scales nor sizes are given")
+    factors = _over_axes(whole, axes, tuple(float(s) for s in scales.reshape(-1)), (1.0,) * rank)
+    usable = all(np.isfinite(f) and 0 < f <= 1 << 16 for f in factors)
+    if not usable or factors[:2] != (1.0, 1.0):
+        raise Unsupported(f"scales = {factors}", accepted="positive factors of height and width")
+    new = tuple(int(np.float32(n) * np.float32(f)) for n, f in zip(whole, factors, strict=True))
+    exact = all(
+        np.float32(m) / np.float32(n) == np.float32(f)
+        for m, n, f in zip(new, whole, factors, strict=True)
+    )
+    pair = (1.0 if given.one_row else factors[2], factors[-1])
+    return _height_width(given, new), None if exact else pair
+
+
+def _over_axes(
+    whole: Sequence[int], axes: Sequence[int], values: Sequence[Number], default: Sequence[Number]
+) -> tuple[Number, ...]:
+    """``values``, given for ``axes``, with the default for all other axes."""
+    if len(values) != len(axes):
+        raise Unsupported(f"{len(values)} sizes or scales", accepted=f"{len(axes)}")
+    filled = list(default)
+    for axis, value in zip(axes, values, strict=True):
+        filled[axis] = value
+    return tuple(filled)
+
+
+def _height_width(given: SpatialInput, whole: Sequence[int]) -> tuple[int, int]:
+    return (1, whole[2]) if given.one_row else (whole[2], whole[3])

@@ -10,12 +10,15 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.registry import Value, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -62,3 +65,26 @@ class Split(Operator):
             Example(cls(2, (1, 2, 3)), (image,), (), "columns"),
             Example(cls(0, (1, 1)), (TensorType((2,)),), (), "vector"),
         ]
+
+
+@imports("Split")
+def import_split(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    axis = ctx.inner_axis(ctx.integer("axis", 0), value)
+    sizes = _sizes(ctx, value, axis)
+    if len(sizes) == 1:
+        ctx.produce_value(value)
+        return
+    split = ctx.add(Split(axis, sizes), [value.ref])
+    for output in range(len(sizes)):
+        ctx.produce(Ref(split.node, output), value.batch, output=output)
+
+
+def _sizes(ctx: ImportContext, value: Value, axis: int) -> tuple[int, ...]:
+    """As given, or equal parts of which the last may be smaller."""
+    given = ctx.integers_in(1) or ctx.integers("split")
+    if given is not None:
+        return given
+    extent, count = value.inner[axis], len(ctx.node.outputs)
+    part = -(-extent // count)
+    return (*(part for _ in range(count - 1)), extent - part * (count - 1))

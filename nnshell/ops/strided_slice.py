@@ -10,12 +10,16 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.concat import Concat
+from nnshell.ops.registry import Unsupported, Value, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 _BEFORE_FIRST = -(1 << 31)  # ONNX takes -1 as the last element, this as "before the first"
 
@@ -86,3 +90,99 @@ def _count(extent: int, start: int, end: int, stride: int) -> int:
     if not inside or count < 1:
         raise GraphError(f"strided_slice {start}:{end}:{stride} of an axis of {extent} elements")
     return count
+
+
+@imports("Slice")
+def import_slice(ctx: ImportContext) -> None:
+    value = ctx.value(0)
+    rank = len(value.shape)
+    starts, ends = ctx.integers_in(1) or (), ctx.integers_in(2) or ()
+    axes = ctx.integers_in(3) or tuple(range(len(starts)))
+    steps = ctx.integers_in(4) or (1,) * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise Unsupported(f"starts {starts}, ends {ends}, axes {axes}, steps {steps}")
+    limits = [(0, n, 1) for n in value.shape]
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        front = ctx.axis(axis, rank)
+        limits[front] = _inside(value.shape[front], start, end, step)
+    if value.batch is not None and limits.pop(value.batch) != (0, ctx.batch_size, 1):
+        raise Unsupported("it takes some samples of the batch", accepted="all samples")
+    whole = all(limit == (0, n, 1) for limit, n in zip(limits, value.inner, strict=True))
+    ref = value.ref if whole else _add_slice(ctx, value.ref, limits)
+    ctx.produce(ref, value.batch)
+
+
+def _inside(extent: int, start: int, end: int, step: int) -> tuple[int, int, int]:
+    """Limits as the file gives them (negative from the back, any size), inside the axis."""
+    start += extent if start < 0 else 0
+    end += extent if end < 0 else 0
+    if step > 0:
+        return max(min(start, extent), 0), max(min(end, extent), 0), step
+    return max(min(start, extent - 1), 0), max(min(end, extent - 1), -1), step
+
+
+def _add_slice(
+    ctx: ImportContext, ref: Ref, limits: Sequence[tuple[int, int, int]], suffix: str = ""
+) -> Ref:
+    starts, ends, strides = zip(*limits, strict=True)
+    return ctx.add(StridedSlice(starts, ends, strides), [ref], suffix)
+
+
+_MOST_PIECES = 64  # of a list of indices; each becomes a slice
+
+
+@imports("Gather")
+def import_gather(ctx: ImportContext) -> None:
+    """Constant indices: a slice for each run of evenly spaced indices, joined again."""
+    value, indices = ctx.value(0), ctx.tensor(1)
+    if indices is None:
+        raise Unsupported("its indices are missing")
+    front = ctx.axis(ctx.integer("axis", 0), len(value.shape))
+    extent = value.shape[front]
+    if np.any(indices < -extent) or np.any(indices >= extent) or not indices.size:
+        raise Unsupported(f"indices {indices.tolist()}", accepted=f"{-extent} to {extent - 1}")
+    if front == value.batch and ctx.batch_size == 1:
+        shape = (*value.shape[:front], *indices.shape, *value.shape[front + 1 :])
+        batch = front if indices.ndim else None
+        kept = tuple(n for axis, n in enumerate(shape) if axis != batch)
+        ctx.produce_value(Value(ctx.reshaped(value.ref, kept), shape, batch))
+        return
+    axis = ctx.inner_axis(front, value)
+    ref = _gathered(ctx, value, axis, [int(n) % extent for n in indices.reshape(-1)])
+    inner = value.inner
+    batch = value.batch
+    if batch is not None and batch > front:
+        batch += indices.ndim - 1
+    ctx.produce(ctx.reshaped(ref, (*inner[:axis], *indices.shape, *inner[axis + 1 :])), batch)
+
+
+def _gathered(ctx: ImportContext, value: Value, axis: int, indices: list[int]) -> Ref:
+    runs = _runs(indices)
+    if len(runs) > _MOST_PIECES:
+        raise Unsupported(
+            f"its {len(indices)} indices make {len(runs)} pieces", accepted=f"{_MOST_PIECES}"
+        )
+    pieces = []
+    for number, run in enumerate(runs):
+        limits = [(0, n, 1) for n in value.inner]
+        limits[axis] = run
+        pieces.append(_add_slice(ctx, value.ref, limits, f"_{number}" if len(runs) > 1 else ""))
+    return pieces[0] if len(pieces) == 1 else ctx.add(Concat(axis), pieces)
+
+
+def _runs(indices: list[int]) -> list[tuple[int, int, int]]:
+    """Indices as (start, end, stride) of evenly spaced runs."""
+    runs: list[tuple[int, int, int]] = []
+    position = 0
+    while position < len(indices):
+        start = indices[position]
+        stride = indices[position + 1] - start if position + 1 < len(indices) else 1
+        count = 1
+        while stride and indices[position + count : position + count + 1] == [
+            start + count * stride
+        ]:
+            count += 1
+        stride = stride if count > 1 else 1
+        runs.append((start, start + (count - 1) * stride + (1 if stride > 0 else -1), stride))
+        position += count
+    return runs

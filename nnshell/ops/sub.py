@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.operator import IntArray, QuantizeRequest, register
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ops.arithmetic import Arithmetic
+from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
+from nnshell.ops.registry import imports
 from nnshell.ops.sum_kernel import SumKernel, quantize_sum
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
 
 
 @register
@@ -30,3 +34,8 @@ class Sub(Arithmetic):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: SumKernel = quantization.kernel
         return kernel.apply(inputs, quantization.output)
+
+
+@imports("Sub")
+def import_sub(ctx: ImportContext) -> None:
+    import_arithmetic(ctx, Sub())

@@ -11,9 +11,11 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ops.importing import ImportContext
 
 _LAYOUTS: dict[tuple[Layout, tuple[int, ...]], Layout] = {
     (Layout.CHW, (1, 2, 0)): Layout.HWC,
@@ -59,3 +61,18 @@ class Transpose(Operator):
             Example(cls((1, 0)), (TensorType((6, 2)),), (), "matrix"),
             Example(cls((3, 1, 0, 2)), (TensorType((2, 3, 4, 5)),), (), "four axes"),
         ]
+
+
+@imports("Transpose")
+def import_transpose(ctx: ImportContext) -> None:
+    value = ctx.any_value(0)
+    rank = len(value.shape)
+    perm = ctx.integers("perm") or tuple(reversed(range(rank)))
+    if sorted(perm) != list(range(rank)):
+        ctx.refuse("perm", accepted=f"each of {rank} axes once")
+    batch = None if value.batch is None else perm.index(value.batch)
+    inner = tuple(ctx.inner_axis(axis, value) for axis in perm if axis != value.batch)
+    ref = value.ref
+    if inner != tuple(range(len(inner))):
+        ref = ctx.add(Transpose(inner), [ref])
+    ctx.produce(ref, batch, dtype=value.dtype)

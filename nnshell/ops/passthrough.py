@@ -1,0 +1,49 @@
+"""Operators of model files that leave nothing in the graph: their output is their input."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnshell.ops.registry import Unsupported, imports
+
+if TYPE_CHECKING:
+    from nnshell.ops.importing import ImportContext
+
+# ONNX numbers of element types; the graph computes all reals in float32
+REAL_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+
+
+@imports("Identity")
+def import_identity(ctx: ImportContext) -> None:
+    ctx.produce_value(ctx.any_value(0))
+
+
+@imports("Dropout")
+def import_dropout(ctx: ImportContext) -> None:
+    ctx.needs_only(0)
+    training = ctx.tensor(2)
+    if training is not None and training.any():
+        raise Unsupported("training_mode = true", accepted="false", hint="export for inference")
+    ctx.produce_value(ctx.any_value(0))
+
+
+@imports("Cast")
+def import_cast(ctx: ImportContext) -> None:
+    """Casts to real numbers are kept back: integers up to 2^24 are exact in float32."""
+    to = ctx.integer("to", 1)
+    if to not in REAL_TYPES:
+        ctx.refuse("to", accepted=", ".join(f"{n} ({name})" for n, name in REAL_TYPES.items()))
+    ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
+
+
+@imports("Expand")
+def import_expand(ctx: ImportContext) -> None:
+    """Only where it changes nothing, as exporters leave it behind."""
+    value = ctx.any_value(0)
+    wanted = ctx.integers_in(1) or ()
+    if np.broadcast_shapes(wanted, value.shape) != value.shape:
+        raise Unsupported(f"shape = {list(wanted)}", accepted=f"the input's {list(value.shape)}")
+    ctx.produce_value(value)
