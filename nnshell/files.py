@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_all_atomically({path: content})
 
 
-def write_all_atomically(contents: Mapping[Path, bytes], directory_mode: int = 0o777) -> None:
+def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
     """Write several files, folders included; none is touched before all of them are on the disk.
 
     Targets that are no regular files (a terminal, a pipe) are written to directly.
@@ -26,7 +26,7 @@ def write_all_atomically(contents: Mapping[Path, bytes], directory_mode: int = 0
     current = Path()
     try:
         for current, content in contents.items():
-            _make_folder(current.parent, directory_mode, made)
+            _make_folder(current.parent, made)
             target = Path(os.path.realpath(current))
             if _is_stream(target):
                 target.write_bytes(content)
@@ -42,13 +42,13 @@ def write_all_atomically(contents: Mapping[Path, bytes], directory_mode: int = 0
         _clean(staged, made)
 
 
-def _make_folder(folder: Path, mode: int, made: list[Path]) -> None:
+def _make_folder(folder: Path, made: list[Path]) -> None:
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for entry in reversed(missing):
-        entry.mkdir(mode)
+        entry.mkdir()
         made.append(entry)
 
 

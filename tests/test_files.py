@@ -17,11 +17,6 @@ def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "c.bin").read_bytes() == b"xyz"
 
 
-def test_new_folders_take_the_mode_asked_for(tmp_path: Path) -> None:
-    write_all_atomically({tmp_path / "t" / "x": b""}, directory_mode=0o750)
-    assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == 0o750
-
-
 def test_nothing_is_left_when_one_of_several_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     old = tmp_path / "old"

@@ -1,0 +1,119 @@
+"""Generator calls of sums, matrix products and softmax."""
+
+from __future__ import annotations
+
+import math
+from math import prod
+
+import numpy as np
+
+from nnshell.codegen.context import Context
+from nnshell.codegen.infos import ACT_SCALE, IN_SCALE, OUT_SCALE, Record, factor, put_activation
+from nnshell.codegen.operators import activation_operator, three_axes
+from nnshell.codegen.plan import Binding, Call, Kernel
+from nnshell.codegen.unit import Unit
+from nnshell.errors import GraphError
+from nnshell.ops.matmul import MatMul
+from nnshell.ops.softmax import Softmax
+
+BIAS_BYTES, SCALE_BYTES = 4, 1
+_SOFTMAX_FRACTION_BITS = 15
+_SOFTMAX_BYTES = 2
+
+
+def add(context: Context, unit: Unit) -> Kernel:
+    """Sum of two tensors of one shape; the one with the larger scale is bound first."""
+    kind = activation_operator(unit, context.settings)
+    arguments = (*three_axes(unit.node.type.shape), "KOP_MATADD", kind)
+    first, second = unit.integers.inputs[:2]
+    scaled = 1 if second.first_scale > first.first_scale else 0
+    big, small = (second, first) if scaled else (first, second)
+    record = Record.empty()
+    record.put_factor(IN_SCALE, factor(big.first_scale / small.first_scale))
+    made = unit.integers.outputs[0]
+    record.put_factor(OUT_SCALE, factor(small.first_scale / made.first_scale))
+    if unit.activation is not None:
+        put_activation(record, unit.activation)
+    bindings = (
+        *context.operands(unit, scaled, 1 - scaled),
+        *context.writes(unit),
+        context.made(unit, "Infos", record.array(), "int8"),
+    )
+    return context.kernel(unit, Call("CNN_MatAddAct_SQ8", arguments), bindings)
+
+
+def matmul(context: Context, unit: Unit) -> Kernel:
+    """Product of two matrices or stacks of them; the second one is bound first."""
+    assert isinstance(unit.main.op, MatMul)
+    batch, lines, inner, columns = _extents(unit)
+    given = unit.integers.inputs
+    if given[1].scale.size > 1 or given[0].scale.size > 1:
+        raise GraphError(
+            "a matrix product with one scale per column has no kernel",
+            where=f"node {unit.node.name}",
+            hint="quantize it per tensor: `aquant ... -d tensor`",
+        )
+    operator = "KOP_MATMUL_SCALE_SCALAR" + ("_TRANSPOSED" if unit.main.op.transpose_b else "")
+    kind = activation_operator(unit, context.settings)
+    sizes = (batch, inner, lines, columns, inner)
+    arguments = (BIAS_BYTES, SCALE_BYTES, *sizes, 0, 0, 1, 1, operator, kind)
+    record = Record.empty()
+    ratio = given[0].first_scale * given[1].first_scale / unit.integers.outputs[0].first_scale
+    record.put_factor(OUT_SCALE, factor(ratio))
+    if unit.activation is not None:
+        put_activation(record, unit.activation)
+    bindings = (
+        *context.reads(unit, 1, 0),
+        context.made(unit, "Biases", np.zeros(lines, np.int32), "int32"),
+        *context.writes(unit),
+        context.made(unit, "Infos", record.array(), "int8"),
+    )
+    return context.kernel(unit, Call("CNN_BatchedMatMulAct_SQ8", arguments), bindings)
+
+
+def _extents(unit: Unit) -> tuple[int, int, int, int]:
+    """Products, lines of the first matrix, its columns, columns of the result."""
+    first, second = (t.shape for t in unit.graph.input_types(unit.node)[:2])
+    lines, inner = first[-2:]
+    columns = unit.node.type.shape[-1]
+    if prod(second[:-2]) == 1:  # one second matrix for all: their lines follow each other
+        return 1, prod(first[:-2]) * lines, inner, columns
+    if first[:-2] != second[:-2]:
+        raise GraphError(
+            f"a product of {unit.graph.input_types(unit.node)[0]} and"
+            f" {unit.graph.input_types(unit.node)[1]} repeats a matrix, which no kernel does",
+            where=f"node {unit.node.name}",
+            hint="export the model with both operands at full size",
+        )
+    return prod(first[:-2]), lines, inner, columns
+
+
+def softmax(context: Context, unit: Unit) -> Kernel:
+    """Softmax over the last axis of one row or several; int16 results."""
+    assert isinstance(unit.main.op, Softmax)
+    shape = unit.node.type.shape
+    behind = shape[unit.main.op.axis + 1 :]
+    if prod(behind) != 1:
+        raise GraphError(
+            f"softmax along axis {unit.main.op.axis} of {unit.node.type}: its kernel takes the"
+            " last axis",
+            where=f"node {unit.node.name}",
+            hint="run `adjust`, or transpose the model's output",
+        )
+    length = shape[unit.main.op.axis]
+    rows = prod(shape) // length
+    record = Record.empty()
+    scale = unit.input_record().first_scale
+    record.put(ACT_SCALE, _SOFTMAX_FRACTION_BITS + math.ceil(math.log2(scale)))
+    bindings: tuple[Binding, ...] = (
+        *context.reads(unit, 0),
+        *context.writes(unit),
+        context.made(unit, "Infos", record.array(), "int8"),
+    )
+    made = np.dtype(unit.output_record().dtype).itemsize
+    controls = (("OUTPUT_DATASIZE", made),) if made != _SOFTMAX_BYTES else ()
+    if rows == 1:
+        call = Call("CNN_SoftMax_SQ8", (length, "KOP_SOFTMAX"), controls=controls)
+    else:
+        call = Call("CNN_SoftMax2D_SQ8", (rows, length, "KOP_SOFTMAX"), controls=controls)
+    return context.kernel(unit, call, bindings)
