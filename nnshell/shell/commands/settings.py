@@ -11,7 +11,7 @@ from cmd2 import Choices, CompletionItem, Completions
 
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
-from nnshell.settings import SETTINGS, describe, why_dropped
+from nnshell.settings import SETTINGS, Setting, describe, why_dropped
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 
@@ -56,8 +56,11 @@ def _change(shell: Shell, name: str, text: str) -> None:
     if name not in shell.settables:
         shell.session.settings.parse(name, text)
         return
+    settable = shell.settables[name]
+    if isinstance(settable.value, bool):
+        text = str(Setting(name, "shell", bool, False, settable.description).parse(text))
     try:
-        shell.settables[name].value = text
+        settable.value = text
     except ValueError as error:
         raise UsageError(f"setting {name} does not take {text!r}", hint=str(error)) from None
 
