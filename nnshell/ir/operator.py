@@ -96,6 +96,8 @@ class Operator(ABC):
     keeps_record: ClassVar[bool] = False  # output integers mean what input integers mean
     symmetric_output: ClassVar[bool] = False  # output zero point is 0 unless a concat decides
     pushes_range: ClassVar[bool] = False  # its range becomes that of the node before it, as relu's
+    order_preserving: ClassVar[bool] = True  # clipping its input is clipping its output
+    makes_wide: ClassVar[bool] = False  # a filter: leaves int32 to an activation that wants it
     needs_wide_input: ClassVar[bool] = False  # int32 from a filter it is fused with
     parameters: ClassVar[tuple[int, ...]] = ()  # constant inputs whose records it makes itself
     made_by_quantizer: ClassVar[bool] = False  # inserted between conflicting records

@@ -1,11 +1,12 @@
 """Selectors: how commands name nodes.
 
-    5         the node of step 5                 -1       the last step
-    name      the node of that name              pre*     every name that matches
-    a:b       steps a to b, both included; a and b are steps or names, either may be left out
-    3_0       inner node 0 of the fusion at step 3
-    FUSION/INNER                                 an inner node by name; both may be patterns
-    a, b, c   a list; spaces around the commas are allowed
+5            the node of step 5; -1 is the last step
+name         the node of that name
+pre*         every name that matches
+a:b          steps a to b, both included; a and b are steps or names, either may be left out
+3_0          inner node 0 of the fusion at step 3
+FUSION/INNER an inner node by name; both may be patterns
+a, b, c      a list; spaces around the commas are allowed
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class AveragePool(Operator):
 
     kind: ClassVar[str] = "average_pool"
     keeps_record: ClassVar[bool] = True
+    order_preserving: ClassVar[bool] = False
     window: Window = _HALVING
     count_include_pad: bool = False
 

@@ -47,6 +47,7 @@ class Conv2D(Operator):
     """Two-dimensional convolution with zero padding; weights and bias are constants."""
 
     kind: ClassVar[str] = "conv2d"
+    makes_wide: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1, 2)
     window: Window = _POINTWISE
     groups: int = 1

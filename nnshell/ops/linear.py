@@ -37,6 +37,7 @@ class Linear(Operator):
     """Matrix times vector; weights and bias are constants."""
 
     kind: ClassVar[str] = "linear"
+    makes_wide: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1, 2)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:

@@ -131,6 +131,7 @@ class BilinearResizer(Resizer):
     """Weighted mean of the four nearest elements."""
 
     kind: ClassVar[str] = "bilinear_resizer"
+    order_preserving: ClassVar[bool] = False
     mode: ClassVar[str] = "linear"
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

@@ -1,0 +1,149 @@
+"""What a user can choose about quantization, by NNTool's names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nnshell.errors import UsageError
+from nnshell.ir.operator import KernelOptions
+
+CLIP_TYPES = ("none", "laplace", "gaus", "mix", "std3", "std5")
+DIMENSIONS = ("channel", "tensor")
+SCHEMES = ("SQ8",)
+
+_SCHEME_NAMES = {"SQ8": "SQ8", "SCALED": "SQ8"}
+_SCHEMES_REFUSED = {
+    "POW2": "the Qm.n kernels are not implemented",
+    "FLOAT": "float16 needs kernels that GAP8 does not have",
+}
+
+# NNTool's options that nnshell does not act on: accepted at the value that changes nothing.
+_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "use_ne16": ((False,), "NE16 is an accelerator of GAP9"),
+    "force_ne16": ((False,), "NE16 is an accelerator of GAP9"),
+    "weight_bits": ((8,), "other weight widths need NE16 of GAP9"),
+    "force_input_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
+    "force_output_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
+    "force_external_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
+    "hwc": ((False,), "the kernels for height x width x channels are not implemented"),
+    "kernel_type": (("lut",), "recurrent layers are not implemented"),
+    "narrow_state": ((False, True), "recurrent layers are not implemented"),
+    "max_precision_limit": ((2,), "recurrent layers are not implemented"),
+    "force_rnn_1_minus_1_out": ((False,), "recurrent layers are not implemented"),
+    "float_type": (("float32",), "the scheme FLOAT is not implemented"),
+    "bits": ((8, 16), "it belongs to the scheme POW2, which is not implemented"),
+    "pow2_biases": ((0,), "the scheme POW2 is not implemented"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationOptions:
+    """How to quantize; ``nodes`` holds other values for single nodes.
+
+    Keys of ``nodes`` are node names (``NODE``, ``FUSION`` or ``FUSION/NODE``; ``*`` and ``?``
+    match any characters), values the options that differ there.
+    """
+
+    scheme: str = "SQ8"
+    quantized_dimension: str = "channel"
+    clip_type: str = "none"
+    allow_asymmetric_out: bool = True
+    narrow_weights: bool = True
+    softmax_out_8bits: bool = False
+    sq_bits: int = 8
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_scheme(self.scheme)
+        object.__setattr__(self, "scheme", _SCHEME_NAMES[self.scheme.upper()])
+        _check_choice("quantized_dimension", self.quantized_dimension, DIMENSIONS)
+        _check_choice("clip_type", self.clip_type, CLIP_TYPES)
+        _check_choice("sq_bits", self.sq_bits, (8,))
+        for name in ("allow_asymmetric_out", "narrow_weights", "softmax_out_8bits"):
+            _check_choice(name, getattr(self, name), (True, False))
+        for selector, values in self.nodes.items():
+            _checked(values, where=f"options of {selector}")
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> QuantizationOptions:
+        """Options from NNTool's keys; UsageError names the key that does not exist or fit."""
+        nodes = values.get("nodes", {})
+        if not isinstance(nodes, Mapping) or not all(
+            isinstance(entry, Mapping) for entry in nodes.values()
+        ):
+            raise UsageError("the options of single nodes are not a mapping from names to options")
+        plain = {key: value for key, value in values.items() if key != "nodes"}
+        return cls(**_checked(plain), nodes={str(key): dict(nodes[key]) for key in nodes})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON values that ``from_mapping`` reads."""
+        return dataclasses.asdict(self)
+
+    def for_node(self, path: str) -> QuantizationOptions:
+        """The options of one node; later entries of ``nodes`` come before earlier ones."""
+        names = {path, *path.split("/")}
+        found: dict[str, Any] = {}
+        for selector, values in self.nodes.items():
+            if any(fnmatch.fnmatchcase(name, selector) for name in names):
+                found.update(_checked(values))
+        return dataclasses.replace(self, **found, nodes={}) if found else self
+
+    def with_node(self, selector: str, values: Mapping[str, Any]) -> QuantizationOptions:
+        """These options with other values for the nodes that ``selector`` matches (`qtune`)."""
+        merged = {**self.nodes.get(selector, {}), **_checked(values)}
+        others = {key: value for key, value in self.nodes.items() if key != selector}
+        return dataclasses.replace(self, nodes={**others, selector: merged})
+
+    @property
+    def kernel(self) -> KernelOptions:
+        return KernelOptions(
+            self.quantized_dimension == "channel", self.narrow_weights, self.softmax_out_8bits
+        )
+
+
+def option_names() -> tuple[str, ...]:
+    """Keys that ``from_mapping`` acts on."""
+    return tuple(f.name for f in dataclasses.fields(QuantizationOptions) if f.name != "nodes")
+
+
+def _checked(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The options without those that change nothing; UsageError for unknown and refused ones."""
+    known = option_names()
+    kept = {}
+    for key, value in values.items():
+        if key in known:
+            kept[key] = value
+            continue
+        if key not in _REFUSED:
+            near = difflib.get_close_matches(str(key), (*known, *_REFUSED), n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(known)}"
+            raise UsageError(
+                f"there is no quantization option '{str(key)[:60]}'", where=where, hint=hint
+            )
+        accepted, why = _REFUSED[key]
+        if not any(value == entry and type(value) is type(entry) for entry in accepted):
+            raise UsageError(f"{key}={str(value)[:40]} is not possible: {why}", where=where)
+    if "scheme" in kept:
+        _check_scheme(kept["scheme"])
+    return kept
+
+
+def _check_scheme(scheme: object) -> None:
+    name = str(scheme).upper()
+    if name in _SCHEMES_REFUSED:
+        raise UsageError(
+            f"scheme {name} is not possible: {_SCHEMES_REFUSED[name]}", hint="use --scheme SQ8"
+        )
+    if name not in _SCHEME_NAMES:
+        raise UsageError(f"there is no scheme '{str(scheme)[:40]}'", hint="use --scheme SQ8")
+
+
+def _check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        accepted = ", ".join(str(choice) for choice in choices)
+        raise UsageError(f"{name} does not take {str(value)[:40]!r}", hint=f"one of {accepted}")
