@@ -1,0 +1,115 @@
+"""The ONNX importer: from a file to a graph without batch axis and without shape arithmetic.
+
+    read, check, convert to a known opset
+    fix all extents of the graph inputs
+    node by node: constants are evaluated, everything else goes to its import function
+    connect the outputs, drop what leads to none, verify
+
+Every node that cannot be imported is collected, and all are reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from nnshell.errors import ModelError
+from nnshell.importers.onnx_file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
+from nnshell.importers.onnx_fold import FOLDABLE
+from nnshell.importers.onnx_nodes import Importer, Problem
+from nnshell.importers.onnx_shapes import known_shapes, set_input_shapes
+from nnshell.importers.onnx_unsupported import advice
+from nnshell.ir.graph import Graph
+from nnshell.ir.operator import Input
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.verify import verify
+from nnshell.ops.importing import Options
+from nnshell.ops.registry import IMPORTS
+from nnshell.ops.transpose import Transpose
+
+_SUBGRAPHS = {"If", "Loop", "Scan"}
+
+
+def import_onnx(
+    path: Path | str,
+    *,
+    fold_batchnorm: bool = True,
+    subs: Mapping[str, int] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Graph:
+    """Read an ONNX model of opset 7 or newer.
+
+    ``subs`` gives the extents that the file leaves open by their names; ``input_shapes`` gives
+    whole shapes, batch axis included, by the name of the input. Raises ModelError for a file that
+    is missing, damaged or not supported; the message then lists every node at fault.
+    """
+    file = read_onnx(Path(path))
+    _refuse_unknown_operators(file)
+    model = converted(file)
+    shapes = known_shapes(model, file.path.name, subs or {}, input_shapes or {})
+    set_input_shapes(model, shapes)
+    options = Options(fold_batchnorm)
+    importer = Importer(file, model, shapes, options)
+    graph = importer.run()
+    if importer.problems and importer.batch_size > 1:
+        # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
+        unbatched = Importer(file, model, shapes, options, batched=False)
+        graph_of_one = unbatched.run()
+        if not unbatched.problems:
+            return _finished(graph_of_one)
+    if importer.problems:
+        raise _report(file, importer.problems)
+    return _finished(graph)
+
+
+def _refuse_unknown_operators(file: OnnxFile) -> None:
+    """Operators that not even the checker and the converter know, with all others not supported."""
+    nodes = file.model.graph.node
+    if all(_known(node) for node in nodes):
+        return
+    problems = [
+        Problem(node.op_type, _name(node), _why_not(node))
+        for node in nodes
+        if not _known(node) or node.op_type not in IMPORTS.keys() | FOLDABLE | {"Constant"}
+    ]
+    raise _report(file, problems)
+
+
+def _known(node: onnx.NodeProto) -> bool:
+    return (
+        node.domain in DEFAULT_DOMAINS
+        and onnx.defs.has(node.op_type)
+        and node.op_type not in _SUBGRAPHS
+    )
+
+
+def _why_not(node: onnx.NodeProto) -> str:
+    if node.domain not in DEFAULT_DOMAINS:
+        return f"operator of domain '{node.domain}'; accepted: ONNX's own; {advice(node.op_type)}"
+    return f"operator not supported; {advice(node.op_type)}"
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return node.name or (node.output[0] if node.output else "")
+
+
+def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
+    if len(problems) == 1:
+        return ModelError(f"{problems[0]}", where=file.path.name)
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return ModelError(f"{len(problems)} nodes of {file.path.name} cannot be imported\n{lines}")
+
+
+def _finished(graph: Graph) -> Graph:
+    graph.prune()
+    for node in graph.inputs:
+        consumers = graph.consumers(node.name)
+        to_chw = [isinstance(n.op, Transpose) and n.op.perm == (2, 0, 1) for n, _ in consumers]
+        if isinstance(node.op, Input) and to_chw and all(to_chw):
+            given = TensorType(node.type.shape, Layout.HWC, node.type.dtype)
+            node.op = Input(given, node.op.index)
+    graph.infer_types()
+    verify(graph)
+    return graph

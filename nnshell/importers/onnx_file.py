@@ -1,0 +1,270 @@
+"""Reading an ONNX file: from bytes that may be anything to a checked model of a known opset."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import onnx
+import onnx.external_data_helper
+import onnx.inliner
+import onnx.version_converter
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from nnshell.errors import ModelError
+
+LOGGER = logging.getLogger(__name__)
+
+MAX_FILE_BYTES = 1 << 30  # with all external data; the chip holds a hundredth of it
+OLDEST_OPSET = 7
+NEWEST_OPSET = 26  # the newest that ONNX Runtime runs
+OPSET = 21  # older files are brought to this one; newer ones stay what they are
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+_EXTERNAL = onnx.TensorProto.EXTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A node as the file spells it, before any conversion."""
+
+    name: str
+    op: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """A readable file: initializers are no graph inputs, nodes are sorted and lead to outputs."""
+
+    path: Path
+    sha256: str
+    model: onnx.ModelProto
+    spellings: dict[str, Spelling]  # by the node's first output
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Read a model as it is in the file. Raises ModelError."""
+    data = _bytes_of(path)
+    model = _parsed(data, path)
+    _load_external_data(model, path)
+    if model.functions:
+        model = _inlined(model, path)
+    _check_opset(model, path)
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise ModelError("sparse initializers are not supported", where=path.name)
+    constants = {tensor.name for tensor in graph.initializer}
+    _replace(graph.input, [given for given in graph.input if given.name not in constants])
+    _replace(graph.node, _live(_sorted(list(graph.node), path), [o.name for o in graph.output]))
+    spellings = {n.output[0]: Spelling(n.name, n.op_type) for n in graph.node if n.output}
+    return OnnxFile(path, hashlib.sha256(data).hexdigest(), model, spellings)
+
+
+def converted(file: OnnxFile) -> onnx.ModelProto:
+    """The model checked and brought to the opset that the importer reads. Raises ModelError."""
+    model = file.model
+    _check(model, file.path)
+    if default_opset(model) >= OPSET:
+        return model
+    model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
+    try:
+        newer = onnx.version_converter.convert_version(model, OPSET)
+    except (RuntimeError, ValueError, TypeError, DecodeError) as error:
+        raise ModelError(
+            f"the model cannot be converted to opset {OPSET}: {first_line(error)}",
+            where=file.path.name,
+            hint="export it again with opset 13 or newer",
+        ) from error
+    _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
+    return newer
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The opset of the operators without domain; 0 when the file names none."""
+    found = [o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS]
+    return max(found, default=0)
+
+
+def first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"the file has {size} bytes, more than {MAX_FILE_BYTES}", where=str(path)
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError("file not found", where=str(path), hint="check the path") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
+
+
+def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, RuntimeError, ValueError) as error:
+        raise _not_onnx(path) from error
+    if not model.ir_version or not model.HasField("graph") or not model.graph.output:
+        raise _not_onnx(path)
+    return model
+
+
+def _not_onnx(path: Path) -> ModelError:
+    return ModelError(
+        "the file is not an ONNX model, or is damaged",
+        where=path.name,
+        hint="export or download it again",
+    )
+
+
+def _check_opset(model: onnx.ModelProto, path: Path) -> None:
+    opset = default_opset(model)
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise ModelError(
+            f"the model has opset {opset}; accepted: {OLDEST_OPSET} to {NEWEST_OPSET}",
+            where=path.name,
+            hint="export it again with another opset, 13 to 18 for example",
+        )
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"the model is not valid: {first_line(error)}",
+            where=path.name,
+            hint="export or download it again",
+        ) from error
+
+
+def _inlined(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Functions that the file defines, written out where they are called."""
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, DecodeError) as error:
+        raise ModelError(
+            f"the model's functions cannot be written out: {first_line(error)}", where=path.name
+        ) from error
+
+
+# -- external data -------------------------------------------------------------------------
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Read the tensors that the file keeps in other files, all in its own folder."""
+    folder = path.resolve().parent
+    total = 0
+    for tensor in _tensors(model.graph):
+        if tensor.data_location != _EXTERNAL:
+            continue
+        total += _external_bytes(tensor, folder, path)
+        if total > MAX_FILE_BYTES:
+            raise ModelError(f"external data of more than {MAX_FILE_BYTES} bytes", where=path.name)
+        try:
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+        except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+            raise ModelError(
+                f"external data of '{tensor.name}' cannot be read: {first_line(error)}",
+                where=path.name,
+            ) from error
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _external_bytes(tensor: onnx.TensorProto, folder: Path, path: Path) -> int:
+    """Size of a tensor's external data; refuses files outside the folder."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    parts = PurePosixPath(location.replace("\\", "/")).parts
+    target = (folder / location).resolve() if "\0" not in location else folder
+    outside = not target.is_relative_to(folder) or ".." in parts
+    if not location or PurePosixPath(location).is_absolute() or outside:
+        raise ModelError(
+            f"external data of '{tensor.name}' is outside the model's folder: '{location}'",
+            where=path.name,
+            hint="keep the data file beside the model",
+        )
+    if not target.is_file():
+        raise ModelError(
+            f"external data of '{tensor.name}' is missing: '{location}'",
+            where=path.name,
+            hint="keep the data file beside the model",
+        )
+    length = entries.get("length", "")
+    return int(length) if length.isdecimal() else target.stat().st_size
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _tensors(inner)
+
+
+# -- order and liveness --------------------------------------------------------------------
+
+
+def node_inputs(node: onnx.NodeProto) -> set[str]:
+    """Tensors that a node reads, those that its subgraphs take from outside included."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            made = {output for inner in graph.node for output in inner.output}
+            made |= {given.name for given in graph.input}
+            for inner in graph.node:
+                names |= node_inputs(inner) - made
+            names |= {output.name for output in graph.output} - made
+    return names
+
+
+def _sorted(nodes: list[onnx.NodeProto], path: Path) -> list[onnx.NodeProto]:
+    """Nodes behind those they read from; the file's order where that is one."""
+    made = {name for node in nodes for name in node.output if name}
+    ready: set[str] = set()
+    ordered: list[onnx.NodeProto] = []
+    waiting = nodes
+    while waiting:
+        later = []
+        for node in waiting:
+            if (node_inputs(node) & made) <= ready:
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            raise ModelError(f"the model has a cycle through '{later[0].name}'", where=path.name)
+        waiting = later
+    return ordered
+
+
+def _live(nodes: list[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that ``outputs`` depend on."""
+    needed = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= node_inputs(node)
+    return kept[::-1]
+
+
+def _replace(field: Any, entries: Sequence[object]) -> None:
+    """Give a repeated protobuf field other entries."""
+    copies = list(entries)
+    del field[:]
+    field.extend(copies)

@@ -1,0 +1,41 @@
+"""What to do about operators that nnshell does not import."""
+
+from __future__ import annotations
+
+_BY_OPERATOR = {
+    "ConvTranspose": "use Resize followed by Conv",
+    "If": "export with fixed input shapes, so that the condition is known",
+    "Loop": "unroll it when exporting",
+    "Scan": "unroll it when exporting",
+    "LSTM": "recurrent layers are not supported; use convolutions over time",
+    "GRU": "recurrent layers are not supported; use convolutions over time",
+    "RNN": "recurrent layers are not supported; use convolutions over time",
+    "LogSoftmax": "export Softmax, or leave it out: the order of the classes is the same",
+    "ArgMax": "leave it out and take the largest output in the application",
+    "TopK": "leave it out and sort in the application",
+    "NonMaxSuppression": "leave it out and suppress boxes in the application",
+    "InstanceNormalization": "train with batch normalization",
+    "LayerNormalization": "train with batch normalization",
+    "GroupNormalization": "train with batch normalization",
+    "LRN": "train with batch normalization",
+    "QuantizeLinear": "export the float model; nnshell quantizes it",
+    "DequantizeLinear": "export the float model; nnshell quantizes it",
+    "QLinearConv": "export the float model; nnshell quantizes it",
+    "QLinearMatMul": "export the float model; nnshell quantizes it",
+    "ConvInteger": "export the float model; nnshell quantizes it",
+    "MatMulInteger": "export the float model; nnshell quantizes it",
+    "Elu": "train with Relu or HardSwish",
+    "Selu": "train with Relu or HardSwish",
+    "Celu": "train with Relu or HardSwish",
+    "Gelu": "train with Relu or HardSwish",
+    "Erf": "it is part of Gelu; train with Relu or HardSwish",
+    "Softplus": "train with Relu or HardSwish",
+    "Mish": "train with Relu or HardSwish",
+    "Swish": "train with HardSwish",
+}
+
+
+def advice(operator: str) -> str:
+    """What a user can do about an operator that is not supported."""
+    default = "replace it before exporting, or export the part of the model before it"
+    return _BY_OPERATOR.get(operator, default)
