@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from math import prod
 
 import numpy as np
 
 from nnshell.codegen.context import Context
-from nnshell.codegen.infos import ACT_SCALE, IN_SCALE, OUT_SCALE, Record, factor, put_activation
+from nnshell.codegen.infos import ACT_SCALE, IN_SCALE, OUT_SCALE, Record, put_activation
 from nnshell.codegen.operators import activation_operator, three_axes
 from nnshell.codegen.plan import Binding, Call, Kernel
 from nnshell.codegen.unit import Unit
 from nnshell.errors import GraphError
-from nnshell.ops.matmul import MatMul
+from nnshell.ops.matmul import MatMul, MatMulKernel
 from nnshell.ops.softmax import Softmax
+from nnshell.ops.sum_kernel import SumKernel
 
 BIAS_BYTES, SCALE_BYTES = 4, 1
 _SOFTMAX_FRACTION_BITS = 15
@@ -25,17 +25,15 @@ def add(context: Context, unit: Unit) -> Kernel:
     """Sum of two tensors of one shape; the one with the larger scale is bound first."""
     kind = activation_operator(unit, context.settings)
     arguments = (*three_axes(unit.node.type.shape), "KOP_MATADD", kind)
-    first, second = unit.integers.inputs[:2]
-    scaled = 1 if second.first_scale > first.first_scale else 0
-    big, small = (second, first) if scaled else (first, second)
+    kernel = unit.integers.kernel
+    assert isinstance(kernel, SumKernel)
     record = Record.empty()
-    record.put_factor(IN_SCALE, factor(big.first_scale / small.first_scale))
-    made = unit.integers.outputs[0]
-    record.put_factor(OUT_SCALE, factor(small.first_scale / made.first_scale))
+    record.put_scaling(IN_SCALE, kernel.input_scaling)
+    record.put_scaling(OUT_SCALE, kernel.scaling)
     if unit.activation is not None:
         put_activation(record, unit.activation)
     bindings = (
-        *context.operands(unit, scaled, 1 - scaled),
+        *context.operands(unit, kernel.scaled_input, 1 - kernel.scaled_input),
         *context.writes(unit),
         context.made(unit, "Infos", record.array(), "int8"),
     )
@@ -46,8 +44,9 @@ def matmul(context: Context, unit: Unit) -> Kernel:
     """Product of two matrices or stacks of them; the second one is bound first."""
     assert isinstance(unit.main.op, MatMul)
     batch, lines, inner, columns = _extents(unit)
-    given = unit.integers.inputs
-    if given[1].scale.size > 1 or given[0].scale.size > 1:
+    kernel = unit.integers.kernel
+    assert isinstance(kernel, MatMulKernel)
+    if kernel.scaling.multiplier.size > 1:
         raise GraphError(
             "a matrix product with one scale per column has no kernel",
             where=f"node {unit.node.name}",
@@ -58,8 +57,7 @@ def matmul(context: Context, unit: Unit) -> Kernel:
     sizes = (batch, inner, lines, columns, inner)
     arguments = (BIAS_BYTES, SCALE_BYTES, *sizes, 0, 0, 1, 1, operator, kind)
     record = Record.empty()
-    ratio = given[0].first_scale * given[1].first_scale / unit.integers.outputs[0].first_scale
-    record.put_factor(OUT_SCALE, factor(ratio))
+    record.put_scaling(OUT_SCALE, kernel.scaling)
     if unit.activation is not None:
         put_activation(record, unit.activation)
     bindings = (
@@ -103,8 +101,7 @@ def softmax(context: Context, unit: Unit) -> Kernel:
     length = shape[unit.main.op.axis]
     rows = prod(shape) // length
     record = Record.empty()
-    scale = unit.input_record().first_scale
-    record.put(ACT_SCALE, _SOFTMAX_FRACTION_BITS + math.ceil(math.log2(scale)))
+    record.put(ACT_SCALE, _SOFTMAX_FRACTION_BITS + unit.integers.kernel.scale_exponent)
     bindings: tuple[Binding, ...] = (
         *context.reads(unit, 0),
         *context.writes(unit),

@@ -8,13 +8,15 @@ from math import prod
 import numpy as np
 
 from nnshell.codegen.context import Context
-from nnshell.codegen.infos import CONVERT_BITS, CONVERT_BYTES, Record, factor
+from nnshell.codegen.infos import CONVERT_BYTES, Record
 from nnshell.codegen.plan import Binding, Call, Kernel
 from nnshell.codegen.unit import Unit
 from nnshell.errors import GraphError
 from nnshell.ir.qparams import QParams
+from nnshell.numeric.fixed_point import derive_multiplier, round_half_up
 from nnshell.ops.concat import Concat
 from nnshell.ops.image_format import ImageFormat
+from nnshell.ops.quantize import CONVERT_BITS
 from nnshell.ops.resize import Resizer
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
@@ -204,18 +206,17 @@ def convert_record(given: QParams, made: QParams) -> Record:
         width = min(abs(item_bytes(given)), 2)
         record.content[:width] = (difference % (1 << 8 * width)).to_bytes(width, "little")
         return record
-    widening = abs(item_bytes(made)) > abs(item_bytes(given))
     ratio = given.first_scale / made.first_scale
-    if widening:
+    if abs(item_bytes(made)) > abs(item_bytes(given)):
         offset = _rounded(-given.zero_point * ratio) + made.zero_point
     else:
         offset = _rounded(made.zero_point / ratio) - given.zero_point
-    multiplier, shift = factor(ratio, CONVERT_BITS)
+    scaling = derive_multiplier(ratio, CONVERT_BITS)
     record.content[0:4] = offset.to_bytes(4, "little", signed=True)
-    record.content[4:6] = multiplier.to_bytes(2, "little")
-    record.content[6] = shift & 0xFF
+    record.content[4:6] = int(scaling.multiplier[0]).to_bytes(2, "little")
+    record.content[6] = int(scaling.shift[0]) & 0xFF
     return record
 
 
 def _rounded(value: float) -> int:
-    return int(np.floor(value + 0.5))
+    return int(round_half_up(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nnshell.codegen.context import Context
-from nnshell.codegen.infos import ACT_SCALE, IN_SCALE, Record, factor, put_activation
+from nnshell.codegen.infos import ACT_SCALE, IN_SCALE, Record, put_activation
 from nnshell.codegen.operators import (
     NONE,
     activation_operator,
@@ -19,11 +19,11 @@ from nnshell.codegen.unit import Unit
 from nnshell.errors import GraphError
 from nnshell.ir.graph import Node
 from nnshell.ir.work import Window
+from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.max_pool import MaxPool
 
 NO_POOL: tuple[int | str, ...] = (NONE, 0, 0, 0, 0, 0, 0, 0)
-_GLOBAL_FRACTION_BITS = 7  # of the global average before its last scaling
 
 
 def pool(context: Context, unit: Unit) -> Kernel:
@@ -37,7 +37,7 @@ def pool(context: Context, unit: Unit) -> Kernel:
     call = Call("CNN_PoolAct_SQ8", arguments, controls=tuple(controls.items()))
     record = Record.empty()
     if unit.activation is None:
-        record.put_factor(ACT_SCALE, factor(_ratio(unit)))
+        record.put_scaling(ACT_SCALE, _ratio(unit))
     return _kernel(context, unit, call, record)
 
 
@@ -61,18 +61,18 @@ def global_pool(context: Context, unit: Unit) -> Kernel:
     controls = tuple(context.controls(unit.node).items())
     record = Record.empty()
     if not maximum:
-        record.put_factor(IN_SCALE, factor(_ratio(unit) / (1 << _GLOBAL_FRACTION_BITS)))
+        record.put_scaling(IN_SCALE, unit.integers.kernel.scaling)
     elif unit.activation is None:
         # Without the average's 2**7: a maximum has no fraction to shift out.
-        record.put_factor(ACT_SCALE, factor(_ratio(unit)))
+        record.put_scaling(ACT_SCALE, _ratio(unit))
     return _kernel(
         context, unit, Call("CNN_GlobalPoolAct_SQ8", arguments, controls=controls), record
     )
 
 
-def _ratio(unit: Unit) -> float:
+def _ratio(unit: Unit) -> Multiplier:
     """Input scale over output scale of the main node."""
-    return unit.integers.inputs[0].first_scale / unit.integers.outputs[0].first_scale
+    return derive_multiplier(unit.integers.input.first_scale / unit.integers.output.first_scale)
 
 
 def _kernel(context: Context, unit: Unit, call: Call, record: Record) -> Kernel:
