@@ -28,6 +28,8 @@ LAYERS = (
     ("gap8",),
     ("codegen",),
     ("state", "recipe"),
+    ("images", "engines"),
+    ("edits",),
     ("reports",),
     ("flow",),
     ("tutorials",),

@@ -1,0 +1,168 @@
+"""Commands that change parts of a graph: formatter, node options, cuts, per-node quantization.
+
+Each is recorded in the recipe. A graph that was quantized is quantized again from the statistics
+it has, so the order of commands does not matter.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from nnshell.errors import GraphError, QuantizationError, UsageError
+from nnshell.ir.graph import Graph, Node, Step
+from nnshell.ir.operator import Constant, Input, Output
+from nnshell.ir.select import select
+from nnshell.passes.edit import ExtractStep, FreezeLayout, InsertImageFormat, RemoveNodes
+from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.quantization import QuantizationOptions, quantize_graph
+from nnshell.recipe import recorded
+
+_ALL_NODES = ("VCD_TRACE_ON", "DUMP_TENSORS", "OUT_HOME_MEM_LOC", "OUT_EXEC_MEM_LOC", "NODE_CNAME")
+_ENDS = ("ALLOCATE", "FIXED_ORDER", "EXTERN_INPUT_POINTER", "EXTERN_OUTPUT_POINTER")
+_KERNELS = (
+    "TILEORIENTATION",
+    "PARALLELFEATURES",
+    "FORCEDPCONV",
+    "USEHWCE",
+    "PADTYPE",
+    "ENABLEIM2COL",
+    "RELUN",
+    "MULBIASSCALAR",
+    "RELUNNONORM",
+    "HWC",
+    "INPUT_DATASIZE",
+    "OUTPUT_DATASIZE",
+    "FLOAT_DUMP",
+    "EXPLICIT_PAD_CONV",
+    "EXPLICIT_PAD_POOL",
+)
+
+
+@contextmanager
+def requantized(graph: Graph) -> Iterator[None]:
+    """Run a block that edits the graph; if it was quantized, quantize it again afterwards."""
+    was_quantized = graph.quantized
+    yield
+    if was_quantized and not graph.quantized:
+        quantize_graph(graph, graph.statistics, graph.quantization_options)
+
+
+def image_format(graph: Graph, input_name: str, format: str, norm: str) -> list[PassRecord]:
+    """Put an image formatter behind a graph input: it then takes raw pixels, HWC uint8.
+
+    A second call replaces the formatter, ``none none`` removes it.
+    """
+    options = {"input": input_name, "format": format, "norm": norm}
+    with recorded(graph, "imageformat", options), requantized(graph):
+        return run_passes(graph, [InsertImageFormat(input_name, format, norm)])
+
+
+def freeze(
+    graph: Graph, names: Sequence[str], *, transpose: Sequence[int] | None = None
+) -> list[PassRecord]:
+    """Keep (or, a second time, no longer keep) the layout of graph inputs and outputs."""
+    order = tuple(transpose) if transpose is not None else None
+    options = {"names": list(names), "transpose": list(order) if order else None}
+    with recorded(graph, "freeze", options), requantized(graph):
+        return run_passes(graph, [FreezeLayout(name, order) for name in names])
+
+
+def remove(
+    graph: Graph, first: str, last: str | None = None, *, up: bool = False, leave: bool = False
+) -> list[PassRecord]:
+    """Cut the nodes between two nodes, or everything after (``up``: before) the first."""
+    options = {"first": first, "last": last, "up": up, "leave": leave}
+    with recorded(graph, "remove", options), requantized(graph):
+        return run_passes(graph, [RemoveNodes(first, last, up, leave)])
+
+
+def extract(graph: Graph, selector: str) -> list[PassRecord]:
+    """Keep one step, as a graph of its own."""
+    with recorded(graph, "extract", {"selector": selector}), requantized(graph):
+        return run_passes(graph, [ExtractStep(selector)])
+
+
+def node_option(graph: Graph, selector: str, key: str, value: str | None) -> list[Node]:
+    """Set (``None``: clear) an AutoTiler option of the selected nodes; returns them."""
+    name = key.upper()
+    nodes = [node for _, node in select(graph, selector) if not isinstance(node.op, Constant)]
+    for node in nodes:
+        _check_option(node, name)
+    with recorded(graph, "nodeoption", {"selector": selector, "key": name, "value": value}):
+        for node in nodes:
+            node.options.pop(name, None)
+            if value is not None:
+                node.options[name] = value
+    return nodes
+
+
+def option_names(node: Node) -> tuple[str, ...]:
+    """AutoTiler options a node takes."""
+    if isinstance(node.op, Input | Output):
+        return (*_ENDS, *_ALL_NODES)
+    return (*_KERNELS, *_ALL_NODES)
+
+
+def _check_option(node: Node, name: str) -> None:
+    known = option_names(node)
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3) or known[:4]
+    raise UsageError(
+        f"{name} is not an option of a {node.kind} node",
+        where=f"node {node.name}",
+        hint=f"options include {', '.join(near)}",
+    )
+
+
+def tune(graph: Graph, selectors: Mapping[str, Mapping[str, Any]]) -> None:
+    """Quantize again with other options for the selected nodes, from the statistics at hand."""
+    if graph.statistics is None:
+        raise QuantizationError(
+            "there are no statistics to quantize from", where=graph.name, hint="run aquant first"
+        )
+    options = graph.quantization_options or QuantizationOptions()
+    for selector, values in selectors.items():
+        names = [key for key, _ in select(graph, selector)] if selector != "*" else ["*"]
+        for name in names:
+            options = options.with_node(name, values)
+    plain = {selector: dict(values) for selector, values in selectors.items()}
+    with recorded(graph, "qtune", {"steps": plain}):
+        quantize_graph(graph, graph.statistics, options)
+
+
+def change_setting(graph: Graph, name: str, value: bool | int | float | str) -> None:
+    """Record a setting in the graph's recipe, so that its state restores it."""
+    graph.settings.assign(name, value)
+    same = {"name": name}
+    graph.recipe = [
+        s for s in graph.recipe if not (s.command == "set" and s.options | same == s.options)
+    ]
+    graph.recipe.append(Step("set", {"name": name, "value": value}))
+
+
+def _replay_tune(graph: Graph, step: Step) -> None:
+    steps = step.options.get("steps")
+    if not isinstance(steps, dict):
+        raise GraphError("a qtune step without its options")
+    tune(graph, steps)
+
+
+def _replay_freeze(graph: Graph, step: Step) -> None:
+    freeze(graph, step.options["names"], transpose=step.options.get("transpose"))
+
+
+EDITS: dict[str, Callable[[Graph, Step], Any]] = {
+    "imageformat": lambda graph, step: image_format(
+        graph, step.options["input"], step.options["format"], step.options["norm"]
+    ),
+    "freeze": _replay_freeze,
+    "remove": lambda graph, step: remove(graph, **step.options),
+    "extract": lambda graph, step: extract(graph, **step.options),
+    "nodeoption": lambda graph, step: node_option(graph, **step.options),
+    "qtune": _replay_tune,
+    "set": lambda graph, step: change_setting(graph, **step.options),
+}

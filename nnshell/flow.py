@@ -1,0 +1,326 @@
+"""The whole path in ten functions, in the order they are used; the shell and scripts are clients.
+
+    open_graph -> adjust -> fuse -> calibrate -> quantize -> run -> compare -> simulate
+               -> save_state -> generate
+
+Every function that changes a graph does it completely or not at all, and appends a step to the
+graph's recipe. ``nnshell.edits`` has the commands that change single nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.edits import EDITS, requantized
+from nnshell.engines import Engine, EngineName, make_engine
+from nnshell.errors import ModelError
+from nnshell.images import Images, bind
+from nnshell.importers.onnx import import_onnx
+from nnshell.inputs.input_set import Batch, InputSet
+from nnshell.inputs.options import InputOptions
+from nnshell.ir.graph import Graph, Step
+from nnshell.passes.catalogue import passes_named
+from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.pipelines import adjust_passes
+from nnshell.quantization import (
+    QuantizationOptions,
+    Statistics,
+    load_statistics,
+    quantize_graph,
+)
+from nnshell.recipe import recorded
+from nnshell.samples_folder import resolve
+from nnshell.settings import Settings
+from nnshell.state import Replay, load_state
+from nnshell.state import save_state as write_state
+
+if TYPE_CHECKING:
+    from nnshell.codegen import GeneratedFiles
+    from nnshell.execution.metrics import Comparison
+    from nnshell.execution.validation import ValidationReport
+    from nnshell.gap8 import SimulationReport
+
+Progress = Callable[[int], None]  # called with the number of samples just done
+Given = Images | InputSet | Batch | NDArray[Any] | Sequence[NDArray[Any]]
+
+_BATCH = 64  # samples per run: enough to keep both cores busy, small enough for large networks
+_BATCH_ELEMENTS = 8_000_000  # feature map elements a batch may hold
+_CHECK_SAMPLES = 2
+_CHECK_SEED = 0
+
+
+def open_graph(
+    path: str | Path,
+    *,
+    fold_batchnorm: bool = True,
+    subs: Mapping[str, int] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    model_path: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Graph:
+    """Read a model (.onnx), or restore a state file (.json), which needs no images.
+
+    ``subs`` gives symbolic dimensions a value, ``input_shapes`` whole inputs. ``model_path`` is
+    where a state's model is now. ``sample:lenet`` is the sample that ships with the package.
+    """
+    path = resolve(path)
+    if path.suffix == ".json":
+        return load_state(path, REPLAY, model_path=model_path, settings=settings)
+    if path.suffix == ".tflite":
+        raise ModelError(
+            "TFLite files are not read yet", where=str(path), hint="convert it to ONNX: tf2onnx"
+        )
+    graph = import_onnx(path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes)
+    options: dict[str, Any] = {
+        "fold_batchnorm": fold_batchnorm,
+        "subs": dict(subs or {}),
+        "input_shapes": {name: list(shape) for name, shape in (input_shapes or {}).items()},
+    }
+    graph.settings = settings if settings is not None else Settings()
+    graph.recipe = [Step("open", {key: value for key, value in options.items() if value})]
+    return graph
+
+
+def adjust(graph: Graph, *, postprocess: bool = True, steps: int | None = None) -> list[PassRecord]:
+    """Bring activations and weights to the order the kernels want (CHW), then drop transposes.
+
+    Without ``postprocess`` transposes are inserted and none removed; ``steps`` limits how many
+    elimination steps are taken.
+    """
+    with recorded(graph, "adjust", {"postprocess": postprocess, "steps": steps}):
+        return _run(graph, adjust_passes(postprocess=postprocess, steps=steps))
+
+
+def fuse(graph: Graph, *names: str) -> list[PassRecord]:
+    """Match nodes to the chip's kernels: groups (``scale8``) and single fusions by name."""
+    passes = passes_named(names)
+    with recorded(graph, "fusions", {"names": list(names)}):
+        return _run(graph, passes)
+
+
+def _run(graph: Graph, passes: Sequence[Any]) -> list[PassRecord]:
+    check = _float_outputs(graph) if graph.settings.check_passes else None
+    with requantized(graph):
+        return run_passes(graph, passes, check=check)
+
+
+def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]]:
+    """Outputs on a fixed random sample, for ``set check_passes on``."""
+    generator = np.random.default_rng(_CHECK_SEED)
+    shapes = [(_CHECK_SAMPLES, *node.type.shape) for node in graph.inputs]
+    sample = [generator.standard_normal(shape, np.float32) for shape in shapes]
+    return lambda candidate: make_engine(candidate, "float").run(sample)
+
+
+def load_inputs(
+    patterns: str | Path | Sequence[str | Path],
+    *,
+    norm: str | None = None,
+    options: InputOptions | None = None,
+    **others: Any,
+) -> Images:
+    """Images, arrays or labelled sets by glob, folder or file; read when a graph asks for them.
+
+    ``norm`` is a norm function such as ``"x: x/128-1"``; ``others`` are fields of ``InputOptions``
+    (``divisor``, ``offset``, ``height``, ``width``, ``transpose``, ``mode``, ``limit``, ...).
+    """
+    names = [patterns] if isinstance(patterns, str | Path) else patterns
+    given = options or InputOptions(norm_func=norm, **others)
+    return Images(tuple(str(resolve(name)) for name in names), given)
+
+
+def calibrate(
+    graph: Graph,
+    images: Images | InputSet,
+    *,
+    clip_type: str = "none",
+    progress: Progress | None = None,
+) -> Statistics:
+    """Run the float graph over images and keep the range of every tensor (streaming)."""
+    inputs = bind(graph, images)
+    if isinstance(images, Images):
+        graph.input_options = images.merged(graph)
+    size = batch_size(graph)
+    return calibrate_graph(graph, inputs.batches(size), clip_type=clip_type, progress=progress)
+
+
+def quantize(
+    graph: Graph,
+    statistics: Statistics | str | Path,
+    options: QuantizationOptions | None = None,
+    *,
+    inputs: Sequence[str] = (),
+) -> None:
+    """Give every tensor its record and every kernel its integers.
+
+    ``statistics`` are those of ``calibrate`` or a JSON file of ranges; ``inputs`` is remembered
+    in the recipe only.
+    """
+    if not isinstance(statistics, Statistics):
+        statistics = load_statistics(statistics)
+    options = options or QuantizationOptions()
+    given = graph.input_options.given() if graph.input_options is not None else ()
+    step: dict[str, Any] = {"quantization": options.to_mapping(), "inputs": list(inputs)}
+    step["input_options"] = {name: getattr(graph.input_options, name) for name in given}
+    with recorded(graph, "aquant", step):
+        quantize_graph(graph, statistics, options)
+
+
+def run(
+    graph: Graph, images: Given, engine: EngineName = "float", *, keys: Sequence[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Tensors by key (``NODE``, ``FUSION/NODE``): float32, or integers with ``engine="int8"``.
+
+    A single sample gives arrays without, several give arrays with a leading sample axis.
+    """
+    arrays, single = _arrays(graph, images)
+    results = make_engine(graph, engine, keys=keys, everything=keys is None).run(arrays)
+    return {key: value[0] if single else value for key, value in results.items()}
+
+
+def _arrays(graph: Graph, images: Given) -> tuple[list[NDArray[Any]], bool]:
+    if isinstance(images, np.ndarray):
+        images = [images]
+    if isinstance(images, Sequence):
+        rank = len(graph.inputs[0].type.shape)
+        single = images[0].ndim == rank
+        return [array[np.newaxis] if single else array for array in images], single
+    batch = images if isinstance(images, Batch) else next(bind(graph, images).batches(1 << 30))
+    return list(batch.arrays), len(batch) == 1
+
+
+def compare(
+    graph: Graph, images: Images | InputSet, *, inner: bool = True, progress: Progress | None = None
+) -> list[Comparison]:
+    """How far each int8 tensor is from its float tensor, worst first."""
+    from nnshell.execution.metrics import compare_engines
+
+    return compare_engines(
+        graph, bind(graph, images).batches(batch_size(graph)), inner=inner, progress=progress
+    )
+
+
+def validate(
+    graph: Graph,
+    images: Images | InputSet,
+    engine: EngineName = "float",
+    *,
+    output: str | None = None,
+    progress: Progress | None = None,
+) -> ValidationReport:
+    """Accuracy on labelled images, and for integers the agreement with float."""
+    from nnshell.execution.validation import validate as judge
+
+    key = output or graph.outputs[0].name
+    float_engine: Engine = make_engine(graph, "float", keys=[key])
+    chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
+    return judge(
+        bind(graph, images).batches(batch_size(graph)),
+        chosen,
+        key,
+        model=graph.name,
+        engine_name=engine,
+        reference=None if engine == "float" else float_engine,
+        progress=progress,
+    )
+
+
+def simulate(graph: Graph, settings: Settings | None = None) -> SimulationReport:
+    """Cycles, memory and energy of one inference on GAP8."""
+    from nnshell import gap8
+
+    return gap8.simulate_graph(graph, settings if settings is not None else graph.settings)
+
+
+def save_state(graph: Graph, path: str | Path | None = None) -> Path:
+    """Write recipe and statistics; ``<model stem>.json`` beside the model unless told otherwise."""
+    return write_state(graph, path)
+
+
+def generate(
+    graph: Graph,
+    directory: str | Path | None = None,
+    *,
+    model_file: str | None = None,
+    tensor_directory: str | Path | None = None,
+    header_file: str | None = "model.h",
+    anonymise: bool | None = None,
+    dump_tensors: bool = True,
+) -> GeneratedFiles:
+    """Write model.c, model.h and tensors/ for the AutoTiler."""
+    from nnshell import codegen
+
+    if tensor_directory is None and directory is not None:
+        tensor_directory = Path(directory) / "tensors"
+    return codegen.generate(
+        graph,
+        model_directory=directory,
+        model_file=model_file,
+        tensor_directory=tensor_directory,
+        header_file=header_file,
+        anonymise=anonymise,
+        dump_tensors=dump_tensors,
+    )
+
+
+def batch_size(graph: Graph) -> int:
+    """Samples per batch, so that a batch's largest feature maps stay within bounds."""
+    largest = max((kind.size for node in graph for kind in node.outputs), default=1)
+    return max(1, min(_BATCH, _BATCH_ELEMENTS // max(largest, 1)))
+
+
+# -- replay of a state's recipe ------------------------------------------------------------
+
+
+def _replay_open(path: Path, step: Step, settings: Settings) -> Graph:
+    return open_graph(path, settings=settings, **step.options)
+
+
+def _replay_adjust(graph: Graph, step: Step) -> None:
+    adjust(graph, **step.options)
+
+
+def _replay_fusions(graph: Graph, step: Step) -> None:
+    fuse(graph, *step.options["names"])
+
+
+def _replay_quantization(graph: Graph, step: Step) -> None:
+    options = step.options.get("input_options") or {}
+    graph.input_options = InputOptions(
+        **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+    )
+    chosen = QuantizationOptions.from_mapping(step.options["quantization"])
+    quantize(graph, graph.statistics, chosen, inputs=step.options.get("inputs", ()))
+
+
+REPLAY = Replay(
+    _replay_open,
+    {
+        "adjust": _replay_adjust,
+        "fusions": _replay_fusions,
+        "aquant": _replay_quantization,
+        "fquant": _replay_quantization,
+        **EDITS,
+    },
+)
+
+__all__ = [
+    "adjust",
+    "batch_size",
+    "calibrate",
+    "compare",
+    "fuse",
+    "generate",
+    "load_inputs",
+    "open_graph",
+    "quantize",
+    "run",
+    "save_state",
+    "simulate",
+    "validate",
+]

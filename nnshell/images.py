@@ -1,0 +1,100 @@
+"""Images named but not yet read: patterns and options, bound to a graph when it needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from nnshell.inputs.input_set import Batch, InputSet, open_inputs
+from nnshell.inputs.layout import InputSpec
+from nnshell.inputs.options import InputOptions, MergedOptions, merge
+from nnshell.ir.graph import Graph, Node
+from nnshell.ops.image_format import ImageFormat
+from nnshell.settings import SETTINGS, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Patterns and input options; ``first`` and ``count`` take a part of the samples."""
+
+    patterns: tuple[str, ...]
+    options: InputOptions = field(default_factory=InputOptions)
+    first: int = 0
+    count: int | None = None
+
+    def __getitem__(self, index: int | slice) -> Images:
+        """One sample, or a slice with step 1 and no negative ends."""
+        if isinstance(index, int):
+            return replace(self, first=self.first + index, count=1)
+        if index.step not in (None, 1) or (index.start or 0) < 0 or (index.stop or 0) < 0:
+            raise IndexError("images are sliced forwards, from the start")
+        start = index.start or 0
+        stop = index.stop
+        return replace(
+            self, first=self.first + start, count=None if stop is None else max(0, stop - start)
+        )
+
+    def merged(self, graph: Graph) -> InputOptions:
+        """The options with what they leave out filled in, as ``resolve_options`` says."""
+        return resolve_options(graph, self.options).options
+
+    def open(self, graph: Graph) -> InputSet:
+        """The samples as ``graph`` takes them. Raises InputError when they do not fit it."""
+        inputs = open_inputs(self.patterns, input_specs(graph), self.merged(graph))
+        if self.first == 0 and self.count is None:
+            return inputs
+        stop = None if self.count is None else self.first + self.count
+        part = inputs[self.first : stop]
+        if not len(part):
+            raise IndexError(f"there are {len(inputs)} samples")
+        return part
+
+
+def bind(graph: Graph, images: Images | InputSet | Batch) -> InputSet:
+    """An open set of inputs, whatever stands for it."""
+    if isinstance(images, Images):
+        return images.open(graph)
+    if isinstance(images, Batch):
+        raise TypeError("a batch is no set of inputs; pass images or an open input set")
+    return images
+
+
+def resolve_options(graph: Graph, given: InputOptions) -> MergedOptions:
+    """Options of a command, then those of the last calibration of this graph, then settings.
+
+    How many samples and which (``limit``, ``seed``) is never taken from an earlier command.
+    """
+    earlier = graph.input_options or InputOptions()
+    return merge(
+        ("command", given),
+        ("last aquant", replace(earlier, limit=None, seed=None)),
+        ("settings", options_of_settings(graph.settings)),
+    )
+
+
+def options_of_settings(settings: Settings) -> InputOptions:
+    """Input options from the settings that differ from their defaults."""
+
+    def changed(name: str) -> bool:
+        return bool(settings[name] != SETTINGS[name].default)
+
+    return InputOptions(
+        divisor=settings.input_divisor if changed("input_divisor") else None,
+        offset=settings.input_offset if changed("input_offset") else None,
+        height=settings.image_height if changed("image_height") else None,
+        width=settings.image_width if changed("image_width") else None,
+        mode=settings.image_mode or None,
+        transpose=settings.input_transpose or None,
+        norm_func=settings.input_norm_func or None,
+    )
+
+
+def input_specs(graph: Graph) -> list[InputSpec]:
+    """What each graph input takes; behind an image formatter stand raw pixels."""
+    return [_spec(graph, node) for node in graph.inputs]
+
+
+def _spec(graph: Graph, node: Node) -> InputSpec:
+    raw = any(isinstance(consumer.op, ImageFormat) for consumer, _ in graph.consumers(node.name))
+    foreign = node.origin.foreign_name
+    aliases = (foreign,) if foreign and foreign != node.name else ()
+    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw)
