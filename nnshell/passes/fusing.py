@@ -22,6 +22,7 @@ def fuse_chain(
     """
     owner = filter_node or chain[0]
     name = graph.unique_name(f"{owner.name}_fusion")
+    notes.touch(*chain)
     body, inputs = _body(graph, chain, name)
     fusion = Node(name, Fusion(kind), inputs, chain[-1].outputs, owner.origin, body)
     for node in chain:
@@ -30,7 +31,6 @@ def fuse_chain(
     graph.replace_node(owner.name, fusion)
     for node in chain:
         graph.nodes.pop(node.name, None)
-    notes.touch(fusion, *chain)
     names = [node.name for node in chain]
     notes.did(name, f"fused {', '.join(names)} into {name}", *names)
     return fusion

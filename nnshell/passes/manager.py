@@ -119,4 +119,4 @@ def relative_difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     finite = np.isfinite(left)
     largest = float(np.max(np.abs(left[finite]), initial=0.0))
     difference = float(np.max(np.abs(left[finite] - right[finite]), initial=0.0))
-    return difference / max(largest, np.finfo(np.float32).tiny)
+    return difference / max(largest, float(np.finfo(np.float32).tiny))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ _COUNTS = ("no", "one", "two", "three", "four", "five")
 
 
 # -- questions -----------------------------------------------------------------------------
+
+
+def live_nodes(graph: Graph) -> Iterator[Node]:
+    """Nodes in step order, without those that the loop over them has removed meanwhile."""
+    for node in graph.steps():
+        if graph.nodes.get(node.name) is node:
+            yield node
 
 
 def sole_consumer(graph: Graph, node: Node) -> Node | None:
@@ -66,9 +73,7 @@ def shape_text(shape: Sequence[int]) -> str:
 # -- edits ---------------------------------------------------------------------------------
 
 
-def make_node(
-    graph: Graph, name: str, op: Operator, inputs: Sequence[Ref], origin: Origin
-) -> Node:
+def make_node(graph: Graph, name: str, op: Operator, inputs: Sequence[Ref], origin: Origin) -> Node:
     """A node (not yet in the graph) with its types inferred; the name is made unique."""
     types = tuple(graph.type_of(ref) for ref in inputs)
     return Node(graph.unique_name(name), op, list(inputs), op.infer(types), origin)

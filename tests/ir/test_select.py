@@ -21,7 +21,7 @@ def unary(name: str, op: Relu | Sigmoid, source: str) -> Node:
 
 @pytest.fixture
 def graph() -> Graph:
-    """input_1 (0), conv_a (1), conv_b (2), relu (3), f_fusion (4) with tail_x, tail_y, output_1 (5)."""
+    """input_1, conv_a, conv_b, relu, f_fusion (with tail_x and tail_y), output_1: steps 0 to 5."""
     body = Graph("f_fusion")
     body.add(Node("f_fusion_in_0", FusionInput(VECTOR, 0), [], (VECTOR,)))
     body.add(unary("tail_x", Sigmoid(), "f_fusion_in_0"))

@@ -1,0 +1,164 @@
+"""Concat and split: what is joined and cut again, or joined in two goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ops.concat import Concat
+from nnshell.ops.split import Split
+from nnshell.ops.strided_slice import StridedSlice
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import live_nodes, make_node, shared_by, sole_consumer
+
+
+@dataclass(frozen=True)
+class CombineConcats(Pass):
+    """Concat of a concat along the same axis, as one concat."""
+
+    name: ClassVar[str] = "combine-concats"
+    nntool_names: ClassVar[tuple[str, ...]] = ("combine_concats",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for outer in live_nodes(graph):
+            if isinstance(outer.op, Concat):
+                _inline(graph, outer, notes)
+
+
+def _inline(graph: Graph, outer: Node, notes: Notes) -> None:
+    inputs: list[Ref] = []
+    for ref in outer.inputs:
+        inner = graph[ref.node]
+        if inner.op != outer.op:
+            inputs.append(ref)
+        elif sole_consumer(graph, inner) is outer:
+            inputs.extend(inner.inputs)
+            notes.touch(outer)
+            notes.did(outer.name, f"joined concat {inner.name} with {outer.name}", inner.name)
+        else:
+            inputs.append(ref)
+            text = f"did not join concat {inner.name} with {outer.name}: {shared_by(graph, inner)}"
+            notes.did_not(outer.name, text, inner.name)
+    outer.inputs = inputs
+
+
+@dataclass(frozen=True)
+class RemoveConcatSplit(Pass):
+    """Split of a concat into the same parts: readers take the parts."""
+
+    name: ClassVar[str] = "remove-concat-split"
+    nntool_names: ClassVar[tuple[str, ...]] = ("concat_split",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for split in live_nodes(graph):
+            if isinstance(split.op, Split):
+                self._remove(graph, split, notes)
+
+    def _remove(self, graph: Graph, split: Node, notes: Notes) -> None:
+        assert isinstance(split.op, Split)
+        concat = graph.producer(split)
+        if not isinstance(concat.op, Concat) or concat.op.axis != split.op.axis:
+            return
+        sizes = tuple(t.shape[split.op.axis] for t in graph.input_types(concat))
+        if sizes != split.op.sizes:
+            text = f"left split {split.name} of concat {concat.name}: they cut at other places"
+            notes.did_not(split.name, text, concat.name)
+            return
+        for index, ref in enumerate(concat.inputs):
+            graph.redirect(Ref(split.name, index), ref)
+        del graph.nodes[split.name]
+        notes.did(split.name, f"removed split {split.name} of concat {concat.name}", concat.name)
+
+
+@dataclass(frozen=True)
+class RemoveSplitConcat(Pass):
+    """Concat of all parts of a split in their order: readers take what was split."""
+
+    name: ClassVar[str] = "remove-split-concat"
+    nntool_names: ClassVar[tuple[str, ...]] = ("split_concat",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for concat in live_nodes(graph):
+            if not isinstance(concat.op, Concat) or not concat.inputs:
+                continue
+            split = graph.producer(concat)
+            parts = [Ref(split.name, index) for index in range(len(split.outputs))]
+            if (
+                isinstance(split.op, Split)
+                and split.op.axis == concat.op.axis
+                and concat.inputs == parts
+            ):
+                graph.redirect(Ref(concat.name), split.inputs[0])
+                del graph.nodes[concat.name]
+                text = f"removed concat {concat.name} of all parts of split {split.name}"
+                notes.did(concat.name, text, split.name)
+
+
+@dataclass(frozen=True)
+class SliceInsteadOfConcat(Pass):
+    """Slice of a concat that lies in one of its parts, as a slice of that part."""
+
+    name: ClassVar[str] = "slice-instead-of-concat"
+    nntool_names: ClassVar[tuple[str, ...]] = ("concat_slice",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for node in live_nodes(graph):
+            if isinstance(node.op, StridedSlice):
+                self._move(graph, node, notes)
+
+    def _move(self, graph: Graph, node: Node, notes: Notes) -> None:
+        op = node.op
+        concat = graph.producer(node)
+        if not isinstance(concat.op, Concat) or not isinstance(op, StridedSlice):
+            return
+        axis = concat.op.axis
+        sizes = [t.shape[axis] for t in graph.input_types(concat)]
+        starts = [0, *accumulate(sizes)]
+        if op.strides[axis] < 1:
+            return
+        for ref, size, start in zip(concat.inputs, sizes, starts, strict=False):
+            if start <= op.starts[axis] and op.ends[axis] <= start + size:
+                node.inputs[0] = ref
+                node.op = _shifted(op, axis, start)
+                notes.touch(node)
+                text = f"{node.name} takes its slice of {ref.node} instead of {concat.name}"
+                notes.did(node.name, text, concat.name)
+                return
+
+
+def _shifted(op: StridedSlice, axis: int, start: int) -> StridedSlice:
+    starts, ends = list(op.starts), list(op.ends)
+    starts[axis] -= start
+    ends[axis] -= start
+    return replace(op, starts=tuple(starts), ends=tuple(ends))
+
+
+@dataclass(frozen=True)
+class SplitToSlice(Pass):
+    """Split of which one part is read, as a slice."""
+
+    name: ClassVar[str] = "split-to-slice"
+    nntool_names: ClassVar[tuple[str, ...]] = ("split_to_slice",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for split in live_nodes(graph):
+            used = {c.inputs[p].index for c, p in graph.consumers(split.name)}
+            if isinstance(split.op, Split) and len(split.outputs) > 1 and len(used) == 1:
+                _slice(graph, split, used.pop(), notes)
+
+
+def _slice(graph: Graph, split: Node, index: int, notes: Notes) -> None:
+    assert isinstance(split.op, Split)
+    shape = graph.type_of(split.inputs[0]).shape
+    starts, ends = [0] * len(shape), list(shape)
+    starts[split.op.axis] = sum(split.op.sizes[:index])
+    ends[split.op.axis] = starts[split.op.axis] + split.op.sizes[index]
+    op = StridedSlice(tuple(starts), tuple(ends), (1,) * len(shape))
+    part = make_node(graph, f"{split.name}_slice", op, split.inputs, split.origin)
+    part.name = split.name
+    graph.redirect(Ref(split.name, index), Ref(split.name, 0))
+    graph.replace_node(split.name, part)
+    notes.touch(part)
+    notes.did(split.name, f"made split {split.name} a slice: only part {index} is read")

@@ -1,0 +1,78 @@
+"""Filters larger than their feature map.
+
+Tap k of a window (dilation d, pad p before, stride s) reads element o*s + k*d - p for output o.
+A first or last tap that reads only padding for every o contributes nothing to a convolution and
+never wins a maximum, so it can go: without the first tap p becomes p - d, without the last one
+the pad behind shrinks by d. The kernels refuse windows larger than what they read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.work import Window
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.max_pool import MaxPool
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import live_nodes, set_constant
+
+
+@dataclass(frozen=True)
+class CropFilters(Pass):
+    """Convolution or max pool with a window larger than its input, without the outer taps."""
+
+    name: ClassVar[str] = "crop-filters"
+    nntool_names: ClassVar[tuple[str, ...]] = ("filter_bigger_than_input",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for node in live_nodes(graph):
+            if isinstance(node.op, (Conv2D, MaxPool)):
+                self._crop(graph, node, notes)
+
+    def _crop(self, graph: Graph, node: Node, notes: Notes) -> None:
+        op = node.op
+        assert isinstance(op, (Conv2D, MaxPool))
+        extents = graph.type_of(node.inputs[0]).shape[1:]
+        keep = [_live_taps(op.window, axis, extents[axis]) for axis in (0, 1)]
+        if [len(taps) for taps in keep] == list(op.window.kernel):
+            return
+        window = _cropped(op.window, keep)
+        if isinstance(op, Conv2D):
+            weights = graph.constant(node.inputs[1])
+            if weights is None:
+                return
+            rows, columns = (slice(taps.start, taps.stop) for taps in keep)
+            set_constant(graph, node, 1, weights[:, :, rows, columns])
+        node.op = replace(op, window=window)
+        notes.touch(node)
+        before, after = ("x".join(map(str, w.kernel)) for w in (op.window, window))
+        text = f"cropped the {before} window of {node.name} to {after}: the rest sees only padding"
+        notes.did(node.name, text)
+
+
+def _live_taps(window: Window, axis: int, extent: int) -> range:
+    """The taps to keep along an axis; all of them unless the window is larger than the input."""
+    count, dilation = window.kernel[axis], window.dilations[axis]
+    if dilation * (count - 1) + 1 <= extent:
+        return range(count)
+    before, behind = window.pads[axis], window.pads[axis + 2]
+    stride = window.strides[axis]
+    outputs = (extent + before + behind - dilation * (count - 1) - 1) // stride + 1
+    alive = [
+        tap
+        for tap in range(count)
+        if any(0 <= o * stride + tap * dilation - before < extent for o in range(outputs))
+    ]
+    return range(alive[0], alive[-1] + 1) if alive else range(count)
+
+
+def _cropped(window: Window, keep: list[range]) -> Window:
+    pads = list(window.pads)
+    for axis, taps in enumerate(keep):
+        pads[axis] -= taps.start * window.dilations[axis]
+        pads[axis + 2] -= (window.kernel[axis] - taps.stop) * window.dilations[axis]
+    top, left, bottom, right = pads
+    kernel = (len(keep[0]), len(keep[1]))
+    return replace(window, kernel=kernel, pads=(top, left, bottom, right))

@@ -1,0 +1,95 @@
+"""An explicit border of zeros disappears into the window that reads it.
+
+conv with pads p of pad(x, q)  =  conv with pads p + q of x         (q of value 0)
+average pool                      the same, padding then counts
+max pool                          where the border's value never wins: no input is smaller
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.work import Window
+from nnshell.ops.average_pool import AveragePool
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.pad import Pad
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.known_range import known_range
+from nnshell.passes.rewriting import live_nodes, readers
+
+Pads = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+@dataclass(frozen=True)
+class FoldPad(Pass):
+    """Explicit padding in front of a convolution or pool, into its window."""
+
+    name: ClassVar[str] = "fold-pad"
+    nntool_names: ClassVar[tuple[str, ...]] = ("fuse_pad",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for pad in live_nodes(graph):
+            if isinstance(pad.op, Pad):
+                for reader in readers(graph, pad):
+                    _fold(graph, pad, reader, notes)
+
+
+def _fold(graph: Graph, pad: Node, reader: Node, notes: Notes) -> None:
+    op = reader.op
+    if not isinstance(op, (Conv2D, MaxPool, AveragePool)):
+        if not op.boundary:
+            text = f"did not fold {pad.name} into {reader.name}: {reader.kind} has no window"
+            notes.did_not(pad.name, text, reader.name)
+        return
+    assert isinstance(pad.op, Pad)
+    reason = _refusal(graph, pad, op)
+    if reason:
+        text = f"did not fold {pad.name} into {reader.name}: {reason}"
+        notes.did_not(pad.name, text, reader.name)
+        return
+    window = _grown(op.window, pad.op)
+    reader.op = (
+        AveragePool(window, count_include_pad=True)
+        if isinstance(op, AveragePool)
+        else replace(op, window=window)
+    )
+    reader.inputs[0] = pad.inputs[0]
+    notes.touch(reader)
+    pads = ", ".join(str(n) for n in window.pads)
+    text = f"folded {pad.name} into {reader.name}, which now pads by ({pads}) top, left, ..."
+    notes.did(reader.name, text, pad.name)
+
+
+def _grown(window: Window, pad: Pad) -> Window:
+    (top, bottom), (left, right) = pad.pads[1:]
+    sums = zip(window.pads, (top, left, bottom, right), strict=True)
+    return replace(window, pads=tuple(a + b for a, b in sums))  # type: ignore[arg-type]
+
+
+def _refusal(graph: Graph, pad: Node, op: Conv2D | MaxPool | AveragePool) -> str:
+    assert isinstance(pad.op, Pad)
+    if pad.op.pads[0] != (0, 0):
+        return "it pads channels, a window pads height and width"
+    if isinstance(op, MaxPool):
+        return _max_refusal(graph, pad, op)
+    if pad.op.value != 0:
+        return f"a window pads with 0, not with {pad.op.value:g}"
+    if isinstance(op, AveragePool) and op.window.padded and not op.count_include_pad:
+        return "the pool leaves its own padding out of the mean, this padding counts"
+    return ""
+
+
+def _max_refusal(graph: Graph, pad: Node, op: MaxPool) -> str:
+    assert isinstance(pad.op, Pad)
+    low, _ = known_range(graph, pad.inputs[0])
+    if pad.op.value > low:
+        return f"its border of {pad.op.value:g} could be the maximum"
+    window = _grown(op.window, pad.op)
+    for axis in (0, 1):
+        extent = window.dilations[axis] * (window.kernel[axis] - 1) + 1
+        if max(window.pads[axis], window.pads[axis + 2]) >= extent:
+            return "some windows would see nothing but padding"
+    return ""

@@ -1,0 +1,91 @@
+"""Convolution, pooling and activation as one kernel.
+
+    y = act(pool(conv(x)))      conv_fusion_conv_pool_active, conv_fusion_conv_pool
+    y = pool(act(conv(x)))      conv_fusion_conv_active_pool
+    y = act(conv(x))            conv_fusion_conv_active
+
+The kernel computes a tile of the convolution in L1 and pools and clips it there, so neither the
+convolution's result nor the pool's travels to L2. Behind an activation only a max pool can
+follow. This needs the convolution's result to be read by nobody else: it is never stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node
+from nnshell.ops.activation import Activation
+from nnshell.ops.average_pool import AveragePool
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.max_pool import MaxPool
+from nnshell.passes.activations import KernelSet, fusible, why_not_fusible
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.fusing import fuse_chain
+from nnshell.passes.rewriting import live_nodes, readers, shared_by, sole_consumer
+
+POOLS = (MaxPool, AveragePool)
+
+
+@dataclass(frozen=True)
+class FuseConvPoolActivation(Pass):
+    """Convolution with the pool and the activation behind it, in one kernel."""
+
+    name: ClassVar[str] = "fuse-conv-pool-activation"
+    nntool_names: ClassVar[tuple[str, ...]] = ("fuse_gap_convs",)
+    kernels: KernelSet = "scale8"
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for conv in live_nodes(graph):
+            if isinstance(conv.op, Conv2D):
+                self._fuse(graph, conv, notes)
+
+    def _fuse(self, graph: Graph, conv: Node, notes: Notes) -> None:
+        chain = [conv]
+        while (follower := self._next(graph, chain, notes)) is not None:
+            chain.append(follower)
+        parts = ["pool" if isinstance(n.op, POOLS) else "active" for n in chain[1:]]
+        if parts:
+            fuse_chain(graph, chain, "_".join(["conv_fusion_conv", *parts]), notes)
+
+    def _next(self, graph: Graph, chain: list[Node], notes: Notes) -> Node | None:
+        """The node behind the chain when the kernel can run it too; otherwise a note says why."""
+        last = chain[-1]
+        follower = sole_consumer(graph, last)
+        if follower is None:
+            self._note_shared(graph, chain, notes)
+            return None
+        reason = self._refusal(chain, follower)
+        if reason == "":
+            return follower
+        if reason is not None:
+            _note_refusal(chain, follower, reason, notes)
+        return None
+
+    def _refusal(self, chain: list[Node], follower: Node) -> str | None:
+        """ "" to fuse, a reason not to, or None when ``follower`` is no candidate at all."""
+        pooled = any(isinstance(n.op, POOLS) for n in chain)
+        activated = any(isinstance(n.op, Activation) for n in chain)
+        if isinstance(follower.op, POOLS):
+            if pooled:
+                return "the kernel pools once"
+            if activated and isinstance(follower.op, AveragePool):
+                return "behind an activation the kernel only runs a max pool"
+            return ""
+        if fusible(follower.op, self.kernels):
+            return "the kernel runs one activation" if activated else ""
+        return why_not_fusible(follower.op) or None
+
+    def _note_shared(self, graph: Graph, chain: list[Node], notes: Notes) -> None:
+        last = chain[-1]
+        for reader in readers(graph, last):
+            if self._refusal(chain, reader) == "":
+                _note_refusal(chain, reader, shared_by(graph, last), notes)
+
+
+def _note_refusal(chain: list[Node], follower: Node, reason: str, notes: Notes) -> None:
+    last = chain[-1].name
+    others = [node.name for node in chain if node.name != last]
+    notes.did_not(
+        last, f"did not fuse {last} with {follower.name}: {reason}", follower.name, *others
+    )

@@ -1,0 +1,58 @@
+"""Max pools in front of rectifiers.
+
+    max(f(a), f(b)) = f(max(a, b))   for every f that never decreases
+
+so ``conv, relu, max pool`` is ``conv, max pool, relu``: a quarter of the values to rectify, and
+the order in which the fused kernel works. Behind tanh, sigmoid and their hard forms the pool stays
+where it is: those change the scale of the integers, and the kernel pools behind them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node
+from nnshell.ops.activation import Activation
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.max_pool import MaxPool
+from nnshell.passes.activations import commutes_with_max
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import live_nodes, shared_by, sole_consumer, swap_with_consumer
+
+
+@dataclass(frozen=True)
+class MovePoolingUp(Pass):
+    """Max pool moves in front of the rectifier between it and its convolution."""
+
+    name: ClassVar[str] = "move-pooling-up"
+    nntool_names: ClassVar[tuple[str, ...]] = ("move_pooling_scale8",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for pool in live_nodes(graph):
+            if isinstance(pool.op, MaxPool):
+                self._move(graph, pool, notes)
+
+    def _move(self, graph: Graph, pool: Node, notes: Notes) -> None:
+        active = graph.producer(pool)
+        if not isinstance(active.op, Activation):
+            return
+        conv = graph.producer(active)
+        if not isinstance(conv.op, Conv2D) or sole_consumer(graph, conv) is not active:
+            return
+        reason = self._refusal(graph, active, pool)
+        if reason:
+            text = f"left {pool.name} behind {active.name}: {reason}"
+            notes.did_not(pool.name, text, active.name, conv.name)
+            return
+        swap_with_consumer(graph, active, pool)
+        notes.touch(active, pool)
+        text = f"moved {pool.name} in front of {active.name}: the same result on fewer values"
+        notes.did(pool.name, text, active.name, conv.name)
+
+    def _refusal(self, graph: Graph, active: Node, pool: Node) -> str:
+        if sole_consumer(graph, active) is not pool:
+            return shared_by(graph, active).replace("its", f"{active.name}'s", 1)
+        if not commutes_with_max(active.op):
+            return f"{active.kind} stays next to its convolution"
+        return ""

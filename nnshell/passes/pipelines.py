@@ -1,0 +1,122 @@
+"""The pipelines: which passes run, in which order, and why. Order is written, not computed."""
+
+from __future__ import annotations
+
+from nnshell.passes.base import Pass
+from nnshell.passes.concats import (
+    CombineConcats,
+    RemoveConcatSplit,
+    RemoveSplitConcat,
+    SliceInsteadOfConcat,
+    SplitToSlice,
+)
+from nnshell.passes.crop_filters import CropFilters
+from nnshell.passes.fold_batch_norm import BatchNormToConv, FoldBatchNorm
+from nnshell.passes.fold_constants import FoldBias, FoldScale
+from nnshell.passes.fold_pad import FoldPad
+from nnshell.passes.fuse_activation import (
+    FuseLinearActivation,
+    FuseOperatorActivation,
+    FusePoolActivation,
+)
+from nnshell.passes.fuse_conv import FuseConvPoolActivation
+from nnshell.passes.fuse_padded_add import FusePaddedAdd
+from nnshell.passes.hard_sigmoid import MatchCloseHardSigmoid, MatchFarHardSigmoid
+from nnshell.passes.memory import DuplicateConstants, InsertCopies
+from nnshell.passes.move_activations import MoveActivationBeforeSplit, MoveActivationsUp
+from nnshell.passes.move_pooling import MovePoolingUp
+from nnshell.passes.remove_noops import RemoveCopies, RemoveNoOps
+from nnshell.passes.remove_relus import RemoveRelus
+from nnshell.passes.reshapes import RemoveReshapes, RemoveReshapesBeforeLinear
+from nnshell.passes.slices_to_split import SlicesToSplit
+from nnshell.passes.transposes import EliminateTransposes, InsertTransposes
+
+ADJUST: tuple[Pass, ...] = (
+    InsertTransposes(),  # where a kernel works along another axis
+    RemoveReshapes(),  # two reshapes in a row hide what is behind them
+    RemoveReshapesBeforeLinear(),  # a linear layer behind a transpose sorts its weights instead
+    EliminateTransposes(),  # most cancel
+    RemoveReshapes(),  # a transpose of size-1 axes became a reshape
+    RemoveReshapesBeforeLinear(),  # and may stand in front of a linear layer
+)
+
+SCALE8: tuple[Pass, ...] = (
+    RemoveCopies(),  # Identity and Dropout hide what follows a filter
+    RemoveNoOps(),
+    SliceInsteadOfConcat(),  # what is joined and cut again never needs to be joined
+    RemoveConcatSplit(),
+    RemoveSplitConcat(),
+    CombineConcats(),
+    SlicesToSplit(),  # before split-to-slice: several slices are better than one split each
+    SplitToSlice(),
+    FoldPad(),  # a filter's window pads for nothing
+    FoldBias(),  # MatMul + Add is a linear layer with bias: before its batch norm
+    FoldBatchNorm(),
+    FoldScale(),  # what batch norms as products left behind
+    FoldBias(),  # conv, batch norm, add
+    BatchNormToConv(),  # the rest
+    MatchCloseHardSigmoid(),  # before activations are fused
+    MatchFarHardSigmoid(),
+    RemoveRelus(),
+    CropFilters(),
+    RemoveReshapes(),
+    RemoveReshapesBeforeLinear(),
+    MoveActivationBeforeSplit(),
+    MoveActivationsUp(),  # next to the filter that runs them
+    MovePoolingUp(),  # conv, relu, pool becomes conv, pool, relu
+    DuplicateConstants(),  # each reader quantizes its own
+    FuseConvPoolActivation(),
+    FuseLinearActivation(),
+    FusePaddedAdd(),  # before the sum is fused with its activation alone
+    FuseOperatorActivation(),  # also pools
+    EliminateTransposes(),  # what fusing has brought together
+    InsertCopies(),  # last: memory is shared as the final graph says
+)
+
+POW2: tuple[Pass, ...] = (
+    RemoveCopies(),
+    RemoveNoOps(),
+    SliceInsteadOfConcat(),
+    RemoveConcatSplit(),
+    RemoveSplitConcat(),
+    CombineConcats(),
+    SlicesToSplit(),
+    SplitToSlice(),
+    FoldPad(),
+    FoldBias(),
+    FoldBatchNorm(),
+    FoldScale(),
+    FoldBias(),
+    BatchNormToConv(),
+    RemoveRelus(),
+    CropFilters(),
+    RemoveReshapes(),
+    RemoveReshapesBeforeLinear(),
+    MoveActivationBeforeSplit(),
+    MoveActivationsUp("pow2"),
+    DuplicateConstants(),
+    FuseConvPoolActivation("pow2"),
+    FuseLinearActivation("pow2"),
+    FusePoolActivation("pow2"),
+    FuseOperatorActivation("pow2"),
+    EliminateTransposes(),
+    InsertCopies(),
+)
+
+GROUPS: dict[str, tuple[Pass, ...]] = {
+    "scaled_match_group": SCALE8,
+    "pow2_match_group": POW2,
+    "float_match_group": SCALE8,  # NNTool's has the same content
+}
+GROUP_ALIASES = {"scale8": "scaled_match_group", "pow2": "pow2_match_group"}
+
+
+def adjust_passes(*, postprocess: bool = True, steps: int | None = None) -> tuple[Pass, ...]:
+    """The passes of `adjust`: without ``postprocess`` transposes are only put in, with ``steps``
+    at most so many are eliminated."""
+    if not postprocess:
+        return (InsertTransposes(),)
+    if steps is None:
+        return ADJUST
+    limited = EliminateTransposes(max_steps=max(steps, 0))
+    return tuple(limited if isinstance(step, EliminateTransposes) else step for step in ADJUST)

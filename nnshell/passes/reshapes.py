@@ -1,0 +1,75 @@
+"""Reshapes cost nothing on the chip, but they stand between nodes that could be fused.
+
+A reshape never moves an element, so two in a row are one, and a linear layer, which reads its
+input as one vector in memory order, needs none in front of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node, constant_node
+from nnshell.ops.linear import Linear
+from nnshell.ops.reshape import Reshape
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import bypass, live_nodes, shape_text
+
+
+@dataclass(frozen=True)
+class RemoveReshapes(Pass):
+    """Reshapes of reshapes, of constants, and those that keep the shape."""
+
+    name: ClassVar[str] = "remove-reshapes"
+    nntool_names: ClassVar[tuple[str, ...]] = (
+        "remove_reshapes",
+        "expand_to_reshape",
+        "squeeze_expand",
+    )
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for node in live_nodes(graph):
+            if isinstance(node.op, Reshape) and node.name in graph:
+                _remove_reshape(graph, node, notes)
+
+
+def _remove_reshape(graph: Graph, node: Node, notes: Notes) -> None:
+    above = graph.producer(node)
+    if isinstance(above.op, Reshape):
+        node.inputs[0] = above.inputs[0]
+        text = f"joined reshape {above.name} with {node.name}"
+        notes.did(node.name, text, above.name)
+        notes.touch(node)
+    value = graph.constant(node.inputs[0])
+    if value is not None:
+        fresh = constant_node(node.name, value.reshape(node.type.shape), node.origin)
+        graph.replace_node(node.name, fresh)
+        notes.did(node.name, f"removed reshape {node.name}: its input is constant")
+    elif graph.type_of(node.inputs[0]).shape == node.type.shape:
+        bypass(graph, node)
+        notes.did(node.name, f"removed reshape {node.name}: the shape stays")
+
+
+@dataclass(frozen=True)
+class RemoveReshapesBeforeLinear(Pass):
+    """Flatten in front of a linear layer, which reads its input as one vector anyway."""
+
+    name: ClassVar[str] = "remove-reshapes-before-linear"
+    nntool_names: ClassVar[tuple[str, ...]] = ("remove_reshapes_before_linear",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for linear in live_nodes(graph):
+            if isinstance(linear.op, Linear):
+                self._remove(graph, linear, notes)
+
+    def _remove(self, graph: Graph, linear: Node, notes: Notes) -> None:
+        while isinstance(graph.producer(linear).op, Reshape):
+            reshape = graph.producer(linear)
+            given = graph.type_of(reshape.inputs[0])
+            linear.inputs[0] = reshape.inputs[0]
+            notes.touch(linear)
+            text = (
+                f"removed reshape {reshape.name} before {linear.name}: the linear kernel reads its "
+                f"input ({shape_text(given.shape)}) as one vector of {given.size}, in this order"
+            )
+            notes.did(linear.name, text, reshape.name)

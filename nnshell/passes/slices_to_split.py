@@ -1,0 +1,91 @@
+"""Slices that cut one tensor into parts, as one split.
+
+A split whose parts lie one behind the other in memory costs nothing on the chip; each slice is a
+copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ops.split import Split
+from nnshell.ops.strided_slice import StridedSlice
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import live_nodes, make_node
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A slice of ``start`` to ``end`` along one axis, everything along the others."""
+
+    node: Node
+    axis: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class SlicesToSplit(Pass):
+    """Slices (or gathers) that together take all of a tensor, as one split."""
+
+    name: ClassVar[str] = "slices-to-split"
+    nntool_names: ClassVar[tuple[str, ...]] = ("slice_to_split", "gather_to_split")
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for source in live_nodes(graph):
+            for index in range(len(source.outputs)):
+                self._join(graph, Ref(source.name, index), notes)
+
+    def _join(self, graph: Graph, ref: Ref, notes: Notes) -> None:
+        cuts = [
+            cut
+            for reader, position in graph.consumers(ref.node)
+            if reader.inputs[position] == ref and (cut := _cut(graph, reader)) is not None
+        ]
+        for axis in sorted({cut.axis for cut in cuts}):
+            along = [cut for cut in cuts if cut.axis == axis]
+            ranges = sorted({(cut.start, cut.end) for cut in along})
+            if len(ranges) > 1:
+                self._join_axis(graph, ref, axis, along, ranges, notes)
+
+    def _join_axis(
+        self,
+        graph: Graph,
+        ref: Ref,
+        axis: int,
+        cuts: list[_Cut],
+        ranges: list[tuple[int, int]],
+        notes: Notes,
+    ) -> None:
+        names = ", ".join(cut.node.name for cut in cuts)
+        edges = [0, *(end for _, end in ranges)]
+        complete = edges[:-1] == [start for start, _ in ranges]
+        if not complete or edges[-1] != graph.type_of(ref).shape[axis]:
+            text = f"did not make a split of slices {names}: they overlap or leave gaps"
+            notes.did_not(ref.node, text, *(cut.node.name for cut in cuts))
+            return
+        origin = cuts[0].node.origin
+        op = Split(axis, tuple(end - start for start, end in ranges))
+        split = make_node(graph, f"{ref.node}_split", op, [ref], origin)
+        graph.insert(split, before=cuts[0].node.name)
+        for cut in cuts:
+            graph.redirect(Ref(cut.node.name), Ref(split.name, ranges.index((cut.start, cut.end))))
+            del graph.nodes[cut.node.name]
+        notes.touch(split)
+        text = f"made {split.name} of the slices {names}: together they take all of {ref.node}"
+        notes.did(split.name, text, ref.node, *(cut.node.name for cut in cuts))
+
+
+def _cut(graph: Graph, node: Node) -> _Cut | None:
+    op = node.op
+    if not isinstance(op, StridedSlice) or any(stride != 1 for stride in op.strides):
+        return None
+    shape = graph.type_of(node.inputs[0]).shape
+    limits = list(zip(op.starts, op.ends, shape, strict=True))
+    axes = [axis for axis, (start, end, n) in enumerate(limits) if (start, end) != (0, n)]
+    if len(axes) != 1:
+        return None
+    start, end, _ = limits[axes[0]]
+    return _Cut(node, axes[0], start, end)

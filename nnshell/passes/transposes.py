@@ -1,0 +1,264 @@
+"""Transposes: put in where a kernel wants another order, then removed wherever they can be.
+
+The kernels work on channels x height x width, join and cut along the first real axis or the last
+one, and run softmax along the last. Models exported from frameworks that keep channels last are
+full of transposes; most of them cancel once they are moved past nodes that do not care.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nnshell.ir.graph import Graph, Node, Ref, constant_node
+from nnshell.ops.concat import Concat
+from nnshell.ops.matmul import MatMul
+from nnshell.ops.reshape import Reshape
+from nnshell.ops.softmax import Softmax
+from nnshell.ops.split import Split
+from nnshell.ops.transpose import Transpose
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.kernel_axes import concat_axis_fits, softmax_axis_fits
+from nnshell.passes.permutations import Perm, after, identity, inverse, moves_nothing, permuted
+from nnshell.passes.regions import (
+    absorbs,
+    apply_region,
+    best_region,
+    may_turn,
+    sort_columns,
+    turn_input,
+)
+from nnshell.passes.rewriting import bypass, insert_on_edge, live_nodes, make_node, shape_text
+
+
+@dataclass(frozen=True)
+class InsertTransposes(Pass):
+    """Transposes around concat, split and softmax along an axis that no kernel works along."""
+
+    name: ClassVar[str] = "insert-transposes"
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for node in live_nodes(graph):
+            perm = _wanted_order(graph, node)
+            if perm is not None:
+                _surround(graph, node, perm, notes)
+        if not notes.changed:
+            text = "activations are CHW already, as the kernels want: no transpose to insert"
+            notes.info(graph.name, text)
+
+
+def _wanted_order(graph: Graph, node: Node) -> Perm | None:
+    """The order in which a kernel can run ``node``, or None when it can as it is."""
+    op = node.op
+    if isinstance(op, Softmax) and not softmax_axis_fits(node.type.shape, op.axis):
+        others = [axis for axis in identity(len(node.type.shape)) if axis != op.axis]
+        return (*others, op.axis)
+    if isinstance(op, (Concat, Split)):
+        whole = node.type if isinstance(op, Concat) else graph.type_of(node.inputs[0])
+        parts = max(len(node.inputs), len(node.outputs))
+        if not concat_axis_fits(whole.shape, op.axis, parts):
+            others = [axis for axis in identity(len(whole.shape)) if axis != op.axis]
+            return (op.axis, *others)
+    return None
+
+
+def _surround(graph: Graph, node: Node, perm: Perm, notes: Notes) -> None:
+    op = node.op
+    assert isinstance(op, (Softmax, Concat, Split))
+    for position, ref in enumerate(list(node.inputs)):
+        name = f"{node.name}_transpose_in{position if len(node.inputs) > 1 else ''}"
+        transpose = make_node(graph, name, Transpose(perm), [ref], node.origin)
+        insert_on_edge(graph, node, position, transpose)
+        notes.touch(transpose)
+    axis = perm.index(op.axis)
+    node.op = Softmax(axis) if isinstance(op, Softmax) else _along(op, axis)
+    for index in range(len(node.outputs)):
+        _restore(graph, node, index, inverse(perm), notes)
+    node.outputs = node.op.infer(graph.input_types(node))
+    notes.touch(node)
+    where = "last" if isinstance(op, Softmax) else "first"
+    text = f"transposed around {node.name}: its kernel works along the {where} axis, not {op.axis}"
+    notes.did(node.name, text)
+
+
+def _along(op: Concat | Split, axis: int) -> Concat | Split:
+    return Concat(axis) if isinstance(op, Concat) else Split(axis, op.sizes)
+
+
+def _restore(graph: Graph, node: Node, index: int, perm: Perm, notes: Notes) -> None:
+    """Readers of output ``index`` get the old order back."""
+    edges = [(n, p) for n, p in graph.consumers(node.name) if n.inputs[p].index == index]
+    if not edges:
+        return
+    suffix = index if len(node.outputs) > 1 else ""
+    name = graph.unique_name(f"{node.name}_transpose_out{suffix}")
+    back = Node(name, Transpose(perm), [Ref(node.name, index)], (), node.origin)
+    graph.insert(back, before=edges[0][0].name)
+    for reader, position in edges:
+        reader.inputs[position] = Ref(name)
+    notes.touch(back)
+
+
+@dataclass(frozen=True)
+class EliminateTransposes(Pass):
+    """Transposes cancel, move past nodes that do not care, and vanish into constants."""
+
+    name: ClassVar[str] = "eliminate-transposes"
+    max_steps: int | None = None
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        steps = 0
+        while (self.max_steps is None or steps < self.max_steps) and _one_step(graph, notes):
+            steps += 1
+        if self.max_steps is not None:
+            return
+        left = [node.name for node in graph if isinstance(node.op, Transpose)]
+        for name in left:
+            notes.did_not(name, f"kept transpose {name}: removing it would need others elsewhere")
+
+
+def _one_step(graph: Graph, notes: Notes) -> bool:
+    for node in live_nodes(graph):
+        if isinstance(node.op, Transpose) and _simplify(graph, node, notes):
+            graph.prune()
+            graph.infer_types()
+            return True
+    return _reorder_best(graph, notes)
+
+
+def _reorder_best(graph: Graph, notes: Notes) -> bool:
+    """Reorder the region that saves most; False when none saves anything."""
+    transposes = [node for node in live_nodes(graph) if isinstance(node.op, Transpose)]
+    found = [best for node in transposes if (best := best_region(graph, node)) is not None]
+    if not found:
+        return False
+    region, saved = max(found, key=lambda entry: entry[1])
+    apply_region(graph, region)
+    quiet = Notes(notes.pass_name)
+    while any(_simplify(graph, n, quiet) for n in live_nodes(graph) if isinstance(n.op, Transpose)):
+        graph.prune()
+        graph.infer_types()
+    inside = [graph[name] for name in region.nodes if name in graph]
+    notes.touch(*inside)
+    now = {node.name for node in graph if isinstance(node.op, Transpose)}
+    gone = [node.name for node in transposes if node.name not in now]
+    names = ", ".join(node.name for node in inside)
+    text = f"ran {names} in another order of axes, which moves {saved} elements less"
+    removed = f": removed transposes {', '.join(gone)}" if gone else ""
+    notes.did(inside[0].name, text + removed, *gone, *(node.name for node in inside[1:]))
+    return True
+
+
+def _simplify(graph: Graph, node: Node, notes: Notes) -> bool:
+    """One local simplification at a transpose; False when none applies."""
+    return (
+        _fold_constant(graph, node, notes)
+        or _remove_trivial(graph, node, notes)
+        or _join(graph, node, notes)
+        or _share(graph, node, notes)
+        or _into_input(graph, node, notes)
+        or _into_readers(graph, node, notes)
+    )
+
+
+def _perm(node: Node) -> Perm:
+    assert isinstance(node.op, Transpose)
+    return node.op.perm
+
+
+def _fold_constant(graph: Graph, node: Node, notes: Notes) -> bool:
+    value = graph.constant(node.inputs[0])
+    if value is None:
+        return False
+    graph.replace_node(
+        node.name, constant_node(node.name, value.transpose(_perm(node)), node.origin)
+    )
+    notes.did(node.name, f"removed transpose {node.name}: its input is constant")
+    return True
+
+
+def _remove_trivial(graph: Graph, node: Node, notes: Notes) -> bool:
+    shape = graph.type_of(node.inputs[0]).shape
+    if not moves_nothing(shape, _perm(node)):
+        return False
+    result = permuted(shape, _perm(node))
+    if result == shape:
+        bypass(graph, node)
+        notes.did(node.name, f"removed transpose {node.name}: it moves nothing")
+        return True
+    node.op = Reshape(result)
+    node.outputs = node.op.infer(graph.input_types(node))
+    notes.touch(node)
+    text = f"made transpose {node.name} a reshape: it only moves axes of size 1"
+    notes.did(node.name, text)
+    return True
+
+
+def _join(graph: Graph, node: Node, notes: Notes) -> bool:
+    above = graph.producer(node)
+    if not isinstance(above.op, Transpose):
+        return False
+    node.op = Transpose(after(_perm(above), _perm(node)))
+    node.inputs = list(above.inputs)
+    notes.touch(node)
+    cancel = _perm(node) == identity(len(_perm(node)))
+    verb = "cancel" if cancel else "are one"
+    notes.did(node.name, f"transposes {above.name} and {node.name} {verb}", above.name)
+    if cancel:
+        bypass(graph, node)
+    return True
+
+
+def _share(graph: Graph, node: Node, notes: Notes) -> bool:
+    """Another transpose of the same tensor into the same order."""
+    for twin, position in graph.consumers(node.inputs[0].node):
+        same = twin.op == node.op and twin.inputs[position] == node.inputs[0]
+        if same and twin is not node:
+            graph.redirect(Ref(twin.name), Ref(node.name))
+            del graph.nodes[twin.name]
+            notes.did(
+                node.name, f"removed transpose {twin.name}: {node.name} is the same", twin.name
+            )
+            return True
+    return False
+
+
+def _into_input(graph: Graph, node: Node, notes: Notes) -> bool:
+    source = graph.producer(node)
+    if not may_turn(source, _perm(node)) or len(graph.consumers(source.name)) != 1:
+        return False
+    before = shape_text(source.type.shape)
+    turn_input(source, _perm(node))
+    bypass(graph, node)
+    notes.touch(source)
+    text = (
+        f"{source.name} takes {shape_text(source.type.shape)}, channels first, instead of {before}:"
+        f" removed transpose {node.name}; `freeze {source.name}` before adjust keeps it"
+    )
+    notes.did(source.name, text, node.name)
+    return True
+
+
+def _into_readers(graph: Graph, node: Node, notes: Notes) -> bool:
+    for reader, position in graph.consumers(node.name):
+        if absorbs(graph, reader, position):
+            sort_columns(graph, reader, node.type.shape, inverse(_perm(node)))
+            text = f"sorted the weights of {reader.name} instead of transposing by {node.name}"
+        elif _swaps_matrix(graph, node, reader, position):
+            assert isinstance(reader.op, MatMul)
+            reader.op = MatMul(not reader.op.transpose_b)
+            text = f"{reader.name} multiplies by the transposed matrix: no need for {node.name}"
+        else:
+            continue
+        reader.inputs[position] = node.inputs[0]
+        notes.touch(reader)
+        notes.did(reader.name, text, node.name)
+        return True
+    return False
+
+
+def _swaps_matrix(graph: Graph, node: Node, reader: Node, position: int) -> bool:
+    """Whether ``node`` swaps the last two axes of the second factor of a matrix product."""
+    rank = len(_perm(node))
+    swap = (*range(rank - 2), rank - 1, rank - 2)
+    return isinstance(reader.op, MatMul) and position == 1 and rank >= 2 and _perm(node) == swap
