@@ -1,0 +1,375 @@
+"""What users cut out of or put into a graph by hand; passes too, so that they are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from nnshell.errors import GraphError, UsageError
+from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.operator import Input, Output
+from nnshell.ir.select import near_names
+from nnshell.ir.types import Layout, Origin, TensorType
+from nnshell.ops.image_format import FORMATS, NORMS, ImageFormat
+from nnshell.ops.transpose import Transpose
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.permutations import Perm, inverse, permuted
+from nnshell.passes.regions import FROZEN
+from nnshell.passes.rewriting import bypass, insert_after, insert_on_edge, make_node, shape_text
+
+
+def insert_image_format(
+    graph: Graph, name: str, format: str, norm: str, *, scale: float = 1.0, offset: float = 0.0
+) -> list[PassRecord]:
+    """`imageformat`: the graph input takes raw pixels; ``none none`` takes the formatter out."""
+    return run_passes(graph, [SetImageFormat(name, format, norm, scale, offset)])
+
+
+def remove_nodes(
+    graph: Graph, first: str, last: str | None = None, *, up: bool = False, leave: bool = False
+) -> list[PassRecord]:
+    """`remove`: cut what is between two nodes, or a node and all behind (``up``: before) it."""
+    if last is not None:
+        return run_passes(graph, [RemoveBetween(first, last)])
+    return run_passes(graph, [CutGraph(first, up, leave)])
+
+
+def extract_step(graph: Graph, name: str) -> list[PassRecord]:
+    """`extract`: keep one node, with graph inputs and outputs around it."""
+    return run_passes(graph, [ExtractNode(name)])
+
+
+def freeze_io(
+    graph: Graph, name: str, *, frozen: bool = True, transpose: Perm = ()
+) -> list[PassRecord]:
+    """`freeze`: `adjust` keeps the order of axes of a graph input or output."""
+    return run_passes(graph, [FreezeOrder(name, frozen, transpose)])
+
+
+# -- image format --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SetImageFormat(Pass):
+    """Formatter behind a graph input, which then takes the pixels of a camera.
+
+    A second one replaces the first. ``scale`` and ``offset`` say what a pixel means to the
+    network in float: value = scale * pixel + offset.
+    """
+
+    name: ClassVar[str] = "set-image-format"
+    input: str = ""
+    format: str = "rgb888"
+    norm: str = "offset_int8"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        node = graph_input(graph, self.input)
+        self._check_words()
+        if self.format == self.norm == "none":
+            if not _remove_formatter(graph, node, notes):
+                notes.info(node.name, f"{node.name} has no formatter")
+            return
+        existing = _formatter(graph, node)
+        wanted = existing.type if existing is not None else node.type
+        self._check_fit(node, wanted)
+        _remove_formatter(graph, node, notes)
+        self._insert(graph, node, notes)
+
+    def _check_words(self) -> None:
+        for word, words, what in (
+            (self.format, tuple(FORMATS), "format"),
+            (self.norm, NORMS, "norm"),
+        ):
+            if word not in words:
+                raise UsageError(f"no image {what} '{word}'", hint=f"one of {', '.join(words)}")
+
+    def _check_fit(self, node: Node, wanted: TensorType) -> None:
+        _, channels, _ = FORMATS[self.format]
+        if len(wanted.shape) != 3:
+            raise GraphError(
+                f"an image format needs an input of channels x height x width, not {wanted}",
+                where=node.name,
+            )
+        if channels not in (0, wanted.shape[0]):
+            fitting = [f for f, (_, c, _) in FORMATS.items() if c in (0, wanted.shape[0])]
+            raise GraphError(
+                f"{self.format} gives {channels} channels, the network takes {wanted.shape[0]}",
+                where=f"{node.name}, {wanted}",
+                hint=f"formats that fit: {', '.join(fitting)}",
+            )
+
+    def _insert(self, graph: Graph, node: Node, notes: Notes) -> None:
+        assert isinstance(node.op, Input)
+        samples, _, dtype = FORMATS[self.format]
+        channels, height, width = node.type.shape
+        shape = (height, width, samples or channels)
+        node.op = replace(node.op, type=TensorType(shape, Layout.HWC, dtype))
+        node.outputs = node.op.infer(())
+        op = ImageFormat(self.format, self.norm, self.scale, self.offset)
+        name = f"{node.name}_formatter"
+        formatter = make_node(graph, name, op, [Ref(node.name)], node.origin)
+        insert_after(graph, node, formatter)
+        notes.touch(node, formatter)
+        text = (
+            f"{node.name} takes {shape_text(shape)} {dtype} pixels ({self.format}); "
+            f"{formatter.name} makes {formatter.type} of them ({self.norm})"
+        )
+        notes.did(node.name, text, formatter.name)
+
+
+def _formatter(graph: Graph, node: Node) -> Node | None:
+    readers = [reader for reader, _ in graph.consumers(node.name)]
+    return readers[0] if readers and isinstance(readers[0].op, ImageFormat) else None
+
+
+def _remove_formatter(graph: Graph, node: Node, notes: Notes) -> bool:
+    formatter = _formatter(graph, node)
+    if formatter is None:
+        return False
+    assert isinstance(node.op, Input)
+    node.op = replace(node.op, type=replace(formatter.type, dtype="float32"))
+    node.outputs = node.op.infer(())
+    bypass(graph, formatter)
+    notes.did(node.name, f"removed {formatter.name}: {node.name} takes {node.type} again")
+    return True
+
+
+# -- cutting -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RemoveBetween(Pass):
+    """Nodes between two nodes: the second then reads the first."""
+
+    name: ClassVar[str] = "remove-between"
+    first: str = ""
+    last: str = ""
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        first, last = find(graph, self.first), find(graph, self.last)
+        above = _ancestors(graph, last)
+        if first.name not in above:
+            hint = f"type `remove {last.name} {first.name}`" if _reads(graph, first, last) else ""
+            raise GraphError(f"{last.name} does not depend on {first.name}", hint=hint)
+        below = _descendants(graph, first)
+        between = [n for n in graph.steps() if n.name in above and n.name in below]
+        positions = [
+            p for p, ref in enumerate(last.inputs) if ref.node in below or ref.node == first.name
+        ]
+        for position in positions:
+            given = graph.type_of(last.inputs[position])
+            if given.shape != first.type.shape:
+                raise GraphError(
+                    f"cannot connect {first.name} ({first.type}) to {last.name}, which takes "
+                    f"{given}",
+                    hint="nodes between may only be removed when the shape stays",
+                )
+            last.inputs[position] = Ref(first.name)
+        notes.touch(last)
+        names = ", ".join(n.name for n in between) or "nothing"
+        text = f"removed {names} between {first.name} and {last.name}"
+        notes.did(last.name, text, first.name, *(n.name for n in between))
+
+
+@dataclass(frozen=True)
+class CutGraph(Pass):
+    """A node and everything behind it (``up``: before it); ``leave`` keeps the node itself."""
+
+    name: ClassVar[str] = "cut-graph"
+    node: str = ""
+    up: bool = False
+    leave: bool = False
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        node = find(graph, self.node)
+        before = set(graph.nodes)
+        if self.up:
+            refs = _data_inputs(graph, node) if self.leave else _outputs(node)
+            made = [_new_input(graph, ref) for ref in refs]
+        else:
+            refs = _outputs(node) if self.leave else _data_inputs(graph, node)
+            gone = _descendants(graph, node) | (set() if self.leave else {node.name})
+            for name in gone:
+                del graph.nodes[name]
+            made = [_new_output(graph, ref) for ref in refs]
+        if not made or not graph.outputs:
+            raise GraphError(f"nothing would be left of the graph without {node.name}")
+        graph.prune()
+        _drop_unused_inputs(graph)
+        _renumber(graph)
+        notes.touch(*made)
+        removed = len(before - set(graph.nodes))
+        names = ", ".join(m.name for m in made)
+        where = "before" if self.up else "behind"
+        notes.did(node.name, f"cut {removed} nodes {where} {node.name}; new: {names}", names)
+
+
+@dataclass(frozen=True)
+class ExtractNode(Pass):
+    """One node alone, with a graph input or output at each of its tensors."""
+
+    name: ClassVar[str] = "extract-node"
+    node: str = ""
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        node = find(graph, self.node)
+        if node.op.boundary or not node.inputs:
+            raise GraphError(f"{node.name} is a {node.kind}, there is nothing to extract")
+        keep = {node.name, *(ref.node for ref in node.inputs if graph.constant(ref) is not None)}
+        inputs = [(ref, graph.type_of(ref)) for ref in _data_inputs(graph, node)]
+        graph.nodes = {name: n for name, n in graph.nodes.items() if name in keep}
+        for index, (ref, given) in enumerate(inputs):
+            made = Node(f"input_{index + 1}", Input(given, index), [], (given,), _added())
+            made.name = graph.unique_name(made.name)
+            graph.nodes = {made.name: made, **graph.nodes}
+            node.inputs = [Ref(made.name) if r == ref else r for r in node.inputs]
+        for ref in _outputs(node):
+            _new_output(graph, ref)
+        _renumber(graph)
+        notes.touch(node)
+        notes.did(node.name, f"kept {node.name} alone, with {len(inputs)} graph inputs")
+
+
+# -- order of inputs and outputs -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FreezeOrder(Pass):
+    """Graph input or output whose order of axes `adjust` keeps, after an optional transpose."""
+
+    name: ClassVar[str] = "freeze-order"
+    node: str = ""
+    frozen: bool = True
+    transpose: Perm = ()
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        node = find(graph, self.node)
+        if not isinstance(node.op, (Input, Output)):
+            names = ", ".join(n.name for n in (*graph.inputs, *graph.outputs))
+            raise GraphError(f"{node.name} is no graph input or output", hint=f"there are {names}")
+        if self.transpose:
+            self._transpose(graph, node)
+        if self.frozen:
+            node.options[FROZEN] = "1"
+        else:
+            node.options.pop(FROZEN, None)
+        notes.touch(node)
+        state = "frozen" if self.frozen else "unfrozen"
+        notes.did(node.name, f"{node.name} ({node.type}) is {state}")
+
+    def _transpose(self, graph: Graph, node: Node) -> None:
+        if sorted(self.transpose) != list(range(len(node.type.shape))):
+            raise GraphError(
+                f"transpose {self.transpose} does not fit {node.type}",
+                where=node.name,
+                hint=f"name each axis from 0 to {len(node.type.shape) - 1} once",
+            )
+        if isinstance(node.op, Output):
+            op = Transpose(self.transpose)
+            before = make_node(graph, f"{node.name}_transpose", op, node.inputs, node.origin)
+            insert_on_edge(graph, node, 0, before)
+            node.outputs = node.op.infer(graph.input_types(node))
+            return
+        assert isinstance(node.op, Input)
+        layout = Layout.HWC if self.transpose == (1, 2, 0) else Layout.NONE
+        shape = permuted(node.type.shape, self.transpose)
+        node.op = replace(node.op, type=replace(node.type, shape=shape, layout=layout))
+        node.outputs = node.op.infer(())
+        op = Transpose(inverse(self.transpose))
+        behind = make_node(graph, f"{node.name}_transpose", op, [Ref(node.name)], node.origin)
+        insert_after(graph, node, behind)
+
+
+# -- helpers -------------------------------------------------------------------------------
+
+
+def find(graph: Graph, name: str) -> Node:
+    if name not in graph:
+        raise GraphError(f"no node is called '{name}'", hint=near_names(graph, name))
+    return graph[name]
+
+
+def graph_input(graph: Graph, name: str) -> Node:
+    """The graph input called ``name``."""
+    if name not in graph or type(graph[name].op) is not Input:
+        names = ", ".join(node.name for node in graph.inputs)
+        raise GraphError(f"no graph input is called '{name}'", hint=f"inputs: {names}")
+    return graph[name]
+
+
+def _added() -> Origin:
+    return Origin()
+
+
+def _data_inputs(graph: Graph, node: Node) -> list[Ref]:
+    return list(dict.fromkeys(ref for ref in node.inputs if graph.constant(ref) is None))
+
+
+def _outputs(node: Node) -> list[Ref]:
+    return [Ref(node.name, index) for index in range(len(node.outputs))]
+
+
+def _ancestors(graph: Graph, node: Node) -> set[str]:
+    found: set[str] = set()
+    stack = [ref.node for ref in node.inputs]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(ref.node for ref in graph[name].inputs)
+    return found
+
+
+def _descendants(graph: Graph, node: Node) -> set[str]:
+    consumers = graph.consumer_map()
+    found: set[str] = set()
+    stack = [reader.name for reader, _ in consumers[node.name]]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(reader.name for reader, _ in consumers[name])
+    return found
+
+
+def _reads(graph: Graph, node: Node, other: Node) -> bool:
+    return other.name in _ancestors(graph, node)
+
+
+def _new_input(graph: Graph, ref: Ref) -> Node:
+    """A graph input in the place of ``ref``."""
+    given = graph.type_of(ref)
+    index = len(graph.inputs)
+    name = graph.unique_name(f"input_{index + 1}")
+    node = Node(name, Input(given, index), [], (given,), _added())
+    graph.insert(node, before=ref.node)
+    graph.redirect(ref, Ref(name))
+    return node
+
+
+def _new_output(graph: Graph, ref: Ref) -> Node:
+    index = 1 + max((_index(node) for node in graph.outputs), default=-1)
+    name = graph.unique_name(f"output_{index + 1}")
+    node = Node(name, Output(index), [ref], (graph.type_of(ref),), _added())
+    return graph.add(node)
+
+
+def _index(node: Node) -> int:
+    assert isinstance(node.op, (Input, Output))
+    return node.op.index
+
+
+def _drop_unused_inputs(graph: Graph) -> None:
+    for node in graph.inputs:
+        if not graph.consumers(node.name):
+            del graph.nodes[node.name]
+
+
+def _renumber(graph: Graph) -> None:
+    for nodes in (graph.inputs, graph.outputs):
+        for index, node in enumerate(nodes):
+            assert isinstance(node.op, (Input, Output))
+            node.op = replace(node.op, index=index)
