@@ -1,0 +1,191 @@
+"""The chip as data: memories, clocks, DMA engines and power, read from a chip file.
+
+``chip.toml`` holds GAP8; another chip is another file with the same keys. No other module holds
+a hardware number.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from nnshell.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Power of the chip at one voltage; ``reference_cluster_hz`` is where it was measured."""
+
+    name: str
+    volt: float
+    fc_max_hz: float
+    cluster_max_hz: float
+    reference_cluster_hz: float
+    compute_mw: float
+    wait_mw: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDma:
+    """DMA between L2 and L1, in cluster cycles."""
+
+    bytes_per_cycle: float
+    latency_cycles: int
+    outstanding: int
+    program_cycles: int
+
+    def cycles(self, lines: int, line_bytes: float) -> int:
+        """Cycles of one transfer of equal lines.
+
+        A line needs its bytes over the port, but no less than its share of the L2 latency,
+        because only so many reads are outstanding.
+        """
+        if lines <= 0 or line_bytes <= 0:
+            return 0
+        line = max(line_bytes / self.bytes_per_cycle, self.latency_cycles / self.outstanding)
+        return self.latency_cycles + math.ceil(lines * line)
+
+
+@dataclass(frozen=True, slots=True)
+class MicroDma:
+    """DMA between external memory (L3) and L2, in fabric controller cycles."""
+
+    ram_bytes_per_fc_cycle: float
+    flash_bytes_per_fc_cycle: float
+    setup_fc_cycles: int
+    line_fc_cycles: int
+
+    def bytes_per_fc_cycle(self, flash: bool) -> float:
+        return self.flash_bytes_per_fc_cycle if flash else self.ram_bytes_per_fc_cycle
+
+    def fc_cycles(self, lines: int, line_bytes: float, *, flash: bool) -> float:
+        """Fabric controller cycles of one transfer of equal lines.
+
+        A transfer costs its set-up and bytes; each further line is a request of its own.
+        """
+        if lines <= 0 or line_bytes <= 0:
+            return 0.0
+        moved = lines * line_bytes / self.bytes_per_fc_cycle(flash)
+        return self.setup_fc_cycles + (lines - 1) * self.line_fc_cycles + moved
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """Everything the cost model knows about a chip."""
+
+    name: str
+    cores: int
+    fork_cycles: int
+    node_cycles: int
+    l1_bytes: int
+    l1_alignment_bytes: int
+    l2_bytes: int
+    l2_alignment_bytes: int
+    l3_ram_bytes: int
+    l3_flash_bytes: int
+    cluster_dma: ClusterDma
+    micro_dma: MicroDma
+    operating_points: tuple[OperatingPoint, ...]
+
+    def operating_point(self, fc_hz: float, cluster_hz: float) -> OperatingPoint:
+        """The lowest voltage that runs both clocks; the highest one for faster clocks."""
+        points = sorted(self.operating_points, key=lambda point: point.volt)
+        for point in points:
+            if fc_hz <= point.fc_max_hz and cluster_hz <= point.cluster_max_hz:
+                return point
+        return points[-1]
+
+
+def load_chip(path: Path | str | None = None) -> Chip:
+    """Read a chip file; the GAP8 that ships with the package by default.
+
+    Raises:
+        UsageError: the file is missing, is not TOML, or lacks a value or holds a wrong one.
+    """
+    where = str(path) if path is not None else "chip.toml"
+    try:
+        text = _read(path)
+        return _chip(tomllib.loads(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the chip file: {error}", where=where) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the chip file is not valid TOML: {error}", where=where) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the chip file lacks a value or holds a wrong one: {error}",
+            where=where,
+            hint="compare it with the chip.toml that ships with nnshell",
+        ) from error
+
+
+def _read(path: Path | str | None) -> str:
+    if path is None:
+        return files("nnshell.gap8").joinpath("chip.toml").read_text(encoding="utf-8")
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _chip(data: dict[str, Any]) -> Chip:
+    cluster, l1, l2, l3 = data["cluster"], data["l1"], data["l2"], data["l3"]
+    return Chip(
+        name=str(data["name"]),
+        cores=_count(cluster, "cores"),
+        fork_cycles=_count(cluster, "fork_cycles"),
+        node_cycles=_count(cluster, "node_cycles"),
+        l1_bytes=_count(l1, "bytes"),
+        l1_alignment_bytes=_count(l1, "alignment_bytes"),
+        l2_bytes=_count(l2, "bytes"),
+        l2_alignment_bytes=_count(l2, "alignment_bytes"),
+        l3_ram_bytes=_count(l3, "ram_bytes"),
+        l3_flash_bytes=_count(l3, "flash_bytes"),
+        cluster_dma=_cluster_dma(data["cluster_dma"]),
+        micro_dma=_micro_dma(data["micro_dma"]),
+        operating_points=tuple(_operating_point(row) for row in data["operating_point"]),
+    )
+
+
+def _cluster_dma(row: dict[str, Any]) -> ClusterDma:
+    return ClusterDma(
+        bytes_per_cycle=_positive(row, "bytes_per_cycle"),
+        latency_cycles=_count(row, "latency_cycles"),
+        outstanding=_count(row, "outstanding"),
+        program_cycles=_count(row, "program_cycles"),
+    )
+
+
+def _micro_dma(row: dict[str, Any]) -> MicroDma:
+    return MicroDma(
+        ram_bytes_per_fc_cycle=_positive(row, "ram_bytes_per_fc_cycle"),
+        flash_bytes_per_fc_cycle=_positive(row, "flash_bytes_per_fc_cycle"),
+        setup_fc_cycles=_count(row, "setup_fc_cycles"),
+        line_fc_cycles=_count(row, "line_fc_cycles"),
+    )
+
+
+def _operating_point(row: dict[str, Any]) -> OperatingPoint:
+    return OperatingPoint(
+        name=str(row["name"]),
+        volt=_positive(row, "volt"),
+        fc_max_hz=_positive(row, "fc_max_hz"),
+        cluster_max_hz=_positive(row, "cluster_max_hz"),
+        reference_cluster_hz=_positive(row, "reference_cluster_hz"),
+        compute_mw=_positive(row, "compute_mw"),
+        wait_mw=_positive(row, "wait_mw"),
+    )
+
+
+def _count(row: dict[str, Any], key: str) -> int:
+    value = row[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{key} must be a whole number, 0 or more, not {value!r}")
+    return value
+
+
+def _positive(row: dict[str, Any], key: str) -> float:
+    value = float(row[key])
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{key} must be a positive number, not {row[key]!r}")
+    return value

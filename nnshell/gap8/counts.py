@@ -1,0 +1,123 @@
+"""How often the pieces of a kernel run for one tile: the counts that kernel tables name.
+
+All functions take arrays of tile sizes at once, so that a tile search is one numpy expression.
+A share is what the busiest core gets: the ceiling over the cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnshell.gap8.geometry import Geometry, IntArray
+
+# 16 banks of one 32-bit word: the distance after which L1 addresses share a bank.
+BANK_ROW_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TileSizes:
+    """Sizes of many tiles of one layer: output channels, output rows, input channels."""
+
+    geometry: Geometry
+    cores: int
+    out: IntArray
+    rows: IntArray
+    depth: IntArray
+
+    def share(self, count: IntArray) -> IntArray:
+        """What the busiest core gets of ``count`` pieces."""
+        return -(-count // self.cores)
+
+    @property
+    def positions(self) -> IntArray:
+        """Pixels of the filter's own output, before a pool."""
+        return self.geometry.filter_rows(self.rows) * self.geometry.filter_width
+
+    @property
+    def pixels(self) -> IntArray:
+        """Pixels of the output behind the pool."""
+        return self.rows * self.geometry.width
+
+
+def _ones(tile: TileSizes) -> IntArray:
+    return np.ones_like(tile.out)
+
+
+def _border(tile: TileSizes) -> IntArray:
+    """Positions of one channel whose window touches padding."""
+    top, left, bottom, right = tile.geometry.window.pads
+    rows = tile.geometry.filter_rows(tile.rows)
+    sides = rows * ((left > 0) + (right > 0))
+    ends = tile.geometry.filter_width * ((top > 0) + (bottom > 0))
+    return sides + (ends * rows) // max(1, tile.geometry.filter_height)
+
+
+def _kernel(tile: TileSizes, height: int, width: int) -> IntArray:
+    return _ones(tile) * (height * width)
+
+
+def _one_bank(tile: TileSizes) -> IntArray:
+    """Fours of input channels when columns and weights of all cores start in the same bank.
+
+    Columns and weight rows are ``depth`` bytes apart; with 16 banks of 4 bytes a multiple of 64
+    puts every load of an iteration into one bank.
+    """
+    return np.where(tile.depth % BANK_ROW_BYTES == 0, tile.depth // 4, 0)
+
+
+def _window(tile: TileSizes) -> tuple[int, int]:
+    return tile.geometry.window.kernel
+
+
+def _taps(tile: TileSizes) -> int:
+    height, width = _window(tile)
+    return height * width
+
+
+def _pool_taps(tile: TileSizes) -> IntArray:
+    pool = tile.geometry.pool
+    return _kernel(tile, *pool.kernel) if pool else np.zeros_like(tile.out)
+
+
+def _pooled(tile: TileSizes) -> IntArray:
+    return tile.pixels if tile.geometry.pool else np.zeros_like(tile.out)
+
+
+COUNTS: dict[str, Callable[[TileSizes], IntArray]] = {
+    "one": _ones,
+    "out": lambda tile: tile.out,
+    "out_share": lambda tile: tile.share(tile.out),
+    "out_pair_share": lambda tile: -(-tile.share(tile.out) // 2),
+    "out_fours": lambda tile: -(-tile.out // 4),
+    "depth": lambda tile: tile.depth,
+    "depth_share": lambda tile: tile.share(tile.depth),
+    "depth_fours": lambda tile: tile.depth // 4,
+    "depth_fours_in_one_bank": _one_bank,
+    "depth_rest": lambda tile: tile.depth % 4,
+    "rows": lambda tile: tile.geometry.filter_rows(tile.rows),
+    "columns": lambda tile: _ones(tile) * tile.geometry.filter_width,
+    "positions": lambda tile: tile.positions,
+    "position_fours": lambda tile: tile.positions // 4,
+    "position_two": lambda tile: (tile.positions % 4) // 2,
+    "position_one": lambda tile: tile.positions % 2,
+    "position_share": lambda tile: tile.share(tile.positions),
+    "position_pair_share": lambda tile: -(-tile.share(tile.positions) // 2),
+    "position_share_fours": lambda tile: tile.share(tile.positions) // 4,
+    "position_share_rest": lambda tile: tile.share(tile.positions) % 4,
+    "output_share": lambda tile: tile.share(tile.out * tile.pixels),
+    "border": _border,
+    "input_positions": lambda tile: tile.geometry.input_rows(tile.rows) * tile.geometry.input_width,
+    "patch": lambda tile: tile.depth * _taps(tile),
+    "patch_fours": lambda tile: tile.depth * _taps(tile) // 4,
+    "patch_rest": lambda tile: tile.depth * _taps(tile) % 4,
+    "taps": lambda tile: _kernel(tile, *_window(tile)),
+    "kernel_rows": lambda tile: _kernel(tile, _window(tile)[0], 1),
+    "kernel_columns": lambda tile: _kernel(tile, 1, _window(tile)[1]),
+    "kernel_column_fours": lambda tile: _kernel(tile, 1, _window(tile)[1] // 4),
+    "kernel_column_rest": lambda tile: _kernel(tile, 1, _window(tile)[1] % 4),
+    "pool_taps": _pool_taps,
+    "pool_positions": _pooled,
+}

@@ -1,0 +1,114 @@
+"""Packing buffers with lifetimes into one memory: offsets that never overlap.
+
+Buffers are placed one after the other, each at the lowest offset that is free for its whole
+lifetime. Several placing orders are tried and the lowest peak is kept; the sum of the live bytes
+at the fullest step is a lower bound that no placement can beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """``size_bytes`` needed from step ``first`` to step ``last``, both included.
+
+    ``layer`` is the layer whose weights or staging it holds, -1 for activations.
+    """
+
+    name: str
+    kind: str
+    size_bytes: int
+    first: int
+    last: int
+    layer: int = -1
+
+    def meets(self, other: Buffer) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A buffer and where it starts."""
+
+    buffer: Buffer
+    offset_bytes: int
+
+    @property
+    def end_bytes(self) -> int:
+        return self.offset_bytes + self.buffer.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """All placements of one memory and the highest byte they reach."""
+
+    placements: tuple[Placement, ...]
+    peak_bytes: int
+    live_bytes: int
+
+    def at(self, step: int) -> tuple[Placement, ...]:
+        """What lies in the memory at a step, by offset."""
+        live = (p for p in self.placements if p.buffer.first <= step <= p.buffer.last)
+        return tuple(sorted(live, key=lambda placement: placement.offset_bytes))
+
+    def used_bytes(self, step: int) -> int:
+        return sum(placement.buffer.size_bytes for placement in self.at(step))
+
+
+_ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+    lambda buffer: (-buffer.size_bytes, buffer.first),
+    lambda buffer: (buffer.first - buffer.last, -buffer.size_bytes),
+    lambda buffer: (buffer.size_bytes * (buffer.first - buffer.last - 1), buffer.first),
+    lambda buffer: (buffer.first, -buffer.size_bytes),
+    lambda buffer: (-buffer.last, -buffer.size_bytes),
+)
+
+
+def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
+    """Offsets for all buffers; the best of several first-fit orders."""
+    needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
+    live = live_bytes(needed)
+    best: list[Placement] | None = None
+    for order in _ORDERS:
+        placed = _first_fit(sorted(needed, key=order), alignment_bytes)
+        if best is None or _peak(placed) < _peak(best):
+            best = placed
+        if _peak(best) <= live:
+            break
+    return MemoryMap(tuple(best or ()), _peak(best or ()), live)
+
+
+def live_bytes(buffers: Sequence[Buffer]) -> int:
+    """The most bytes alive at one step: a lower bound of every placement's peak."""
+    steps = {buffer.first for buffer in buffers}
+    return max(
+        (sum(b.size_bytes for b in buffers if b.first <= step <= b.last) for step in steps),
+        default=0,
+    )
+
+
+def _peak(placed: Sequence[Placement]) -> int:
+    return max((placement.end_bytes for placement in placed), default=0)
+
+
+def _first_fit(buffers: Sequence[Buffer], alignment: int) -> list[Placement]:
+    placed: list[Placement] = []
+    for buffer in buffers:
+        neighbours = sorted(
+            (other for other in placed if other.buffer.meets(buffer)),
+            key=lambda placement: placement.offset_bytes,
+        )
+        placed.append(Placement(buffer, _lowest_gap(neighbours, buffer.size_bytes, alignment)))
+    return placed
+
+
+def _lowest_gap(neighbours: Sequence[Placement], size: int, alignment: int) -> int:
+    offset = 0
+    for other in neighbours:
+        if offset + size <= other.offset_bytes:
+            return offset
+        offset = max(offset, -(-other.end_bytes // alignment) * alignment)
+    return offset

@@ -1,0 +1,236 @@
+"""Where tensors and weights live: L2 or L3, and for how long.
+
+Activations are kept in L2 from the layer that makes them to the last one that reads them; where
+they do not all fit, those that cost least to move go to L3. What room remains at all times holds
+weights for good; the others are brought in while the layer before computes, or, when even that
+does not fit, streamed tile by tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nnshell.gap8.memory import Buffer, MemoryMap, live_bytes
+from nnshell.gap8.network import Network
+
+WeightPlace = Literal["none", "resident", "prefetched", "streamed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes the planner may use. ``io_bytes`` is L2 outside the budget, the application's own,
+    where network inputs and outputs lie; ``staging_bytes`` is kept free at layers that stream;
+    ``keep_weights``: weights may stay in L2 for good."""
+
+    l2_bytes: int
+    io_bytes: int
+    staging_bytes: int
+    keep_weights: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """First and last layer that touch a tensor, and how often it is read."""
+
+    first: int
+    last: int
+    reads: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """The decisions: tensors in L3, place of each layer's weights, and the L2 load per layer."""
+
+    lives: dict[str, Life]
+    sizes: dict[str, int]
+    spilled: set[str] = field(default_factory=set)
+    external: set[str] = field(default_factory=set)
+    weights: list[WeightPlace] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+
+    def release(self, memory: MemoryMap, limit_bytes: int) -> bool:
+        """Give up one thing that does not pack below the limit: rather weights, which are then
+        brought in later, than activations. False when nothing of either is left."""
+        over = [entry.buffer for entry in memory.placements if entry.end_bytes > limit_bytes]
+        rivals = [
+            entry.buffer
+            for entry in memory.placements
+            if any(entry.buffer.meets(buffer) for buffer in over)
+        ]
+        for found in (over, rivals):
+            weights = [buffer for buffer in found if buffer.kind == "weights"]
+            if weights:
+                at = max(weights, key=lambda buffer: buffer.size_bytes).layer
+                self.weights[at] = "prefetched" if self.weights[at] == "resident" else "streamed"
+                return True
+        kept = [buffer for buffer in (*over, *rivals) if buffer.kind == "activation"]
+        if not kept:
+            return False
+        self.spilled.add(max(kept, key=lambda buffer: buffer.size_bytes).name)
+        return True
+
+    def spilled_bytes(self) -> int:
+        """L3 RAM for activations: the most that is alive at one layer."""
+        return live_bytes(
+            [
+                Buffer(name, "activation", self.sizes.get(name, 0), life.first, life.last)
+                for name, life in self.lives.items()
+                if name in self.spilled
+            ]
+        )
+
+
+def lifetimes(network: Network) -> dict[str, Life]:
+    """When each tensor is alive, as layer numbers."""
+    first: dict[str, int] = dict.fromkeys(network.inputs, 0)
+    last: dict[str, int] = dict.fromkeys(network.inputs, 0)
+    reads: dict[str, int] = {}
+    for at, layer in enumerate(network.layers):
+        for name in layer.inputs:
+            first.setdefault(name, at)
+            last[name] = at
+            reads[name] = reads.get(name, 0) + 1
+        first.setdefault(layer.output, at)
+        last[layer.output] = max(at, last.get(layer.output, at))
+    for name in network.outputs:
+        last[name] = len(network.layers) - 1
+    return {name: Life(first[name], last[name], reads.get(name, 0)) for name in first}
+
+
+def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Plan:
+    """Decide where everything lives. ``hidden_bytes`` are what the micro-DMA can roughly bring in
+    while each layer computes: what a layer hides of the next one's weights."""
+    plan = Plan(lifetimes(network), network.tensor_bytes())
+    count = len(network.layers)
+    plan.weights = [
+        "none" if network.layers[at].constant_bytes == 0 else "streamed" for at in range(count)
+    ]
+    _place_io(network, plan, budget)
+    _place_activations(network, plan, budget)
+    if budget.keep_weights:
+        _keep_weights(network, plan, budget, hidden_bytes)
+    _prefetch_weights(network, plan, budget)
+    return plan
+
+
+def _place_io(network: Network, plan: Plan, budget: Budget) -> None:
+    """Inputs and outputs lie in the application's L2 as far as that has room, else in L3."""
+    room = budget.io_bytes
+    for name in dict.fromkeys((*network.inputs, *network.outputs)):
+        size = plan.sizes.get(name, 0)
+        if size <= room:
+            plan.external.add(name)
+            room -= size
+        else:
+            plan.spilled.add(name)
+
+
+def _in_l2(plan: Plan) -> list[str]:
+    return [name for name in plan.lives if name not in plan.spilled | plan.external]
+
+
+def _usage(network: Network, plan: Plan) -> list[int]:
+    """Bytes of activations in L2 at each layer."""
+    used = [0] * len(network.layers)
+    for name in _in_l2(plan):
+        life = plan.lives[name]
+        for at in range(life.first, life.last + 1):
+            used[at] += plan.sizes.get(name, 0)
+    return used
+
+
+def _room(network: Network, plan: Plan, budget: Budget, at: int) -> int:
+    """L2 that activations may fill at a layer: less when it streams through L2 buffers."""
+    layer = network.layers[at]
+    moving = sum(plan.sizes.get(n, 0) for n in {*layer.inputs, layer.output} & plan.spilled)
+    return budget.l2_bytes - min(budget.staging_bytes, 2 * moving)
+
+
+def _place_activations(network: Network, plan: Plan, budget: Budget) -> None:
+    """Spill what is too large alone, then the cheapest until all fits, then bring back what
+    later spills made room for."""
+    plan.spilled |= {name for name in _in_l2(plan) if plan.sizes.get(name, 0) > budget.l2_bytes}
+    before = set(plan.spilled)
+    _spill(network, plan, budget)
+    for name in sorted(plan.spilled - before, key=lambda name: -plan.sizes[name]):
+        plan.spilled.discard(name)
+        used = _usage(network, plan)
+        if any(used[at] > _room(network, plan, budget, at) for at in range(len(used))):
+            plan.spilled.add(name)
+    plan.used = _usage(network, plan)
+
+
+def _spill(network: Network, plan: Plan, budget: Budget) -> None:
+    while True:
+        used = _usage(network, plan)
+        over = [max(0, used[at] - _room(network, plan, budget, at)) for at in range(len(used))]
+        if not any(over):
+            return
+        worst = over.index(max(over))
+        live = [
+            name
+            for name in _in_l2(plan)
+            if plan.lives[name].first <= worst <= plan.lives[name].last and plan.sizes.get(name, 0)
+        ]
+        if not live:
+            return
+        plan.spilled.add(min(live, key=lambda name: _spill_cost(plan, name, over)))
+
+
+def _spill_cost(plan: Plan, name: str, over: list[int]) -> tuple[float, str]:
+    """L3 bytes moved per byte of overflow that moving this tensor out would relieve."""
+    life, size = plan.lives[name], plan.sizes[name]
+    relief = sum(min(size, over[at]) for at in range(life.first, life.last + 1))
+    return size * (1 + life.reads) / max(1, relief), name
+
+
+def _keep_weights(network: Network, plan: Plan, budget: Budget, hidden_bytes: list[float]) -> None:
+    """Keep in L2 for good what the layer before cannot hide, then whatever else fits."""
+    count = len(network.layers)
+    free = min((_room(network, plan, budget, at) - plan.used[at] for at in range(count)), default=0)
+    order = []
+    for at in range(count):
+        size = network.layers[at].constant_bytes
+        if size == 0:
+            continue
+        hidden = hidden_bytes[at - 1] if at else 0.0
+        exposed = max(0.0, size - hidden) / size
+        order.append((-round(exposed, 3), size, at))
+    for _, size, at in sorted(order):
+        if size <= free:
+            plan.weights[at] = "resident"
+            free -= size
+            plan.used = [used + size for used in plan.used]
+
+
+def _prefetch_weights(network: Network, plan: Plan, budget: Budget) -> None:
+    """Bring weights in during the layer before, where both layers have room for them."""
+    for at in range(len(network.layers)):
+        if plan.weights[at] != "streamed":
+            continue
+        size = network.layers[at].constant_bytes
+        span = [max(0, at - 1), at]
+        if all(plan.used[s] + size <= _room(network, plan, budget, s) for s in span):
+            plan.weights[at] = "prefetched"
+            for step in dict.fromkeys(span):
+                plan.used[step] += size
+
+
+def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
+    """What has to be packed into L2. ``staging`` are the streaming buffers of each layer."""
+    last = len(network.layers) - 1
+    found = [
+        Buffer(name, "activation", plan.sizes.get(name, 0), life.first, life.last)
+        for name, life in plan.lives.items()
+        if name not in plan.spilled | plan.external
+    ]
+    for at, layer in enumerate(network.layers):
+        size = network.layers[at].constant_bytes
+        if plan.weights[at] == "resident":
+            found.append(Buffer(layer.name, "weights", size, 0, last, at))
+        elif plan.weights[at] == "prefetched":
+            found.append(Buffer(layer.name, "weights", size, max(0, at - 1), at, at))
+        if staging[at]:
+            found.append(Buffer(layer.name, "staging", staging[at], at, at, at))
+    return found

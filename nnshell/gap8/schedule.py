@@ -1,0 +1,336 @@
+"""One layer's timeline: cores, cluster DMA and micro-DMA, tile by tile.
+
+The generated code the timeline stands for: load the first tiles and wait; then for every tile
+start the loads of the next one, compute, wait for the store before the last and start this
+tile's store; at the end wait for all stores. Operands in L3 go through a pair of L2 buffers,
+loaded two tiles ahead, or at once (blocking) for kernel libraries that do not overlap them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from nnshell.gap8.chip import Chip
+from nnshell.gap8.counts import TileSizes
+from nnshell.gap8.geometry import Geometry, Operand
+from nnshell.gap8.kernels import Kernel, KernelTable, When
+from nnshell.gap8.tiling import MAX_TILES, Tile, kernel_cycles, tile_lines
+
+Record = Callable[[str, str, int, int], None]  # resource, what, first cycle, end cycle
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Frequencies in hertz; L3 transfers are timed by the fabric controller's clock."""
+
+    fc_hz: float
+    cluster_hz: float
+
+    def cluster_cycles(self, fc_cycles: float) -> int:
+        return math.ceil(fc_cycles * self.cluster_hz / self.fc_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stays the same for all layers of a simulation."""
+
+    chip: Chip
+    table: KernelTable
+    clocks: Clocks
+    cores: int
+    l1_bytes: int
+
+    @property
+    def flash(self) -> bool:
+        """Whether constants are read from flash while the network runs."""
+        return self.table.constants_from == "flash"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """A layer ready to be timed: its loop nest, its cut and the operands that live in L3."""
+
+    geometry: Geometry
+    kernel: Kernel
+    tile: Tile
+    activation: str | None
+    in_l3: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Cycles of one layer and what each resource was busy with."""
+
+    cycles: int
+    compute_cycles: int
+    dma_cycles: int
+    l3_cycles: int
+    l3_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Position of one tile in the loop nest: indices on group, out, rows and in."""
+
+    group: int
+    out: int
+    rows: int
+    depth: int
+
+
+def steps(geometry: Geometry, tile: Tile) -> Iterator[Step]:
+    """Tiles in execution order."""
+    trips = dict(zip(("out", "rows", "in"), tile.trips, strict=True))
+    loops = [axis for axis in ("out", "rows", "in") if axis not in tile.order]
+    names = ("group", *loops, *tile.order)
+    trips["group"] = geometry.groups
+    for indices in product(*(range(trips[name]) for name in names)):
+        at = dict(zip(names, indices, strict=True))
+        yield Step(at["group"], at["out"], at["rows"], at["in"])
+
+
+class _Costs:
+    """Sizes and cycles of tiles, computed once per distinct tile size."""
+
+    def __init__(self, plan: LayerPlan, setting: Setting) -> None:
+        self.plan = plan
+        self.setting = setting
+        self._cycles: dict[tuple[int, int, int], dict[When, int]] = {}
+        self._moves: dict[tuple[int, int, int, int, int], tuple[int, int, int]] = {}
+
+    def sizes(self, step: Step) -> tuple[int, int, int]:
+        geometry, tile = self.plan.geometry, self.plan.tile
+        return (
+            min(tile.out, geometry.out - step.out * tile.out),
+            min(tile.rows, geometry.height - step.rows * tile.rows),
+            min(tile.depth, geometry.depth - step.depth * tile.depth),
+        )
+
+    def compute(self, step: Step) -> int:
+        sizes = self.sizes(step)
+        if sizes not in self._cycles:
+            arrays = self._arrays(*sizes)
+            found = kernel_cycles(
+                self.plan.kernel, self.setting.table, self.plan.activation, arrays
+            )
+            self._cycles[sizes] = {when: int(cycles[0]) for when, cycles in found.items()}
+        cycles = self._cycles[sizes]
+        total = cycles["tile"]
+        if step.depth == self.plan.tile.trips[2] - 1:
+            total += cycles["output"]
+        first = step.group == 0 and step.out == step.rows == step.depth == 0
+        return total + (cycles["layer"] if first else 0)
+
+    def move(self, index: int, step: Step) -> tuple[int, int, int]:
+        """Cluster DMA cycles, L3 cycles (0 when in L2) and bytes of one operand's tile."""
+        out, rows, depth = self.sizes(step)
+        first, last = self._span(index, step, rows)
+        key = (index, out, depth, first if index in self.plan.in_l3 else 0, last - first)
+        if key not in self._moves:
+            self._moves[key] = self._move(index, out, rows, depth, last - first)
+        return self._moves[key]
+
+    def _span(self, index: int, step: Step, rows: int) -> tuple[int, int]:
+        operand, geometry = self.plan.geometry.operands[index], self.plan.geometry
+        first = step.rows * self.plan.tile.rows
+        if operand.extent == "input":
+            return geometry.input_span(first, first + rows)
+        return first, first + rows
+
+    def _move(self, index: int, out: int, rows: int, depth: int, span: int) -> tuple[int, int, int]:
+        operand = self.plan.geometry.operands[index]
+        count = operand.unit_bytes
+        count *= out if operand.by_out else 1
+        count *= depth if operand.by_in else 1
+        count *= span if operand.extent != "none" else 1
+        size = math.ceil(count - 1e-6)
+        arrays = self._arrays(out, rows, depth)
+        lines = max(1, int(tile_lines(operand, arrays, self.setting.table.layout)[0]))
+        port, external = self.setting.chip.cluster_dma, self.setting.chip.micro_dma
+        l3 = 0
+        if index in self.plan.in_l3:
+            flash = operand.constant and self.setting.flash
+            fc_cycles = external.fc_cycles(lines, size / lines, flash=flash)
+            fc_cycles += (operand.pieces - 1) * external.setup_fc_cycles
+            l3 = self.setting.clocks.cluster_cycles(fc_cycles)
+        dma = port.cycles(lines, size / lines) + (operand.pieces - 1) * port.latency_cycles
+        return dma, l3, size
+
+    def _arrays(self, out: int, rows: int, depth: int) -> TileSizes:
+        def one(value: int) -> np.ndarray:
+            return np.array([value], dtype=np.int64)
+
+        geometry, cores = self.plan.geometry, self.setting.cores
+        return TileSizes(geometry, cores, one(out), one(rows), one(depth))
+
+
+@dataclass(slots=True)
+class _Timeline:
+    """The state of the three resources while tiles go by."""
+
+    plan: LayerPlan
+    setting: Setting
+    costs: _Costs
+    record: Record | None
+    now: int = 0
+    dma_free: int = 0
+    l3_free: int = 0
+    loaded: int = 0
+    stored: int = 0
+    compute: int = 0
+    dma: int = 0
+    l3: int = 0
+    l3_bytes: int = 0
+    fetched: dict[tuple[int, Step], int] = field(default_factory=dict)
+
+    def note(self, resource: str, what: str, first: int, last: int) -> None:
+        if self.record is not None and last > first:
+            self.record(resource, what, first, last)
+
+    def fetch(self, index: int, step: Step) -> None:
+        """Start moving an operand's tile from L3 to its L2 buffer."""
+        _, cycles, size = self.costs.move(index, step)
+        first = max(self.now, self.l3_free)
+        self.l3_free = first + cycles
+        self.l3 += cycles
+        self.l3_bytes += size
+        self.fetched[index, step] = self.l3_free
+        self.note("micro-DMA", f"load {self._role(index)}", first, self.l3_free)
+
+    def load(self, index: int, step: Step) -> None:
+        """Start moving an operand's tile from L2 to L1, after it has arrived from L3."""
+        if index in self.plan.in_l3:
+            if (index, step) not in self.fetched:
+                self.fetch(index, step)
+            self.wait(self.fetched.pop((index, step)))
+        cycles, _, _ = self.costs.move(index, step)
+        pieces = self.plan.geometry.operands[index].pieces
+        self.now += pieces * self.setting.chip.cluster_dma.program_cycles
+        first = max(self.now, self.dma_free)
+        self.dma_free = first + cycles
+        self.dma += cycles
+        self.loaded = max(self.loaded, self.dma_free)
+        self.note("cluster DMA", f"load {self._role(index)}", first, self.dma_free)
+
+    def run(self, step: Step) -> None:
+        """Compute a tile on all cores."""
+        cycles = self.costs.compute(step)
+        cycles += self.setting.chip.fork_cycles * self.plan.kernel.calls
+        self.note("cores", "compute", self.now, self.now + cycles)
+        self.now += cycles
+        self.compute += cycles
+
+    def store(self, index: int, step: Step) -> None:
+        """Start writing a finished tile back, to L2 and from there to L3 if it lives there."""
+        self.wait(self.stored)
+        dma_cycles, l3_cycles, size = self.costs.move(index, step)
+        self.now += self.setting.chip.cluster_dma.program_cycles
+        first = max(self.now, self.dma_free)
+        self.dma_free = self.stored = first + dma_cycles
+        self.dma += dma_cycles
+        self.note("cluster DMA", "store output", first, self.dma_free)
+        if index not in self.plan.in_l3:
+            return
+        first = max(self.dma_free, self.l3_free)
+        self.l3_free = first + l3_cycles
+        self.l3 += l3_cycles
+        self.l3_bytes += size
+        self.note("micro-DMA", "store output", first, self.l3_free)
+        if "output" in self.setting.table.blocking_l3:
+            self.wait(self.l3_free)
+
+    def wait(self, until: int) -> None:
+        self.now = max(self.now, until)
+
+    def _role(self, index: int) -> str:
+        return self.plan.geometry.operands[index].role
+
+
+def _changed(operand: Operand, before: Step | None, step: Step) -> bool:
+    """Whether the operand's tile differs from the one already in L1."""
+    if before is None or before.group != step.group:
+        return True
+    return (
+        (operand.by_out and before.out != step.out)
+        or (operand.by_in and before.depth != step.depth)
+        or (operand.extent != "none" and before.rows != step.rows)
+    )
+
+
+def schedule(plan: LayerPlan, setting: Setting, record: Record | None = None) -> Timing:
+    """Time a layer exactly; ``record`` gets every busy interval."""
+    line = _Timeline(plan, setting, _Costs(plan, setting), record)
+    line.now = setting.chip.node_cycles
+    inputs = [i for i, operand in enumerate(plan.geometry.operands) if operand.role != "output"]
+    outputs = [i for i, operand in enumerate(plan.geometry.operands) if operand.role == "output"]
+    order = list(_limited(plan))
+    needs = _needs(plan, order, inputs)
+    for index in needs[0]:
+        line.load(index, order[0])
+    _fetch_ahead(line, order, needs, 1)
+    for at, step in enumerate(order):
+        _advance(line, order, needs, at)
+        line.run(step)
+        if step.depth == plan.tile.trips[2] - 1:
+            for index in outputs:
+                line.store(index, step)
+    line.wait(max(line.dma_free, line.l3_free))
+    return _extrapolated(plan, line, len(order))
+
+
+def _limited(plan: LayerPlan) -> Iterator[Step]:
+    for number, step in enumerate(steps(plan.geometry, plan.tile)):
+        if number >= 2 * MAX_TILES:
+            return
+        yield step
+
+
+def _needs(plan: LayerPlan, order: list[Step], inputs: list[int]) -> list[list[int]]:
+    """For every tile the operands that have to be loaded for it."""
+    operands = plan.geometry.operands
+    before: list[Step | None] = [None, *order[:-1]]
+    return [
+        [index for index in inputs if _changed(operands[index], last, step)]
+        for last, step in zip(before, order, strict=True)
+    ]
+
+
+def _advance(line: _Timeline, order: list[Step], needs: list[list[int]], at: int) -> None:
+    """Loads that overlap the computation of tile ``at``: the next tile, and L3 one further."""
+    line.wait(line.loaded)
+    if at + 1 < len(order):
+        for index in needs[at + 1]:
+            line.load(index, order[at + 1])
+    _fetch_ahead(line, order, needs, at + 2)
+
+
+def _fetch_ahead(line: _Timeline, order: list[Step], needs: list[list[int]], at: int) -> None:
+    """Start the L3 transfers of a later tile, for libraries that overlap them."""
+    if at >= len(order):
+        return
+    for index in needs[at]:
+        role = line.plan.geometry.operands[index].role
+        if index in line.plan.in_l3 and role not in line.setting.table.blocking_l3:
+            line.fetch(index, order[at])
+
+
+def _extrapolated(plan: LayerPlan, line: _Timeline, done: int) -> Timing:
+    """Scale a layer that was cut off after many tiles of its steady state."""
+    tiles = plan.tile.count * plan.geometry.groups
+    factor = tiles / done if done < tiles else 1
+
+    def scaled(value: int) -> int:
+        return value if factor == 1 else math.ceil(value * factor)
+
+    return Timing(
+        cycles=scaled(line.now),
+        compute_cycles=scaled(line.compute),
+        dma_cycles=scaled(line.dma),
+        l3_cycles=scaled(line.l3),
+        l3_bytes=scaled(line.l3_bytes),
+    )

@@ -1,0 +1,135 @@
+"""The best cut of a layer: estimate all, schedule the most promising exactly, take the fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnshell.errors import GraphError
+from nnshell.gap8.geometry import Geometry, geometry
+from nnshell.gap8.kernels import Kernel
+from nnshell.gap8.schedule import LayerPlan, Setting, Timing, schedule
+from nnshell.gap8.tiling import MAX_TILES, Candidates, candidates, estimate, tile_bytes
+from nnshell.ir.work import Work
+
+# Operands that live in L3: a role and, for inputs, which one.
+Operands = frozenset[tuple[str, int]]
+
+# How many of the best estimates are scheduled exactly before one is chosen.
+FINALISTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A layer's cut with its exact timing; ``fits`` is False when even the smallest tile needs
+    more L1 than there is, which the timing then ignores."""
+
+    plan: LayerPlan
+    timing: Timing
+    l1_bytes: int
+    staging_bytes: int
+    tile_rows: int
+    fits: bool
+
+    @property
+    def tiles(self) -> int:
+        return self.plan.tile.count * self.plan.geometry.groups
+
+    @property
+    def tile_channels(self) -> int:
+        return self.plan.tile.out
+
+
+def choose(work: Work, setting: Setting, l3_operands: Operands, name: str) -> Choice:
+    """The fastest cut of the layer that fits L1.
+
+    Raises:
+        GraphError: the kernel table has no kernel for this work.
+    """
+    kernel = setting.table.select(work)
+    if kernel is None:
+        raise GraphError(
+            f"kernel table {setting.table.name} has no kernel for {work.kind}",
+            where=name,
+            hint="set kernels autotiler-sq8",
+        )
+    nest = geometry(work, matrix=kernel.matrix)
+    in_l3 = frozenset(
+        index
+        for index, operand in enumerate(nest.operands)
+        if (operand.role, operand.tensor) in l3_operands
+    )
+    finalists, fits = _finalists(work, nest, kernel, setting, in_l3)
+    best: Choice | None = None
+    for found, index in finalists:
+        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
+        timing = schedule(plan, setting)
+        if best is None or timing.cycles < best.timing.cycles:
+            staging = _staging_bytes(plan, found, index)
+            best = Choice(
+                plan, timing, int(found.l1_bytes[index]), staging, _image_rows(work, plan), fits
+            )
+    assert best is not None
+    return best
+
+
+def _finalists(
+    work: Work, nest: Geometry, kernel: Kernel, setting: Setting, in_l3: frozenset[int]
+) -> tuple[list[tuple[Candidates, int]], bool]:
+    """The cuts with the lowest estimates; the smallest one when none fits."""
+    chip, clocks = setting.chip, setting.clocks
+    ratio, external = clocks.cluster_hz / clocks.fc_hz, chip.micro_dma
+    per_byte = {
+        index: ratio / external.bytes_per_fc_cycle(nest.operands[index].constant and setting.flash)
+        for index in in_l3
+    }
+    per_line = ratio * external.line_fc_cycles
+    ranked: list[tuple[int, int, Candidates, int]] = []
+    smallest: tuple[int, int, Candidates, int] | None = None
+    for number, order in enumerate(kernel.orders):
+        found = candidates(nest, kernel, order, setting.cores, chip.l1_alignment_bytes)
+        least = int(np.argmin(found.l1_bytes))
+        if smallest is None or found.l1_bytes[least] < smallest[0]:
+            smallest = (int(found.l1_bytes[least]), number, found, least)
+        usable = _usable(found, setting.l1_bytes)
+        if not usable.any():
+            continue
+        costs = estimate(
+            kernel, setting.table, work.activation, chip, found,
+            per_byte, per_line,
+        )  # fmt: skip
+        costs = np.where(usable, costs, np.iinfo(np.int64).max)
+        for index in np.argsort(costs, kind="stable")[:FINALISTS]:
+            if usable[index]:
+                ranked.append((int(costs[index]), number, found, int(index)))
+    if not ranked:
+        assert smallest is not None
+        return [(smallest[2], smallest[3])], False
+    ranked.sort(key=lambda entry: (entry[0], entry[1], entry[3]))
+    return [(found, index) for _, _, found, index in ranked[:FINALISTS]], True
+
+
+def _usable(found: Candidates, l1_bytes: int) -> np.ndarray:
+    """Cuts that fit, without needlessly fine ones."""
+    fits: np.ndarray = found.l1_bytes <= l1_bytes
+    tiles = found.trips["group"] * found.trips["out"] * found.trips["rows"] * found.trips["in"]
+    coarse = fits & (tiles <= MAX_TILES)
+    return coarse if coarse.any() else fits
+
+
+def _image_rows(work: Work, plan: LayerPlan) -> int:
+    """Rows of the output map a tile spans, also where it is cut by pixels."""
+    height, width = work.output[1:]
+    if (plan.geometry.height, plan.geometry.width) == (height, width):
+        return plan.tile.rows
+    return max(1, min(height, -(-plan.tile.rows // max(1, width))))
+
+
+def _staging_bytes(plan: LayerPlan, found: Candidates, index: int) -> int:
+    """L2 for the pairs of buffers through which operands stream from and to L3."""
+    total = 0
+    for number in plan.in_l3:
+        size = int(tile_bytes(plan.geometry.operands[number], found.sizes)[index])
+        total += 2 * size
+    return total

@@ -1,0 +1,202 @@
+"""From a network and settings to a report: plan memory, cut layers, time them, add them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnshell.gap8.chip import Chip, load_chip
+from nnshell.gap8.energy import layer_energy_mj
+from nnshell.gap8.geometry import constant_arrays
+from nnshell.gap8.kernels import KernelTable, load_kernels
+from nnshell.gap8.levers import Shortfall, l1_shortfall, l2_shortfall, l3_shortfalls
+from nnshell.gap8.memory import MemoryMap, pack
+from nnshell.gap8.network import Layer, Network, check
+from nnshell.gap8.parameters import Parameters
+from nnshell.gap8.plan import Budget, Plan, buffers, make_plan
+from nnshell.gap8.report import LayerReport, SimulationReport
+from nnshell.gap8.schedule import Clocks, Setting
+from nnshell.gap8.search import Choice, Operands, choose
+from nnshell.ir.work import Work
+
+# MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
+TYPICAL_MACS_PER_CYCLE = 8.0
+
+
+def simulate(
+    network: Network,
+    parameters: Parameters | None = None,
+    *,
+    kernels: str | Path | KernelTable | None = None,
+    chip: Chip | None = None,
+) -> SimulationReport:
+    """Cycles, memory and energy of one inference.
+
+    ``kernels`` overrides the parameters' kernel table. What does not fit is reported, not raised.
+
+    Raises:
+        GraphError: a layer that the kernel table does not know, or tensors that do not connect.
+        UsageError: a setting or table that cannot be.
+    """
+    parameters = parameters or Parameters()
+    chip = chip or load_chip()
+    check(network)
+    if not isinstance(kernels, KernelTable):
+        kernels = load_kernels(kernels or parameters.kernels)
+    parameters = parameters.resolve(kernels)
+    parameters.validate(chip)
+    clocks = Clocks(parameters.fc_freq, parameters.cl_freq)
+    cores = parameters.cluster_num_cores
+    setting = Setting(chip, kernels, clocks, cores, parameters.l1_budget())
+    return _Simulation(network, parameters, setting).run()
+
+
+@dataclass(slots=True)
+class _Simulation:
+    """One run: equal layers are searched once."""
+
+    network: Network
+    parameters: Parameters
+    setting: Setting
+
+    def run(self) -> SimulationReport:
+        choices: dict[tuple[Work, Operands], Choice] = {}
+
+        def chosen(at: int, plan: Plan) -> Choice:
+            layer = self.network.layers[at]
+            key = (layer.work, operands_in_l3(layer, plan, at))
+            if key not in choices:
+                choices[key] = choose(layer.work, self.setting, key[1], layer.name)
+            return choices[key]
+
+        plan, picked, memory = self._settle(chosen)
+        layers = self._layers(plan, picked, memory)
+        return SimulationReport(
+            network=self.network,
+            parameters=self.parameters,
+            setting=self.setting,
+            plan=plan,
+            choices=tuple(picked),
+            memory=memory,
+            layers=tuple(layers),
+            shortfalls=tuple(self._shortfalls(plan, picked, memory)),
+        )
+
+    def _settle(
+        self, chosen: Callable[[int, Plan], Choice]
+    ) -> tuple[Plan, list[Choice], MemoryMap]:
+        """Plan, cut and pack; give L2 room back until the buffers pack into the budget."""
+        limit = self.parameters.l2_size
+        plan = make_plan(self.network, self._budget(), self._hidden_bytes())
+        while True:
+            picked = [chosen(at, plan) for at in range(len(self.network.layers))]
+            staging = [choice.staging_bytes for choice in picked]
+            memory = pack(
+                buffers(self.network, plan, staging), self.setting.chip.l2_alignment_bytes
+            )
+            if memory.peak_bytes <= limit or not plan.release(memory, limit):
+                return plan, picked, memory
+
+    def _budget(self) -> Budget:
+        """The application's own L2 is what the budget leaves of the chip's."""
+        chip, size = self.setting.chip, self.parameters.l2_size
+        room, staging = chip.l2_bytes - size, self.setting.l1_bytes
+        return Budget(size, room, staging, self.setting.table.keeps_weights)
+
+    def _hidden_bytes(self) -> list[float]:
+        """Bytes the micro-DMA can bring in while each layer computes, roughly."""
+        clocks, external = self.setting.clocks, self.setting.chip.micro_dma
+        rate = external.bytes_per_fc_cycle(self.setting.flash) * clocks.fc_hz / clocks.cluster_hz
+        return [layer.work.macs / TYPICAL_MACS_PER_CYCLE * rate for layer in self.network.layers]
+
+    def _layers(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[LayerReport]:
+        """Add up: a layer first waits for weights its predecessor had no time to bring in."""
+        rows: list[LayerReport] = []
+        spare = 0
+        for at, choice in enumerate(picked):
+            need = self._prefetch_cycles(plan, at)
+            stall = max(0, need - spare)
+            following = self._prefetch_cycles(plan, at + 1)
+            spare = choice.timing.cycles - choice.timing.l3_cycles
+            rows.append(self._row(at, plan, choice, memory, stall, min(following, spare)))
+        return rows
+
+    def _prefetch_cycles(self, plan: Plan, at: int) -> int:
+        """Micro-DMA cycles of a layer's weights when they are brought in as a whole."""
+        if at >= len(plan.weights) or plan.weights[at] != "prefetched":
+            return 0
+        external = self.setting.chip.micro_dma
+        layer = self.network.layers[at]
+        arrays = 1 + constant_arrays(layer.work)
+        fc_cycles = external.fc_cycles(1, layer.constant_bytes, flash=self.setting.flash)
+        return self.setting.clocks.cluster_cycles(
+            fc_cycles + (arrays - 1) * external.setup_fc_cycles
+        )
+
+    def _row(
+        self, at: int, plan: Plan, choice: Choice, memory: MemoryMap, stall: int, ahead: int
+    ) -> LayerReport:
+        layer, timing = self.network.layers[at], choice.timing
+        cycles = timing.cycles + stall
+        brought = layer.constant_bytes if plan.weights[at] == "prefetched" else 0
+        energy = layer_energy_mj(
+            self.setting.chip,
+            self.setting.clocks,
+            cycles,
+            timing.compute_cycles * choice.plan.kernel.power,
+        )
+        return LayerReport(
+            name=layer.name,
+            op=layer.op,
+            kernel=choice.plan.kernel.name,
+            macs=layer.work.macs,
+            cycles=cycles,
+            compute_cycles=timing.compute_cycles,
+            dma_l2_l1_cycles=timing.dma_cycles,
+            dma_l3_l2_cycles=timing.l3_cycles + stall + ahead,
+            stall_cycles=stall,
+            bound_by=_bound(timing.compute_cycles, timing.dma_cycles, timing.l3_cycles + stall),
+            tile_rows=choice.tile_rows,
+            tile_channels=choice.tile_channels,
+            tiles=choice.tiles,
+            l1_bytes=choice.l1_bytes,
+            l2_bytes=memory.used_bytes(at),
+            l3_bytes=timing.l3_bytes + brought,
+            energy_mj=energy,
+            fits=choice.fits,
+        )
+
+    def _shortfalls(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[Shortfall]:
+        found = [
+            l1_shortfall(layer.name, choice.l1_bytes, self.parameters, self.setting.chip)
+            for layer, choice in zip(self.network.layers, picked, strict=True)
+            if not choice.fits
+        ]
+        if memory.peak_bytes > self.parameters.l2_size:
+            found.append(l2_shortfall(memory.peak_bytes, self.parameters, self.setting.chip))
+        constants = self.network.constant_bytes
+        spilled = plan.spilled_bytes()
+        return found + l3_shortfalls(constants, spilled, self.parameters, self.setting.chip)
+
+
+def operands_in_l3(layer: Layer, plan: Plan, at: int) -> Operands:
+    """The layer's operands that live in L3, as roles and input numbers."""
+    last = max(0, len(layer.work.input_bytes) - 1)
+    found: set[tuple[str, int]] = set()
+    for index, name in enumerate(layer.inputs):
+        if name in plan.spilled:
+            found.add(("input", min(index, last)))
+    if layer.output in plan.spilled:
+        found.add(("output", 0))
+    if plan.weights[at] == "streamed":
+        found |= {("weights", 0), ("constants", 0)}
+    return frozenset(found)
+
+
+def _bound(compute: int, dma: int, l3: int) -> str:
+    """What keeps a layer busy longest."""
+    busiest = max(compute, dma, l3)
+    if compute == busiest:
+        return "compute"
+    return "l3" if l3 == busiest else "dma"
