@@ -1,6 +1,6 @@
 """GAP8: what a network costs on the chip - cycles, memory and energy, with the reasons.
 
-``simulate(network_from_graph(graph), Parameters())`` gives a :class:`SimulationReport`. Numbers
+``simulate_graph(graph, settings)`` gives a :class:`SimulationReport`. Numbers
 live in ``chip.toml`` and the kernel tables; docs/simulator.md explains every line of the output.
 """
 
@@ -10,7 +10,7 @@ from nnshell.gap8.kernels import KernelTable, load_kernels
 from nnshell.gap8.network import Layer, Network
 from nnshell.gap8.parameters import Parameters
 from nnshell.gap8.report import LayerReport, SimulationReport
-from nnshell.gap8.simulate import simulate
+from nnshell.gap8.simulate import simulate, simulate_graph
 
 __all__ = [
     "Chip",
@@ -24,4 +24,5 @@ __all__ = [
     "load_kernels",
     "network_from_graph",
     "simulate",
+    "simulate_graph",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnshell.gap8.chip import Chip, load_chip
 from nnshell.gap8.energy import layer_energy_mj
+from nnshell.gap8.from_graph import network_from_graph
 from nnshell.gap8.geometry import constant_arrays
 from nnshell.gap8.kernels import KernelTable, load_kernels
 from nnshell.gap8.levers import Shortfall, l1_shortfall, l2_shortfall, l3_shortfalls
@@ -18,7 +19,9 @@ from nnshell.gap8.plan import Budget, Plan, buffers, make_plan
 from nnshell.gap8.report import LayerReport, SimulationReport
 from nnshell.gap8.schedule import Clocks, Setting
 from nnshell.gap8.search import Choice, Operands, choose
+from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work
+from nnshell.settings import Settings
 
 # MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
 TYPICAL_MACS_PER_CYCLE = 8.0
@@ -50,6 +53,12 @@ def simulate(
     cores = parameters.cluster_num_cores
     setting = Setting(chip, kernels, clocks, cores, parameters.l1_budget())
     return _Simulation(network, parameters, setting).run()
+
+
+def simulate_graph(graph: Graph, settings: Settings | None = None) -> SimulationReport:
+    """Simulate a graph under a session's settings, by default those it was opened with."""
+    parameters = Parameters.from_settings(settings if settings is not None else graph.settings)
+    return simulate(network_from_graph(graph), parameters)
 
 
 @dataclass(slots=True)
