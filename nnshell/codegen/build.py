@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnshell.codegen import elementwise, filters, matrices, moves, names, pools
+from nnshell.codegen import elementwise, filters, gather, matrices, moves, names, pools
 from nnshell.codegen.context import Context
 from nnshell.codegen.plan import Binding, Call, Kernel, Plan
 from nnshell.codegen.unit import Unit, makes_kernel, unit_of
@@ -29,6 +29,7 @@ EMITTERS: dict[str, Emitter] = {
     "matmul": matrices.matmul,
     "softmax": matrices.softmax,
     "add": elementwise.add,
+    "pad": gather.pad,
     "sub": elementwise.total,
     "mul": elementwise.product,
     "div": elementwise.quotient,

@@ -58,6 +58,8 @@ def add(context: Context, unit: Unit) -> Kernel:
     """The AutoTiler's sum, for operands of one size and without zero points."""
     kernel = unit.integers.kernel
     assert isinstance(kernel, SumKernel)
+    if unit.padding is not None:
+        return matrices.padded_add(context, unit)
     types = unit.graph.input_types(unit.node)[:2]
     large = all(
         t.size == unit.node.type.size or constant_operand(unit, index) is not None

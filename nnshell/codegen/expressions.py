@@ -33,6 +33,7 @@ class Operand:
     dtype: str
     extent: Extent
     items: int  # in one row's tile when tiled, else in all
+    place: str = ""  # C expression of the position in a row, where it is not the output's
 
     @property
     def tiled(self) -> bool:
@@ -49,6 +50,8 @@ class Operand:
     @property
     def element(self) -> str:
         """C expression of the element at row ``Row``, position ``Place``."""
+        if self.place:
+            return f"Arguments->{self.name}[Row * {self.items} + {self.place}]"
         index = {
             "full": "Row * Inner + Place",
             "outer": "Row",
@@ -100,7 +103,11 @@ def expression(
         for name, dtype, aligned, size in shapes
     )
     output = Operand("Out", unit.output_record().dtype, "full", inner)
-    loops = Loops(outer, inner, operands, output, body)
+    return looped(context, unit, Loops(outer, inner, operands, output, body), bindings)
+
+
+def looped(context: Context, unit: Unit, loops: Loops, bindings: Sequence[Binding]) -> Kernel:
+    """A kernel of these loops; ``bindings`` are those of their operands."""
     name = f"s{unit.step}_kernel"
     context.expressions.append(_write(name, loops))
     call = Call(f"{name}_gen", takes_control=False)

@@ -12,7 +12,9 @@ from nnshell.codegen.operators import activation_operator, three_axes
 from nnshell.codegen.plan import Binding, Call, Kernel
 from nnshell.codegen.unit import Unit
 from nnshell.errors import GraphError
+from nnshell.numeric.fixed_point import derive_multiplier
 from nnshell.ops.matmul import MatMul, MatMulKernel
+from nnshell.ops.pad import Pad
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.sum_kernel import SumKernel
 
@@ -38,6 +40,43 @@ def add(context: Context, unit: Unit) -> Kernel:
         context.made(unit, "Infos", record.array(), "int8"),
     )
     return context.kernel(unit, Call("CNN_MatAddAct_SQ8", arguments), bindings)
+
+
+def padded_add(context: Context, unit: Unit) -> Kernel:
+    """Sum of a tensor and one with fewer channels: in the others the first is only rescaled.
+
+    The index tells the generator which operand is the full one. The record of the padding
+    (IN1SCALE from the full operand to the output) follows the generator's description and was not
+    compared with NNTool.
+    """
+    padding, kernel = unit.padding, unit.integers.kernel
+    assert padding is not None and isinstance(padding.op, Pad) and isinstance(kernel, SumKernel)
+    assert unit.node.body is not None
+    refs = unit.main.inputs
+    small = next(index for index, ref in enumerate(refs) if ref.node == padding.name)
+    ports = [padding.inputs[0] if index == small else ref for index, ref in enumerate(refs)]
+    outer = [unit.node.body[ref.node].op.index for ref in ports]  # type: ignore[attr-defined]
+    first = kernel.scaled_input
+    before, behind = padding.op.pads[0]
+    channels, height, width = unit.node.type.shape
+    kind = activation_operator(unit, context.settings)
+    sizes = (channels, height, width, before, behind, int(first == small))
+    record, rest = Record.empty(), Record.empty()
+    record.put_scaling(IN_SCALE, kernel.input_scaling)
+    record.put_scaling(OUT_SCALE, kernel.scaling)
+    full = unit.integers.inputs[1 - small].first_scale
+    rest.put_scaling(IN_SCALE, derive_multiplier(full / unit.integers.output.first_scale))
+    for entry in (record, rest):
+        if unit.activation is not None:
+            put_activation(entry, unit.activation)
+    bindings = (
+        *context.reads(unit, outer[first], outer[1 - first]),
+        *context.writes(unit),
+        context.made(unit, "Infos", record.array(), "int8"),
+        context.made(unit, "InfosPad", rest.array(), "int8"),
+    )
+    call = Call("CNN_MatAddPaddedAct_SQ8", (*sizes, "KOP_MATADD", kind))
+    return context.kernel(unit, call, bindings)
 
 
 def matmul(context: Context, unit: Unit) -> Kernel:

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from nnshell.codegen import gather
 from nnshell.codegen.context import Context
 from nnshell.codegen.infos import CONVERT_BYTES, Record
 from nnshell.codegen.plan import Binding, Call, Kernel
@@ -55,19 +56,14 @@ def copy(context: Context, unit: Unit) -> Kernel:
 
 
 def strided_slice(context: Context, unit: Unit) -> Kernel:
-    """Only what lies at the beginning of the memory can be copied out."""
+    """What lies at the beginning of the memory is copied; all else has a kernel of its own."""
     op = unit.node.op
     assert isinstance(op, StridedSlice)
     given = unit.graph.input_types(unit.node)[0].shape
     cut = [axis for axis, extent in enumerate(given) if unit.node.type.shape[axis] != extent]
     leading = cut and prod(given[: cut[0]]) == 1 and len(cut) == 1
     if not leading or op.starts[cut[0]] != 0 or any(stride != 1 for stride in op.strides):
-        raise GraphError(
-            f"no kernel takes a part out of {'x'.join(str(n) for n in given)} that does not lie at"
-            f" its beginning ({op.describe((), ())})",
-            where=f"node {unit.node.name}",
-            hint="use a strided convolution or a split instead of the slice",
-        )
+        return gather.strided_slice(context, unit)
     return copy(context, unit)
 
 
@@ -86,10 +82,7 @@ def transpose(context: Context, unit: Unit) -> Kernel:
         operator = f"KOP_MATPERM_CHW2{letters}"
         call = Call("CNN_3DTensorPermute", (size, channels, width, height, operator))
     else:
-        raise GraphError(
-            f"no kernel reorders {len(shape)} axes at once (order {unit.node.op.perm})",
-            where=f"node {unit.node.name}",
-        )
+        return gather.transpose(context, unit)
     return _moved(context, unit, call)
 
 

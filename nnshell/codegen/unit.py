@@ -16,6 +16,7 @@ from nnshell.ops.activation import Activation
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.concat import Concat
 from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.pad import Pad
 from nnshell.ops.reshape import Reshape
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
@@ -29,9 +30,10 @@ class Unit:
     graph: Graph
     node: Node
     step: int
-    main: Node  # the node itself, or the first inner node
+    main: Node  # the node itself, or the first inner node that computes
     pool: Node | None  # behind the main node
     activation: Node | None  # the last inner node, or the main node itself
+    padding: Node | None = None  # in front of the main node
 
     @property
     def fused(self) -> bool:
@@ -72,10 +74,11 @@ def unit_of(graph: Graph, node: Node, step: int) -> Unit:
         return Unit(graph, node, step, node, None, activation)
     inner = [entry for entry in node.body.steps() if not entry.op.boundary]
     inner = [entry for entry in inner if not isinstance(entry.op, Constant)]
-    main, rest = inner[0], inner[1:]
+    padding = inner[0] if isinstance(inner[0].op, Pad) else None
+    main, *rest = inner[1:] if padding is not None else inner
     pool = next((entry for entry in rest if isinstance(entry.op, MaxPool | AveragePool)), None)
     activation = next((entry for entry in rest if isinstance(entry.op, Activation)), None)
-    return Unit(graph, node, step, main, pool, activation)
+    return Unit(graph, node, step, main, pool, activation, padding)
 
 
 def quantization_of(node: Node) -> NodeQuantization:
@@ -102,7 +105,7 @@ def kind_part(unit: Unit) -> str:
         return pool_part(main) + _activation_part(unit)
     if main.kind in _GLOBAL and unit.fused:
         return f"{_GLOBAL[main.kind]}_{node.type}" + _activation_part(unit)
-    if main.kind in _MATRICES:
+    if main.kind in _MATRICES and unit.padding is None:
         return f"{_MATRICES[main.kind]}_{node.type}" + _activation_part(unit)
     if unit.activation is node:
         return f"Act_{node.kind.capitalize()}"

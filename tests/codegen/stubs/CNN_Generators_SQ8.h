@@ -29,6 +29,9 @@ int CNN_SoftMax2D_SQ8(char *Name, CNN_GenControl_T *Ctrl, int Feat, int Dim, Ker
 int CNN_MatAddAct_SQ8(
     char *Name, CNN_GenControl_T *Ctrl, int Feat, int Width, int Height, KernelOper_T Add,
     KernelOper_T Act);
+int CNN_MatAddPaddedAct_SQ8(
+    char *Name, CNN_GenControl_T *Ctrl, int Feat, int Width, int Height, int PadTop, int PadBot,
+    int PaddedIndex, KernelOper_T Add, KernelOper_T Act);
 int CNN_BatchedMatMulAct_SQ8(
     char *Name, CNN_GenControl_T *Ctrl, int BiasSize, int ScaleSize, int Batches, int ColM1,
     int LineM1, int ColM2, int LineM2, int Width, int Height, int Scx, int Scy, KernelOper_T MatMul,
