@@ -55,7 +55,7 @@ def export_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> onnx.Mode
     for a key that does not exist.
     """
     keys = list(dict.fromkeys(outputs if outputs is not None else _output_names(graph)))
-    return _Writer(graph).model(keys)
+    return GraphWriter(graph).model(keys)
 
 
 def export_bytes(graph: Graph, outputs: Sequence[str] | None = None) -> bytes:
@@ -116,7 +116,7 @@ def _output_names(graph: Graph) -> list[str]:
     return [node.name for node in graph.outputs]
 
 
-class _Writer:
+class GraphWriter:
     """Writes a graph node by node; ``tensors`` finds the ONNX tensor behind a key."""
 
     def __init__(self, graph: Graph) -> None:
@@ -129,17 +129,25 @@ class _Writer:
         self.tensors: dict[str, str] = {}
         self._write(graph, "")
 
-    def model(self, keys: Sequence[str]) -> onnx.ModelProto:
+    @property
+    def input_ports(self) -> list[Port]:
+        return [Port(node.name, node.type) for node in self.graph.inputs]
+
+    def tensors_of(self, keys: Sequence[str]) -> dict[str, str]:
+        """The ONNX tensors behind keys, called what their nodes are where that is possible."""
         for key in keys:
             if key not in self.tensors:
                 raise GraphError(f"no tensor is called '{key}'", where=self.graph.name)
         self._name_tensors(keys)
+        return {key: self.tensors[key] for key in keys}
+
+    def model(self, keys: Sequence[str]) -> onnx.ModelProto:
+        self.tensors_of(keys)
         for key in keys:
             if self.tensors[key] != key:  # the same tensor as another key's
                 self.build.node("Identity", [self.tensors[key]], output=key)
         outputs = [Port(key, self.types[key], key not in self.constants) for key in keys]
-        inputs = [Port(node.name, node.type) for node in self.graph.inputs]
-        return foreign_to_model(self.build, inputs, outputs, self.graph.name)
+        return foreign_to_model(self.build, self.input_ports, outputs, self.graph.name)
 
     def _write(self, graph: Graph, scope: str, given: Sequence[str] = ()) -> list[str]:
         """Write ``graph``, a fusion's body with its inputs or the whole; its output tensors."""

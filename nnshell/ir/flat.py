@@ -47,6 +47,13 @@ class Item:
     def outputs(self) -> tuple[Tensor, ...]:
         return tuple(Tensor(self.path, index) for index in range(len(self.node.outputs)))
 
+    @property
+    def ends_fusion(self) -> bool:
+        """Whether the fusion that holds the node gives what this node makes."""
+        if self.fusion is None or self.fusion.body is None:
+            return False
+        return self.fusion.body.outputs[0].inputs[0].node == self.node.name
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:

@@ -67,16 +67,11 @@ class Solution:
         entry = self.statistics.find(item.path)
         if entry is None and isinstance(op, ImageFormat):
             entry = self.statistics.find(item.inputs[0].path)
-        if entry is None and item.fusion is not None and self._ends_fusion(item):
+        if entry is None and item.fusion is not None and item.ends_fusion:
             entry = self.statistics.find(item.fusion.name)
         if entry is None:
             return None
         return clipped_range(entry, self.options.for_node(item.path).clip_type, item.path)
-
-    def _ends_fusion(self, item: Item) -> bool:
-        assert item.fusion is not None and item.fusion.body is not None
-        border = item.fusion.body.outputs[0]
-        return border.inputs[0].node == item.node.name
 
     def _is_parameter(self, group: Group) -> bool:
         """Weights and biases: the operator makes their records."""

@@ -1,0 +1,86 @@
+"""Observers: what calibration keeps of each tensor while batches stream by.
+
+An observer names the reductions that it needs (``nnshell.exporters.reductions``); only those leave
+ONNX Runtime. One that needs whole tensors, for a histogram or percentiles, asks for "values".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.quantization.statistics import TensorStatistics
+
+Reduced = Mapping[str, NDArray[Any]]
+
+
+class Observer(Protocol):
+    """Sees each batch of one tensor, in order."""
+
+    reductions: ClassVar[tuple[str, ...]]
+
+    def update(self, reduced: Reduced) -> None:
+        """Take one batch's reductions, by name."""
+
+    def result(self) -> TensorStatistics:
+        """Statistics of everything seen so far, at least one batch."""
+
+
+class RunningExtremes:
+    """Smallest and largest element of all samples."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("min", "max")
+
+    def __init__(self) -> None:
+        self._minimum, self._maximum = np.inf, -np.inf
+
+    def update(self, reduced: Reduced) -> None:
+        # np.minimum lets a NaN through, so that it is noticed
+        self._minimum = np.minimum(self._minimum, reduced["min"].min())
+        self._maximum = np.maximum(self._maximum, reduced["max"].max())
+
+    def result(self) -> TensorStatistics:
+        return TensorStatistics(float(self._minimum), float(self._maximum))
+
+
+class RunningMaximum:
+    """Largest element, of a tensor that is never negative and whose range begins at 0 anyway."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("max",)
+
+    def __init__(self) -> None:
+        self._maximum = 0.0
+
+    def update(self, reduced: Reduced) -> None:
+        self._maximum = np.maximum(self._maximum, reduced["max"].max())
+
+    def result(self) -> TensorStatistics:
+        return TensorStatistics(0.0, float(self._maximum))
+
+
+class RunningMoments:
+    """Extremes, and means over samples of their mean, standard and mean absolute deviation."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("min", "max", "mean", "std", "b")
+
+    def __init__(self) -> None:
+        self._extremes = RunningExtremes()
+        self._sums = dict.fromkeys(("mean", "std", "b"), 0.0)
+        self._samples = 0
+
+    def update(self, reduced: Reduced) -> None:
+        self._extremes.update(reduced)
+        self._samples += reduced["mean"].size
+        for name in self._sums:
+            self._sums[name] += float(reduced[name].sum(dtype=np.float64))
+
+    def result(self) -> TensorStatistics:
+        seen = self._extremes.result()
+        means = {name: total / max(self._samples, 1) for name, total in self._sums.items()}
+        return TensorStatistics(seen.minimum, seen.maximum, **means)
+
+
+ObserverFactory = Callable[[], Observer]

@@ -1,0 +1,187 @@
+"""The quantization of a graph as rows: what `qshow` prints and writes as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnshell.errors import QuantizationError
+from nnshell.ir.graph import Graph, Node, all_nodes
+from nnshell.ir.operator import Constant
+from nnshell.ir.qparams import QParams
+from nnshell.numeric.fixed_point import Multiplier
+from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.ops.sum_kernel import SumKernel
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Scale and zero point of one tensor, channel 0 where there are many."""
+
+    scale: float
+    zero_point: int
+    dtype: str
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def of(cls, record: QParams) -> Record:
+        low, high = (float(np.ravel(bound)[0]) for bound in (record.minimum, record.maximum))
+        return cls(record.first_scale, record.zero_point, record.dtype, low, high)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "scale": self.scale,
+            "zero_point": self.zero_point,
+            "dtype": self.dtype,
+            "min": self.minimum,
+            "max": self.maximum,
+        }
+
+    def __str__(self) -> str:
+        """NNTool's notation: ``min<(i8-zp)*scale<max``."""
+        kind = self.dtype.replace("uint", "u").replace("int", "i")
+        integer = f"({kind}-{self.zero_point})" if self.zero_point else kind
+        integer = integer.replace("--", "+")
+        return f"{self.minimum:.3f}<{integer}*{self.scale:.8f}<{self.maximum:.3f}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationRow:
+    """One node, constant or inner node of a fusion. Empty tuples and None do not apply."""
+
+    step: int
+    inner_step: int | None  # position among the fusion's nodes
+    name: str
+    op: str
+    scheme: str
+    inputs: tuple[Record, ...] = ()  # activations
+    outputs: tuple[Record, ...] = ()
+    weight_scales: tuple[float, ...] = ()
+    weight_dtype: str = ""
+    weight_axis: int | None = None
+    bias_scales: tuple[float, ...] = ()
+    multiplier: tuple[int, ...] = ()
+    shift: tuple[int, ...] = ()
+    available_bits: tuple[int, ...] = ()
+    scaled_input: int | None = None
+    input_multiplier: int | None = None
+    input_shift: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The step as tables print it: ``3``, inside fusions ``3_0``."""
+        return f"{self.step}" if self.inner_step is None else f"{self.step}_{self.inner_step}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The outward form; keys that do not apply are left out."""
+        row: dict[str, Any] = {
+            "step": self.step,
+            "name": self.name,
+            "op": self.op,
+            "scheme": self.scheme,
+            "inputs": [record.to_json() for record in self.inputs],
+            "outputs": [record.to_json() for record in self.outputs],
+            "multiplier": list(self.multiplier),
+            "shift": list(self.shift),
+        }
+        if self.weight_scales:
+            row["weights"] = {
+                "scale": list(self.weight_scales),
+                "dtype": self.weight_dtype,
+                "axis": self.weight_axis,
+            }
+        if self.scaled_input is not None:
+            row["scaled_input"] = self.scaled_input
+            row["input_multiplier"] = self.input_multiplier
+            row["input_shift"] = self.input_shift
+        return {key: value for key, value in row.items() if value != []}
+
+
+def quantization_rows(graph: Graph) -> list[QuantizationRow]:
+    """All nodes in step order, inner nodes behind their fusion's number.
+
+    Raises QuantizationError when the graph is not quantized.
+    """
+    if not graph.quantized:
+        raise QuantizationError(
+            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
+        )
+    return list(_rows(graph))
+
+
+def _rows(graph: Graph) -> Iterator[QuantizationRow]:
+    steps = graph.step_numbers()
+    positions: dict[str, int] = {}
+    for name, node, holder in all_nodes(graph):
+        outer, separator, _ = name.partition("/")
+        inner = None
+        if separator:
+            inner = positions.get(outer, 0)
+            positions[outer] = inner + 1
+        yield _row(name, node, holder, steps[outer], inner)
+
+
+def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> QuantizationRow:
+    made = node.quantization
+    assert made is not None
+    row: dict[str, Any] = {
+        "inputs": tuple(
+            Record.of(record)
+            for index, record in enumerate(made.inputs)
+            if not _from_constant(node, holder, index)
+        ),
+        "outputs": tuple(Record.of(record) for record in made.outputs),
+    }
+    kernel = made.kernel
+    if isinstance(kernel, FilterKernel):
+        row |= _weights(made.inputs[1]) | {"bias_scales": _floats(made.inputs[2])}
+    if isinstance(kernel, SumKernel):
+        row |= {
+            "scaled_input": kernel.scaled_input,
+            "input_multiplier": int(kernel.input_scaling.multiplier[0]),
+            "input_shift": int(kernel.input_scaling.shift[0]),
+        }
+    scaling = getattr(kernel, "scaling", None)
+    if isinstance(scaling, Multiplier):
+        row |= _scaling(scaling)
+    return QuantizationRow(step, inner, name, _kind(node), made.scheme, **row)
+
+
+def _kind(node: Node) -> str:
+    """The operator as topology names it; a fusion by what it fuses."""
+    return str(getattr(node.op, "name", "")) or node.kind
+
+
+def _from_constant(node: Node, holder: Graph, index: int) -> bool:
+    """Whether an input is a constant; inside a fusion, one of the operator's parameters."""
+    if isinstance(holder.producer(node, index).op, Constant):
+        return True
+    return (
+        index in node.op.parameters
+        and node.quantization is not None
+        and (bool(node.quantization.constants) and node.quantization.constants[index] is not None)
+    )
+
+
+def _weights(record: QParams) -> dict[str, Any]:
+    return {
+        "weight_scales": _floats(record),
+        "weight_dtype": record.dtype,
+        "weight_axis": record.axis,
+    }
+
+
+def _floats(record: QParams) -> tuple[float, ...]:
+    return tuple(float(scale) for scale in np.ravel(record.scale))
+
+
+def _scaling(scaling: Multiplier) -> dict[str, Any]:
+    return {
+        "multiplier": tuple(int(n) for n in scaling.multiplier),
+        "shift": tuple(int(n) for n in scaling.shift),
+        "available_bits": tuple(int(n) for n in scaling.available_bits),
+    }
