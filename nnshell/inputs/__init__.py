@@ -4,5 +4,5 @@
 ``input_set`` (``open_inputs``: names, labels, streaming batches), ``checks`` (do they look right?),
 ``norm_parser`` (norm functions). Behind them: ``sources`` (patterns to files), ``columns`` and
 ``samples`` (files to decoded blocks), ``images``, ``arrays``, ``datasets`` (formats), ``labels``,
-``preprocess`` and ``norm`` (blocks to float32).
+``reading`` (errors that name the file), ``preprocess`` and ``norm`` (blocks to float32).
 """

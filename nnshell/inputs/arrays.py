@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -21,15 +19,12 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from nnshell.errors import InputError
+from nnshell.inputs.reading import reading
 
 Array = npt.NDArray[Any]
 
 MAX_ARRAY_BYTES = 8 * 1024**3
 _CHUNK_BYTES = 1024 * 1024
-_READ_ERRORS = (
-    *(OSError, EOFError, ValueError, TypeError, SyntaxError, KeyError, IndexError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +43,6 @@ class Header:
     def holds_numbers(self) -> bool:
         """Whether numpy can read it without unpickling and its values are real numbers."""
         return self.dtype.kind in "biuf" and self.dtype.itemsize <= 8
-
-
-@contextmanager
-def reading(name: str, what: str) -> Iterator[None]:
-    """Turns what a broken file makes numpy or zipfile raise into an InputError naming it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(
-            f"cannot read the {what}: {error.strerror or error}", where=name
-        ) from error
-    except _READ_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"cannot read the {what}: {reason}", where=name) from error
 
 
 def read_header(stream: IO[bytes], name: str) -> Header:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +29,8 @@ from nnshell.inputs.samples import ArrayStore, Block, FileStore, Label, Store, h
 from nnshell.inputs.sources import SourceFile
 
 Array = npt.NDArray[Any]
+
+MAX_SAMPLES = 10_000_000  # in one file: a name and a label of each is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,11 @@ class _Opener:
             return file.kind not in ("image", "dat")
         return _is_stack(npy_header(file.path), self.spec.shape)
 
-    def _array(self, path: str, count: int, load: Any, labels: Sequence[Label] = ()) -> ArrayStore:
+    def _array(
+        self, path: str, count: int, load: Callable[[int], Array], labels: Sequence[Label] = ()
+    ) -> ArrayStore:
+        if count > MAX_SAMPLES:
+            raise InputError(f"{count} samples are too many", where=path, hint="split the file")
         return ArrayStore(path, count, load, self.reader, labels)
 
     def _raw(self, path: str) -> Array:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnshell.errors import InputError
-from nnshell.inputs.arrays import MAX_ARRAY_BYTES, read_bytes, reading
+from nnshell.inputs.arrays import MAX_ARRAY_BYTES, read_bytes
+from nnshell.inputs.reading import reading
 
 Array = npt.NDArray[Any]
 

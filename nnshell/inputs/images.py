@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from nnshell.errors import InputError
 from nnshell.inputs.options import MAX_IMAGE_PIXELS, InputOptions
+from nnshell.inputs.reading import reading, remark
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,11 +58,16 @@ class ImageReader:
 
     def read(self, path: str) -> Array:
         """The pixels of one file, or InputError that names it."""
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
-        with decoding(path), Image.open(path, formats=FORMATS) as image:
-            _check_pixels(image.size)
-            return self._pixels(image)
+        with reading(path, "image"):
+            try:
+                image = Image.open(path, formats=FORMATS)
+            except UnidentifiedImageError:
+                raise InputError("not a PNG, JPEG, PPM, PGM or BMP image") from None
+            with image:
+                _check_pixels(image.size)
+                return self._pixels(image)
 
     def convert(self, pixels: Array, name: str) -> Array:
         """Mode and size applied to an image that is an array already (uint8 or uint16)."""
@@ -70,7 +76,7 @@ class ImageReader:
         from PIL import Image
 
         flat = pixels.shape[:2] if pixels.shape[2:] == (1,) else pixels.shape
-        with decoding(name):
+        with reading(name, "image"):
             return self._pixels(Image.fromarray(np.ascontiguousarray(pixels).reshape(flat)))
 
     def changes(self, shape: tuple[int, ...]) -> bool:
@@ -112,29 +118,6 @@ def _check_pixels(size: tuple[int, int]) -> None:
             f"an image of {height} x {width} pixels is too large",
             hint=f"at most {MAX_IMAGE_PIXELS} pixels",
         )
-
-
-def remark(notes: list[str], text: str) -> None:
-    """Add a note, once."""
-    if text not in notes:
-        notes.append(text)
-
-
-@contextmanager
-def decoding(name: str) -> Iterator[None]:
-    """Turns whatever a decoder raises into an InputError with the file's name."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(error.message, where=error.where or name, hint=error.hint) from None
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        if "cannot identify" in reason:
-            reason = "it is not a PNG, JPEG, PPM, PGM or BMP image"
-        raise InputError(f"cannot read the image: {reason}", where=name) from error
-    except Exception as error:  # Pillow's decoders raise anything on a hostile file
-        reason = str(error) or type(error).__name__
-        raise InputError(f"cannot read the image: {reason}", where=name) from error
 
 
 @contextmanager

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from nnshell.errors import InputError
 from nnshell.inputs.columns import Column, open_column
-from nnshell.inputs.images import ImageReader, remark
+from nnshell.inputs.images import ImageReader
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.preprocess import Float32Array, Preprocessor
+from nnshell.inputs.reading import remark
 from nnshell.inputs.samples import ArrayStore, Label
 from nnshell.inputs.sources import SourceFile, Split, find_files
 

@@ -152,10 +152,16 @@ def _note(sample: Sample, spec: InputSpec, axes: Axes | None, transpose: bool) -
         return f"transposed HWC to CHW by itself: {sizes}"
     if len(spec.shape) == 1 and len(sample.shape) > 1:
         return f"flattened: {sizes}"
-    turned = len(sample.shape) == 3 and fits(_permuted(sample.shape, _TO_CHW), spec.shape)
-    if axes is None and turned and sample.is_image and sample.shape[2] > 1:
+    if axes is None and sample.is_image and _fits_both_ways(sample.shape, spec.shape):
         return f"taken as they are, though the samples also fit transposed (-T): {sizes}"
     return ""
+
+
+def _fits_both_ways(shape: Shape, wanted: Shape) -> bool:
+    """Whether it matters for a colour image that it was not transposed."""
+    if len(shape) != 3 or shape[2] == 1:
+        return False
+    return fits(shape, wanted) and fits(_permuted(shape, _TO_CHW), wanted)
 
 
 def _refusal(

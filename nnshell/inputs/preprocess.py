@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nnshell.errors import InputError
-from nnshell.inputs.images import remark
 from nnshell.inputs.layout import Arrangement, InputSpec, Sample, arrange, show
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.norm_parser import parse_norm
 from nnshell.inputs.options import MAX_IMAGE_PIXELS, InputOptions
+from nnshell.inputs.reading import remark
 from nnshell.inputs.samples import Block
 
 Array = npt.NDArray[Any]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nnshell.errors import InputError
-from nnshell.inputs.images import remark
 from nnshell.inputs.labels import file_labels, name_label
+from nnshell.inputs.reading import remark
 
 Kind = Literal["image", "dat", "npy", "npz", "idx", "idx-labels", "cifar-binary", "cifar-python"]
 Split = Literal["train", "test"]

@@ -1,0 +1,34 @@
+"""What reading a file has in common: errors that name it, and remarks made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nnshell.errors import InputError
+
+
+@contextmanager
+def reading(name: str, what: str) -> Iterator[None]:
+    """Turns whatever a broken file makes a library raise into an InputError that names the file.
+
+    numpy, zipfile, zlib, tokenize, Pillow's decoders: a hostile file makes them raise anything.
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.where:
+            raise
+        raise InputError(error.message, where=name, hint=error.hint) from error
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"cannot read the {what}: {reason}", where=name) from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(f"cannot read the {what}: {reason}", where=name) from error
+
+
+def remark(notes: list[str], text: str) -> None:
+    """Add a note, once."""
+    if text not in notes:
+        notes.append(text)
