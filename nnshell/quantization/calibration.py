@@ -2,7 +2,8 @@
 
 Only tensors are looked at whose range can matter: a convolution in front of a relu requantizes
 into the relu's range, relu6 and sigmoid have fixed ones, a reshape has that of its input. The
-extremes are taken inside ONNX Runtime, so that a few numbers per tensor and batch come back.
+extremes are taken inside ONNX Runtime, so that a few numbers per tensor and batch come back. Up
+to a hundred samples or so, all tensors are looked at: it costs little, and tables show them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from nnshell.quantization.statistics import Statistics, TensorStatistics
 
 _LOG = logging.getLogger(__name__)
 
+EVERYTHING_SAMPLES = 128  # up to so many, every tensor is looked at, for tables and files
+
 _PROBES = (Range(-2.0, 3.0), Range(-1.0, 3.0))  # to see whether a minimum matters
 
 
@@ -51,68 +54,97 @@ def calibrate_graph(
     *,
     clip_type: str = "none",
     observer: ObserverFactory | None = None,
-    everything: bool = False,
+    everything: bool | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
     """Ranges of the graph's tensors over all samples, streaming.
 
-    ``clip_type`` other than "none" also collects moments. ``observer`` replaces the running
-    extremes; ``everything`` looks at every tensor, not only at those whose range matters.
-    ``progress`` is called with the number of samples just done. Layers that seem to saturate are
-    reported to the log. Raises InputError when there are no samples or they hold NaN.
+    ``clip_type`` other than "none" also collects moments, ``observer`` replaces the running
+    extremes. ``everything`` says whether to look at every tensor or only at those whose range
+    matters; by default at every one while there are few samples. ``progress`` is called with the
+    number of samples just done. Layers that seem to saturate are reported to the log.
+    Raises InputError when there are no samples or they hold NaN.
     """
-    observers = _make_observers(graph, clip_type, observer, everything)
-    names = [node.name for node in graph.inputs]
-    inputs = {name: observers.pop(name, None) for name in names}
-    wanted = {key: entry.reductions for key, entry in observers.items()}
-    engine = ReductionEngine(graph, wanted) if wanted else None
-    samples = 0
+    calibrator = _Calibrator(graph, clip_type, observer, everything)
     for batch in batches:
-        arrays = _arrays(batch)
-        _observe_inputs(arrays, names, inputs)
-        if samples == 0:
-            check_limits(graph, arrays)
-        if engine is not None:
-            for key, reduced in engine.reduce(arrays).items():
-                observers[key].update(reduced)
-        samples += len(arrays[0])
+        arrays = batch if isinstance(batch, Sequence) else batch.arrays
+        calibrator.add(arrays)
         if progress is not None:
             progress(len(arrays[0]))
-    if not samples:
-        raise InputError("there are no samples to calibrate with", hint="check the file pattern")
-    seen = {name: entry for name, entry in inputs.items() if entry is not None} | observers
-    return Statistics(_in_order(graph, seen), samples)
+    return calibrator.statistics()
 
 
-def _arrays(batch: Samples | Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
-    return batch if isinstance(batch, Sequence) else batch.arrays
+class _Calibrator:
+    """Observers by tensor, and the engine that feeds them."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        clip_type: str,
+        observer: ObserverFactory | None,
+        everything: bool | None,
+    ) -> None:
+        self._graph = graph
+        self._flat = flatten(graph)
+        self._choice = everything
+        self._samples = 0
+        self._names = [node.name for node in graph.inputs]
+        self._observers = {
+            item.path: observer() if observer is not None else _observer(item, clip_type)
+            for item in self._flat.items
+            if not isinstance(item.node.op, Constant)
+        }
+        if everything is False:
+            self._keep_needed()
+        self._engine = self._make_engine()
+
+    def _keep_needed(self) -> None:
+        needed = {item.path for item in needed_items(self._flat)}
+        kept = {key: entry for key, entry in self._observers.items() if key in needed}
+        self._observers = kept
+
+    def _make_engine(self) -> ReductionEngine | None:
+        wanted = {
+            key: entry.reductions
+            for key, entry in self._observers.items()
+            if key not in self._names
+        }
+        return ReductionEngine(self._graph, wanted) if wanted else None
+
+    def add(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Observe one batch."""
+        for array, name in zip(arrays, self._names, strict=False):
+            _observe_input(array, name, self._observers[name])
+        if self._samples == 0:
+            check_limits(self._graph, arrays)
+        elif self._choice is None and self._samples + len(arrays[0]) > EVERYTHING_SAMPLES:
+            self._choice = False
+            self._keep_needed()
+            self._engine = self._make_engine()
+        if self._engine is not None:
+            for key, reduced in self._engine.reduce(arrays).items():
+                self._observers[key].update(reduced)
+        self._samples += len(arrays[0])
+
+    def statistics(self) -> Statistics:
+        if not self._samples:
+            hint = "check the file pattern"
+            raise InputError("there are no samples to calibrate with", hint=hint)
+        return Statistics(_in_order(self._flat, self._observers), self._samples)
 
 
-def _make_observers(
-    graph: Graph, clip_type: str, observer: ObserverFactory | None, everything: bool
-) -> dict[str, Observer]:
-    """An observer for each tensor to look at, by key; graph inputs included."""
-    flat = flatten(graph)
-    items = _computed(flat) if everything else needed_items(flat)
-    found: dict[str, Observer] = {}
-    for item in items:
-        if observer is not None:
-            found[item.path] = observer()
-        elif clip_type != "none":
-            found[item.path] = RunningMoments()
-        elif isinstance(item.node.op, Input) or everything or _minimum_matters(item):
-            found[item.path] = RunningExtremes()
-        else:
-            found[item.path] = RunningMaximum()
-    return found
-
-
-def _computed(flat: FlatGraph) -> list[Item]:
-    return [item for item in flat.items if not isinstance(item.node.op, Constant)]
+def _observer(item: Item, clip_type: str) -> Observer:
+    if clip_type != "none":
+        return RunningMoments()
+    needs_minimum = isinstance(item.node.op, Input) or _minimum_matters(item)
+    return RunningExtremes() if needs_minimum else RunningMaximum()
 
 
 def needed_items(flat: FlatGraph) -> list[Item]:
-    """The items whose observed range decides a record, now or when a pool is fused later."""
+    """The items whose observed range decides a record, now or when a pool is fused later.
+
+    Constants may be among them; they are not computed.
+    """
     makers = {
         id(candidate.source)
         for group in group_tensors(flat, KernelOptions()).all()
@@ -121,7 +153,7 @@ def needed_items(flat: FlatGraph) -> list[Item]:
     }
     return [
         item
-        for item in _computed(flat)
+        for item in flat.items
         if isinstance(item.node.op, Input)
         or (id(item) in makers and item.node.op.output_range(None) is None)
         or _may_be_fused(flat, item)
@@ -143,19 +175,15 @@ def _minimum_matters(item: Item) -> bool:
     return lows != {0.0}
 
 
-def _observe_inputs(
-    arrays: Sequence[NDArray[Any]], names: Sequence[str], inputs: Mapping[str, Observer | None]
-) -> None:
-    for array, name in zip(arrays, names, strict=False):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(
-                "the samples hold NaN or infinity",
-                where=f"input {name}",
-                hint="check the norm function and the divisor",
-            )
-        observer = inputs[name]
-        if observer is not None and array.size:
-            observer.update(_reduced(array.astype(np.float32), observer.reductions))
+def _observe_input(array: NDArray[Any], name: str, observer: Observer) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            "the samples hold NaN or infinity",
+            where=f"input {name}",
+            hint="check the norm function and the divisor",
+        )
+    if array.size:
+        observer.update(_reduced(array.astype(np.float32), observer.reductions))
 
 
 def _reduced(array: NDArray[np.float32], names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -173,9 +201,8 @@ def _reduced(array: NDArray[np.float32], names: Sequence[str]) -> dict[str, NDAr
     return {name: np.asarray(compute[name]()) for name in names}
 
 
-def _in_order(graph: Graph, observers: Mapping[str, Observer]) -> dict[str, TensorStatistics]:
+def _in_order(flat: FlatGraph, observers: Mapping[str, Observer]) -> dict[str, TensorStatistics]:
     """Statistics by key in step order; constants' own ranges, a fusion that of its last node."""
-    flat = flatten(graph)
     found: dict[str, TensorStatistics] = {}
     for item in flat.items:
         op = item.node.op
