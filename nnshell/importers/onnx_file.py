@@ -67,10 +67,14 @@ def read_onnx(path: Path) -> OnnxFile:
 def converted(file: OnnxFile) -> onnx.ModelProto:
     """The model checked and brought to the opset that the importer reads. Raises ModelError."""
     model = file.model
+    for output in model.graph.output:
+        output.type.tensor_type.shape.SetInParent()  # the checker wants one; nothing else does
     _check(model, file.path)
     if default_opset(model) >= OPSET:
         return model
     model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
+    softmax_axes = _set_softmax_aside(model)
+    resized = _old_resizes(model)
     try:
         newer = onnx.version_converter.convert_version(model, OPSET)
     except (RuntimeError, ValueError, TypeError, DecodeError) as error:
@@ -79,8 +83,52 @@ def converted(file: OnnxFile) -> onnx.ModelProto:
             where=file.path.name,
             hint="export it again with opset 13 or newer",
         ) from error
+    _put_softmax_back(newer, softmax_axes)
+    _mark_old_resizes(newer, resized)
     _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
     return newer
+
+
+def _set_softmax_aside(model: onnx.ModelProto) -> dict[str, int]:
+    """Hide the softmax of opset 12 and older from the converter; returns axes by output.
+
+    It works on all axes from ``axis`` on as one. The converter writes that as three nodes, of
+    which all but one are superfluous as soon as the shape is known.
+    """
+    axes: dict[str, int] = {}
+    if default_opset(model) >= 13:
+        return axes
+    for node in model.graph.node:
+        if node.op_type == "Softmax" and node.domain in DEFAULT_DOMAINS:
+            axes[node.output[0]] = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            node.op_type = "Identity"
+            del node.attribute[:]
+    return axes
+
+
+def _put_softmax_back(model: onnx.ModelProto, axes: dict[str, int]) -> None:
+    """``flatten`` tells the import function that the node works on all axes from ``axis`` on."""
+    for node in model.graph.node:
+        if node.output and node.output[0] in axes:
+            node.op_type = "Softmax"
+            attributes = {"axis": axes[node.output[0]], "flatten": 1}
+            node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in attributes.items())
+
+
+def _old_resizes(model: onnx.ModelProto) -> set[str]:
+    """Outputs of the resizing nodes of opset 10 and older."""
+    if default_opset(model) > 10:
+        return set()
+    return {n.output[0] for n in model.graph.node if n.op_type in ("Upsample", "Resize")}
+
+
+def _mark_old_resizes(model: onnx.ModelProto, outputs: set[str]) -> None:
+    """Give them the coordinates they had, of which the converter knows nothing."""
+    meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    for node in model.graph.node:
+        if node.op_type == "Resize" and node.output[0] in outputs:
+            _replace(node.attribute, [a for a in node.attribute if a.name not in meant])
+            node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in meant.items())
 
 
 def default_opset(model: onnx.ModelProto) -> int:

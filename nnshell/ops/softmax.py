@@ -112,6 +112,12 @@ class Softmax(Operator):
 
 @imports("Softmax")
 def import_softmax(ctx: ImportContext) -> None:
+    """``flatten`` is set for opset 12 and older, where all axes from ``axis`` on are one."""
     value = ctx.value(0)
-    axis = ctx.inner_axis(ctx.integer("axis", -1), value)
-    ctx.produce(ctx.add(Softmax(axis), [value.ref]), value.batch)
+    flatten = ctx.integer("flatten", 0)
+    axis = ctx.inner_axis(ctx.integer("axis", 1 if flatten else -1), value)
+    shape = value.inner
+    merged = (*shape[:axis], math.prod(shape[axis:])) if flatten else shape
+    given = ctx.reshaped(value.ref, merged, "_input")
+    result = ctx.add(Softmax(axis), [given])
+    ctx.produce(ctx.reshaped(result, shape), value.batch)

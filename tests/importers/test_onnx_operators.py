@@ -1,0 +1,709 @@
+"""Every operator and attribute that is imported, against ONNX Runtime on the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from nnshell.ir.graph import Graph
+
+IMAGE = ["N", 4, 9, 11]
+VECTOR = ["N", 12]
+Parts = dict[str, Any]
+CASES: dict[str, Parts] = {}
+
+
+def node(op: str, *inputs: str, outputs: tuple[str, ...] = ("y",), **attributes: Any) -> Any:
+    return onnx.helper.make_node(op, list(inputs), list(outputs), **attributes)
+
+
+def numbers(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def ints(*values: int) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def case(
+    name: str, *nodes: Any, x: list[Any] | None = None, opset: int = 21, **constants: Any
+) -> None:
+    """A model with input x and output y."""
+    parts: Parts = {"nodes": nodes, "inputs": {"x": IMAGE if x is None else x}, "opset": opset}
+    CASES[name] = {**parts, "constants": constants}
+
+
+# -- convolutions --------------------------------------------------------------------------
+
+for label, attributes in {
+    "plain": {},
+    "pads": {"pads": [1, 1, 1, 1]},
+    "uneven pads": {"pads": [0, 2, 1, 3]},
+    "strides": {"strides": [2, 3], "pads": [1, 1, 1, 1]},
+    "dilations": {"dilations": [2, 3], "pads": [2, 3, 2, 3]},
+    "kernel_shape": {"kernel_shape": [3, 3]},
+    "SAME_UPPER": {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+    "SAME_LOWER": {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+    "SAME_UPPER stride 3": {"auto_pad": "SAME_UPPER", "strides": [3, 3]},
+    "VALID": {"auto_pad": "VALID"},
+    "NOTSET": {"auto_pad": "NOTSET", "pads": [1, 0, 1, 0]},
+}.items():
+    case(
+        f"Conv {label}",
+        node("Conv", "x", "w", "b", **attributes),
+        w=numbers(5, 4, 3, 3),
+        b=numbers(5),
+    )
+case("Conv without bias", node("Conv", "x", "w"), w=numbers(5, 4, 3, 3))
+case(
+    "Conv even kernel, SAME_LOWER",
+    node("Conv", "x", "w", auto_pad="SAME_LOWER"),
+    w=numbers(2, 4, 2, 4),
+)
+case("Conv depthwise", node("Conv", "x", "w", group=4), w=numbers(4, 1, 3, 3))
+case("Conv depthwise with multiplier", node("Conv", "x", "w", group=4), w=numbers(8, 1, 3, 3))
+case("Conv grouped", node("Conv", "x", "w", group=2), w=numbers(6, 2, 3, 1))
+case(
+    "Conv one axis",
+    node("Conv", "x", "w", "b", pads=[1, 2], strides=[2]),
+    x=["N", 4, 17],
+    w=numbers(3, 4, 3),
+    b=numbers(3),
+)
+case(
+    "Conv one axis, SAME",
+    node("Conv", "x", "w", auto_pad="SAME_UPPER", strides=[2]),
+    x=["N", 4, 16],
+    w=numbers(3, 4, 5),
+)
+case("Conv opset 7", node("Conv", "x", "w", pads=[1, 1, 1, 1]), w=numbers(5, 4, 3, 3), opset=7)
+case("Conv opset 26", node("Conv", "x", "w", pads=[1, 1, 1, 1]), w=numbers(5, 4, 3, 3), opset=26)
+case(
+    "Pad into Conv",
+    node("Pad", "x", "p", outputs=("t",)),
+    node("Conv", "t", "w", pads=[0, 1, 0, 1], strides=[2, 2]),
+    p=ints(0, 0, 1, 2, 0, 0, 0, 1),
+    w=numbers(5, 4, 3, 3),
+)
+case(
+    "Pad into Conv with SAME",
+    node("Pad", "x", "p", outputs=("t",)),
+    node("Conv", "t", "w", auto_pad="SAME_UPPER", strides=[2, 2]),
+    p=ints(0, 0, 1, 2, 0, 0, 0, 1),
+    w=numbers(5, 4, 3, 3),
+)
+case(
+    "Pad of another value before Conv",
+    node("Pad", "x", "p", "v", outputs=("t",)),
+    node("Conv", "t", "w"),
+    p=ints(0, 0, 1, 1, 0, 0, 1, 1),
+    v=np.array(0.5, np.float32),
+    w=numbers(5, 4, 3, 3),
+)
+
+# -- matrix products -----------------------------------------------------------------------
+
+case("Gemm", node("Gemm", "x", "w", "b"), x=VECTOR, w=numbers(12, 5), b=numbers(5))
+case("Gemm without bias", node("Gemm", "x", "w"), x=VECTOR, w=numbers(12, 5))
+case(
+    "Gemm transB",
+    node("Gemm", "x", "w", "b", transB=1),
+    x=VECTOR,
+    w=numbers(5, 12),
+    b=numbers(1, 5),
+)
+case(
+    "Gemm alpha beta",
+    node("Gemm", "x", "w", "b", alpha=0.5, beta=2.0),
+    x=VECTOR,
+    w=numbers(12, 5),
+    b=numbers(5),
+)
+case(
+    "Gemm scalar bias",
+    node("Gemm", "x", "w", "b"),
+    x=VECTOR,
+    w=numbers(12, 5),
+    b=np.array(0.3, np.float32),
+)
+case(
+    "Gemm transA",
+    node("Gemm", "x", "w", "b", transA=1, transB=1),
+    x=[12, 1],
+    w=numbers(5, 12),
+    b=numbers(5),
+)
+case(
+    "Gemm opset 7",
+    node("Gemm", "x", "w", "b", transB=1),
+    x=VECTOR,
+    w=numbers(5, 12),
+    b=numbers(5),
+    opset=7,
+)
+case("Gemm opset 9", node("Gemm", "x", "w", "b"), x=VECTOR, w=numbers(12, 5), b=numbers(5), opset=9)
+case(
+    "Gemm plus activation",
+    node("Gemm", "x", "w", outputs=("t",)),
+    node("Gemm", "x", "w", "t", beta=0.5),
+    x=VECTOR,
+    w=numbers(12, 5),
+)
+case("MatMul vector", node("MatMul", "x", "w"), x=VECTOR, w=numbers(12, 5))
+case("MatMul matrix", node("MatMul", "x", "w"), x=["N", 6, 12], w=numbers(12, 5))
+case("MatMul one row", node("MatMul", "x", "w"), x=["N", 1, 12], w=numbers(12, 5))
+case("MatMul feature map", node("MatMul", "x", "w"), w=numbers(11, 5))
+case("MatMul with a stack", node("MatMul", "x", "w"), x=["N", 3, 4, 6], w=numbers(1, 3, 6, 5))
+case("MatMul with vector", node("MatMul", "x", "w"), x=["N", 6, 12], w=numbers(12))
+case("MatMul vector with vector", node("MatMul", "x", "w"), x=VECTOR, w=numbers(12))
+case("MatMul constant first", node("MatMul", "w", "x"), x=["N", 12, 3], w=numbers(5, 12))
+case(
+    "MatMul of activations",
+    node("Transpose", "x", outputs=("t",), perm=[0, 2, 1]),
+    node("MatMul", "x", "t"),
+    x=["N", 3, 5],
+)
+case(
+    "MatMul samples as columns",
+    node("Transpose", "x", outputs=("t",), perm=[1, 0]),
+    node("MatMul", "w", "t", outputs=("u",)),
+    node("Transpose", "u", perm=[1, 0]),
+    x=VECTOR,
+    w=numbers(5, 12),
+)
+
+# -- arithmetic ----------------------------------------------------------------------------
+
+for op in ("Add", "Sub", "Mul", "Div"):
+    case(
+        f"{op} activations",
+        node("Relu", "x", outputs=("t",)),
+        node("Add", "t", "one", outputs=("u",)),
+        node(op, "x", "u"),
+        one=np.array(1, np.float32),
+    )
+    case(f"{op} constant per channel", node(op, "x", "c"), c=numbers(1, 4, 1, 1))
+    case(f"{op} constant without batch axis", node(op, "x", "c"), c=numbers(4, 1, 1))
+    case(f"{op} constant along the width", node(op, "x", "c"), c=numbers(11))
+    case(f"{op} scalar", node(op, "x", "c"), c=np.array(2.5, np.float32))
+    case(f"{op} scalar with axis", node(op, "x", "c"), c=np.array([2.5], np.float32))
+    case(f"{op} vector", node(op, "x", "c"), x=VECTOR, c=numbers(1, 12))
+    case(
+        f"{op} constant first, opset 7",
+        node("Abs", "c", outputs=("d",)),
+        node(op, "d", "x"),
+        c=numbers(4, 1, 1),
+        opset=7,
+    )
+case("Add raises the rank", node("Add", "x", "c"), x=[1, 12], c=numbers(3, 1, 12))
+case("Mul gate per channel", node("GlobalAveragePool", "x", outputs=("g",)), node("Mul", "x", "g"))
+case("Mul with itself", node("Mul", "x", "x"))
+case("Sum", node("Relu", "x", outputs=("t",)), node("Sum", "x", "t", "c"), c=numbers(4, 1, 1))
+
+# -- activations ---------------------------------------------------------------------------
+
+case("Relu", node("Relu", "x"))
+case("Relu opset 7", node("Relu", "x"), opset=7)
+case("LeakyRelu", node("LeakyRelu", "x", alpha=0.1))
+case("LeakyRelu default", node("LeakyRelu", "x"))
+case("Sigmoid", node("Sigmoid", "x"))
+case("Tanh", node("Tanh", "x"), x=VECTOR)
+case("Exp", node("Exp", "x"), x=VECTOR)
+case("HardSigmoid", node("HardSigmoid", "x"))
+case("HardSigmoid alpha beta", node("HardSigmoid", "x", alpha=1 / 6, beta=0.4))
+case("HardSwish", node("HardSwish", "x"), opset=14)
+case("PRelu one slope", node("PRelu", "x", "s"), s=np.array([0.2], np.float32))
+case("PRelu equal slopes", node("PRelu", "x", "s"), s=np.full((4, 1, 1), 0.3, np.float32))
+case("PRelu per channel", node("PRelu", "x", "s"), s=numbers(4, 1, 1))
+case("PRelu per channel, opset 7", node("PRelu", "x", "s"), s=numbers(4, 1, 1), opset=7)
+case("PRelu with batch axis", node("PRelu", "x", "s"), s=numbers(1, 4, 1, 1))
+for low, high in ((0.0, 6.0), (0.0, 4.0), (-1.0, 1.0), (0.0, None), (None, 2.0), (None, None)):
+    bounds = {
+        name: np.array(value, np.float32)
+        for name, value in (("low", low), ("high", high))
+        if value is not None
+    }
+    names = ["low" if "low" in bounds else "", "high" if "high" in bounds else ""]
+    case(f"Clip {low} {high}", node("Clip", "x", *names), **bounds)
+case("Clip attributes", node("Clip", "x", min=0.0, max=6.0), opset=7)
+case("Clip one attribute", node("Clip", "x", min=-0.5), opset=10)
+case(
+    "Clip opset 11",
+    node("Clip", "x", "low", "high"),
+    opset=11,
+    low=np.array(0, np.float32),
+    high=np.array(6, np.float32),
+)
+case(
+    "Clip computed bounds",
+    node("Add", "a", "a", outputs=("high",)),
+    node("Clip", "x", "", "high"),
+    a=np.array(0.75, np.float32),
+)
+case("Softmax", node("Softmax", "x"), x=VECTOR)
+case("Softmax channels", node("Softmax", "x", axis=1))
+case("Softmax negative axis", node("Softmax", "x", axis=-2))
+case("Softmax opset 11 default axis", node("Softmax", "x"), opset=11)
+case("Softmax opset 9 last axis", node("Softmax", "x", axis=3), opset=9)
+case("Softmax opset 7 vector", node("Softmax", "x"), x=VECTOR, opset=7)
+case("Softmax opset 12 negative axis", node("Softmax", "x", axis=-1), x=["N", 6, 2], opset=12)
+
+# -- pools ---------------------------------------------------------------------------------
+
+WINDOWS: dict[str, Parts] = {
+    "halving": {"kernel_shape": [2, 2], "strides": [2, 2]},
+    "stride 1": {"kernel_shape": [3, 2]},
+    "pads": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
+    "uneven pads": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 1, 2, 0]},
+    "SAME_UPPER": {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    "SAME_LOWER": {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_LOWER"},
+    "ceil_mode": {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1},
+    "ceil_mode 3": {"kernel_shape": [3, 3], "strides": [2, 3], "ceil_mode": 1},
+    "ceil_mode and pads": {
+        "kernel_shape": [3, 3],
+        "strides": [3, 3],
+        "pads": [1, 1, 1, 1],
+        "ceil_mode": 1,
+    },
+    "ceil_mode, window behind the input": {
+        "kernel_shape": [1, 1],
+        "strides": [4, 4],
+        "pads": [0, 0, 0, 0],
+        "ceil_mode": 1,
+    },
+    "dilations": {"kernel_shape": [2, 2], "dilations": [2, 3], "pads": [1, 1, 1, 1]},
+}
+for label, attributes in WINDOWS.items():
+    case(f"MaxPool {label}", node("MaxPool", "x", **attributes))
+    case(f"AveragePool {label}", node("AveragePool", "x", **attributes))
+    if not (attributes.get("ceil_mode") and attributes.get("pads", [0])[0]):
+        counted = {**attributes, "count_include_pad": 1}
+        case(f"AveragePool count_include_pad {label}", node("AveragePool", "x", **counted))
+case("MaxPool opset 7", node("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2]), opset=7)
+case(
+    "MaxPool one axis",
+    node("MaxPool", "x", kernel_shape=[3], strides=[2], pads=[1, 0]),
+    x=["N", 4, 16],
+)
+COUNTED = {"kernel_shape": [2, 2], "count_include_pad": 1, "pads": [1, 1, 1, 1]}
+case("AveragePool opset 7", node("AveragePool", "x", **COUNTED), opset=7)
+BORDER = ints(0, 0, 1, 1, 0, 0, 1, 1)
+case(
+    "Pad into AveragePool",
+    node("Pad", "x", "p", outputs=("t",)),
+    node("AveragePool", "t", kernel_shape=[3, 3], strides=[2, 2]),
+    p=BORDER,
+)
+case(
+    "Pad before padded AveragePool",
+    node("Pad", "x", "p", outputs=("t",)),
+    node("AveragePool", "t", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    p=BORDER,
+)
+case(
+    "Pad into MaxPool of Relu",
+    node("Relu", "x", outputs=("r",)),
+    node("Pad", "r", "p", outputs=("t",)),
+    node("MaxPool", "t", kernel_shape=[3, 3], strides=[2, 2]),
+    p=BORDER,
+)
+case(
+    "Pad before MaxPool of anything",
+    node("Pad", "x", "p", outputs=("t",)),
+    node("MaxPool", "t", kernel_shape=[3, 3], strides=[2, 2]),
+    p=BORDER,
+)
+case("GlobalAveragePool", node("GlobalAveragePool", "x"))
+case("GlobalMaxPool", node("GlobalMaxPool", "x"))
+case("GlobalAveragePool one axis", node("GlobalAveragePool", "x"), x=["N", 4, 16])
+for op in ("ReduceMean", "ReduceMax"):
+    case(f"{op} space", node(op, "x", axes=[2, 3]), opset=11)
+    case(f"{op} space without axes", node(op, "x", axes=[-2, -1], keepdims=0), opset=13)
+    case(f"{op} axes as input", node(op, "x", "a"), a=ints(2, 3), opset=18)
+    case(f"{op} width", node(op, "x", "a", keepdims=0), a=ints(3), opset=18)
+    case(f"{op} channels", node(op, "x", "a"), a=ints(1), opset=18)
+    case(
+        f"{op} height and width of HWC",
+        node("Transpose", "x", outputs=("t",), perm=[0, 2, 3, 1]),
+        node(op, "t", "a", keepdims=0),
+        a=ints(1, 2),
+        opset=18,
+    )
+    case(f"{op} everything", node(op, "x", "a", keepdims=0), a=ints(1, 2, 3), opset=18)
+
+# -- batch normalization -------------------------------------------------------------------
+
+NORM = {
+    "scale": numbers(5, seed=1),
+    "shift": numbers(5, seed=2),
+    "mean": numbers(5, seed=3),
+    "var": np.abs(numbers(5, seed=4)) + 0.1,
+}
+for opset in (7, 9, 14, 15, 21):
+    case(
+        f"BatchNormalization behind Conv, opset {opset}",
+        node("Conv", "x", "w", outputs=("t",)),
+        node("BatchNormalization", "t", *NORM),
+        w=numbers(5, 4, 3, 3),
+        opset=opset,
+        **NORM,
+    )
+case(
+    "BatchNormalization behind Conv with bias",
+    node("Conv", "x", "w", "b", outputs=("t",)),
+    node("BatchNormalization", "t", *NORM, epsilon=1e-3),
+    w=numbers(5, 4, 3, 3),
+    b=numbers(5),
+    **NORM,
+)
+case(
+    "BatchNormalization behind Conv along one axis",
+    node("Conv", "x", "w", outputs=("t",)),
+    node("BatchNormalization", "t", *NORM),
+    x=["N", 4, 16],
+    w=numbers(5, 4, 3),
+    **NORM,
+)
+case(
+    "BatchNormalization behind Gemm",
+    node("Gemm", "x", "w", "b", outputs=("t",)),
+    node("BatchNormalization", "t", *NORM),
+    x=VECTOR,
+    w=numbers(12, 5),
+    b=numbers(5),
+    **NORM,
+)
+case(
+    "BatchNormalization of a Conv that is read twice",
+    node("Conv", "x", "w", outputs=("t",)),
+    node("BatchNormalization", "t", *NORM, outputs=("u",)),
+    node("Add", "t", "u"),
+    w=numbers(5, 4, 3, 3),
+    **NORM,
+)
+case(
+    "BatchNormalization behind an identity of a Conv that is read twice",
+    node("Conv", "x", "w", outputs=("t",)),
+    node("Identity", "t", outputs=("i",)),
+    node("BatchNormalization", "i", *NORM, outputs=("u",)),
+    node("Add", "t", "u"),
+    w=numbers(5, 4, 3, 3),
+    **NORM,
+)
+case("BatchNormalization alone", node("BatchNormalization", "x", *NORM), x=["N", 5, 6, 7], **NORM)
+case("BatchNormalization of vectors", node("BatchNormalization", "x", *NORM), x=["N", 5], **NORM)
+
+# -- shapes --------------------------------------------------------------------------------
+
+case("Flatten", node("Flatten", "x"))
+case("Flatten axis 1 negative", node("Flatten", "x", axis=-3))
+case("Reshape", node("Reshape", "x", "s"), s=ints(-1, 4 * 9 * 11))
+case("Reshape 0 and -1", node("Reshape", "x", "s"), s=ints(0, 4, -1))
+case("Reshape fixed batch of 1", node("Reshape", "x", "s"), x=[1, 4, 6], s=ints(1, 24))
+case("Reshape fixed batch of 10", node("Reshape", "x", "s"), x=[10, 4, 6], s=ints(10, -1))
+case("Reshape drops the batch of 1", node("Reshape", "x", "s"), x=[1, 4, 6], s=ints(4, 6))
+case(
+    "Reshape drops the batch, and back",
+    node("Reshape", "x", "s", outputs=("t",)),
+    node("Reshape", "t", "u", outputs=("v",)),
+    node("Gemm", "v", "w"),
+    x=[1, 4, 6],
+    s=ints(24),
+    u=ints(1, 24),
+    w=numbers(24, 3),
+)
+case("Reshape opset 7", node("Reshape", "x", "s"), s=ints(0, -1), opset=7)
+case("Reshape to more axes", node("Reshape", "x", "s"), s=ints(0, 2, 2, 9, 11))
+case("Squeeze axes", node("Squeeze", "x", axes=[2, 3]), x=["N", 4, 1, 1], opset=11)
+case("Squeeze axes input", node("Squeeze", "x", "a"), x=["N", 4, 1, 1], a=ints(-1, -2))
+case("Squeeze all", node("Squeeze", "x"), x=[1, 4, 1, 1])
+case("Squeeze all with open batch", node("Squeeze", "x"), x=["N", 4, 1, 1])
+case("Unsqueeze axes", node("Unsqueeze", "x", axes=[2, 3]), x=VECTOR, opset=11)
+case("Unsqueeze axes input", node("Unsqueeze", "x", "a"), x=VECTOR, a=ints(-1, 1))
+case("Unsqueeze in front", node("Unsqueeze", "x", "a"), x=[1, 12], a=ints(0))
+case("Transpose to HWC", node("Transpose", "x", perm=[0, 2, 3, 1]))
+case(
+    "Transpose from HWC",
+    node("Transpose", "x", outputs=("t",), perm=[0, 3, 1, 2]),
+    node("Conv", "t", "w"),
+    x=["N", 9, 11, 4],
+    w=numbers(5, 4, 3, 3),
+)
+case("Transpose matrix", node("Transpose", "x", perm=[0, 2, 1]), x=["N", 3, 5])
+case("Concat channels", node("Relu", "x", outputs=("t",)), node("Concat", "x", "t", axis=1))
+case(
+    "Concat negative axis",
+    node("Relu", "x", outputs=("t",)),
+    node("Concat", "x", "t", "x", axis=-1),
+)
+case("Concat constant", node("Concat", "x", "c", axis=1), x=[1, 4, 5], c=numbers(1, 2, 5))
+case("Concat one", node("Concat", "x", axis=1))
+case(
+    "Concat along a batch of 1",
+    node("Relu", "x", outputs=("t",)),
+    node("Concat", "x", "t", axis=0),
+    x=[1, 4, 5],
+)
+for opset in (7, 11):
+    case(
+        f"Split equal, opset {opset}",
+        node("Split", "x", outputs=("a", "b"), axis=1),
+        node("Sub", "b", "a"),
+        opset=opset,
+    )
+case(
+    "Split sizes attribute",
+    node("Split", "x", outputs=("a", "b"), axis=1, split=[1, 3]),
+    node("Add", "b", "a"),
+    opset=11,
+)
+case(
+    "Split sizes input",
+    node("Split", "x", "s", outputs=("a", "b"), axis=-3),
+    node("Add", "b", "a"),
+    s=ints(3, 1),
+    opset=13,
+)
+case(
+    "Split num_outputs",
+    node("Split", "x", outputs=("a", "b", "c"), axis=3, num_outputs=3),
+    node("Add", "a", "b"),
+    opset=18,
+)
+case("Slice attributes", node("Slice", "x", starts=[0, 1], ends=[3, -1], axes=[1, 3]), opset=9)
+case(
+    "Slice inputs",
+    node("Slice", "x", "s", "e", "a", "t"),
+    s=ints(1, -3),
+    e=ints(9, 1000),
+    a=ints(2, -1),
+    t=ints(3, 1),
+)
+case(
+    "Slice backwards",
+    node("Slice", "x", "s", "e", "a", "t"),
+    s=ints(-1, 5),
+    e=ints(-(1 << 62), 0),
+    a=ints(2, 3),
+    t=ints(-2, -1),
+)
+case(
+    "Slice without axes",
+    node("Slice", "x", "s", "e"),
+    x=[1, 5, 6],
+    s=ints(0, 1, 2),
+    e=ints(1, 4, 6),
+)
+case(
+    "Slice of everything", node("Slice", "x", "s", "e", "a"), s=ints(0), e=ints(1 << 40), a=ints(2)
+)
+case("Gather one channel", node("Gather", "x", "i", axis=1), i=np.array(2, np.int64))
+case("Gather last", node("Gather", "x", "i", axis=1), x=VECTOR, i=np.array(-1, np.int64))
+case("Gather list", node("Gather", "x", "i", axis=1), i=ints(0, 2, 3))
+case("Gather matrix of indices", node("Gather", "x", "i", axis=3), i=np.array([[4, 3], [0, 10]]))
+case("Gather run backwards", node("Gather", "x", "i", axis=2), i=ints(8, 6, 4, 2))
+case("Gather the only sample", node("Gather", "x", "i"), x=[1, 4, 5], i=np.array(0, np.int64))
+case(
+    "Pad", node("Pad", "x", "p", "v"), p=ints(0, 1, 2, 3, 0, 0, 1, 0), v=np.array(-1.5, np.float32)
+)
+case("Pad attributes", node("Pad", "x", pads=[0, 0, 1, 2, 0, 0, 3, 4], value=0.5), opset=10)
+case("Pad axes", node("Pad", "x", "p", "", "a"), p=ints(1, 2, 3, 4), a=ints(1, -1), opset=18)
+case("Pad crops", node("Pad", "x", "p"), p=ints(0, 0, -1, 2, 0, 0, 0, -3))
+case("Dropout", node("Dropout", "x", ratio=0.3), opset=7)
+case("Dropout inputs", node("Dropout", "x", "r"), r=np.array(0.5, np.float32))
+case("Identity", node("Identity", "x", outputs=("t",)), node("Relu", "t"))
+case("Cast to the same", node("Cast", "x", to=1))
+case("Expand to the same", node("Expand", "x", "s"), x=[1, 4, 5], s=ints(1, 4, 5))
+
+# -- resizing ------------------------------------------------------------------------------
+
+COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
+for mode in ("nearest", "linear"):
+    for coordinates in COORDINATES:
+        for scale in (2.0, 1.5, 0.6):
+            case(
+                f"Resize {mode} {coordinates} scales {scale}",
+                node("Resize", "x", "", "s", mode=mode, coordinate_transformation_mode=coordinates),
+                s=np.array([1, 1, scale, scale], np.float32),
+                opset=13,
+            )
+        case(
+            f"Resize {mode} {coordinates} sizes",
+            node("Resize", "x", "", "", "s", mode=mode, coordinate_transformation_mode=coordinates),
+            x=[1, 4, 9, 11],
+            s=ints(1, 4, 13, 6),
+            opset=13,
+        )
+for nearest_mode in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+    case(
+        f"Resize {nearest_mode}",
+        node("Resize", "x", "", "s", mode="nearest", nearest_mode=nearest_mode),
+        s=np.array([1, 1, 1.5, 2.5], np.float32),
+    )
+case("Resize opset 10", node("Resize", "x", "s"), s=np.array([1, 1, 2, 3], np.float32), opset=10)
+case(
+    "Resize opset 10 linear",
+    node("Resize", "x", "s", mode="linear"),
+    s=np.array([1, 1, 2, 3], np.float32),
+    opset=10,
+)
+case(
+    "Resize opset 11",
+    node("Resize", "x", "r", "s", mode="linear"),
+    r=np.array([], np.float32),
+    s=np.array([1, 1, 2, 3], np.float32),
+    opset=11,
+)
+case("Resize axes", node("Resize", "x", "", "s", axes=[2, 3]), s=np.array([2, 3], np.float32))
+case(
+    "Resize one axis",
+    node("Resize", "x", "", "s", mode="linear"),
+    x=["N", 4, 16],
+    s=np.array([1, 1, 2.5], np.float32),
+)
+case("Upsample opset 7", node("Upsample", "x", scales=[1.0, 1.0, 2.0, 2.0]), opset=7)
+case("Upsample opset 9", node("Upsample", "x", "s"), s=np.array([1, 1, 2, 3], np.float32), opset=9)
+case(
+    "Upsample opset 9 linear",
+    node("Upsample", "x", "s", mode="linear"),
+    s=np.array([1, 1, 2, 3], np.float32),
+    opset=9,
+)
+
+# -- shape arithmetic ----------------------------------------------------------------------
+
+case(
+    "view of torch",
+    node("Shape", "x", outputs=("s",)),
+    node("Gather", "s", "zero", outputs=("n",), axis=0),
+    node("Unsqueeze", "n", "axis", outputs=("n1",)),
+    node("Concat", "n1", "rest", outputs=("target",), axis=0),
+    node("Reshape", "x", "target"),
+    zero=np.array(0, np.int64),
+    axis=ints(0),
+    rest=ints(-1),
+)
+case(
+    "interpolate of torch",
+    node("Shape", "x", outputs=("s",)),
+    node("Slice", "s", "two", "four", "zero", outputs=("hw",)),
+    node("Cast", "hw", outputs=("real",), to=1),
+    node("Mul", "real", "factor", outputs=("wanted",)),
+    node("Floor", "wanted", outputs=("floor",)),
+    node("Cast", "floor", outputs=("int",), to=7),
+    node("Slice", "s", "zero", "two", "zero", outputs=("nc",)),
+    node("Concat", "nc", "int", outputs=("sizes",), axis=0),
+    node(
+        "Resize",
+        "x",
+        "",
+        "",
+        "sizes",
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    ),
+    x=[1, 4, 9, 11],
+    two=ints(2),
+    four=ints(4),
+    zero=ints(0),
+    factor=np.array([2, 2], np.float32),
+)
+case(
+    "ConstantOfShape, Range and Where",
+    node("ConstantOfShape", "n", outputs=("zeros",)),
+    node("Range", "start", "end", "step", outputs=("range",)),
+    node("Cast", "range", outputs=("reals",), to=1),
+    node("Equal", "range", "start", outputs=("first",)),
+    node("Where", "first", "zeros", "reals", outputs=("c",)),
+    node("Add", "x", "c"),
+    x=VECTOR,
+    n=ints(12),
+    start=np.array(0, np.int64),
+    end=np.array(12, np.int64),
+    step=np.array(1, np.int64),
+)
+case(
+    "Shape with start and end",
+    node("Shape", "x", outputs=("s",), start=0, end=1),
+    node("Concat", "s", "rest", outputs=("t",), axis=0),
+    node("Reshape", "x", "t"),
+    rest=ints(-1),
+)
+case(
+    "weights through Transpose and Reshape",
+    node("Transpose", "w", outputs=("t",), perm=[1, 0]),
+    node("Reshape", "t", "s", outputs=("u",)),
+    node("Gemm", "x", "u"),
+    x=VECTOR,
+    w=numbers(5, 12),
+    s=ints(12, 5),
+)
+case(
+    "dequantized weights",
+    node("DequantizeLinear", "q", "s", outputs=("w",), axis=0),
+    node("Conv", "x", "w"),
+    q=np.random.default_rng(0).integers(-9, 9, (5, 4, 3, 3), np.int8),
+    s=np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32),
+)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_imported_model_computes_what_the_file_says(
+    name: str, compare: Callable[..., Graph]
+) -> None:
+    compare(**CASES[name])
+
+
+def test_constant_node_kinds(compare: Callable[..., Graph]) -> None:
+    floats = node("Constant", outputs=("c",), value_floats=[float(n) for n in range(12)])
+    compare(nodes=[floats, node("Add", "x", "c")], inputs={"x": VECTOR})
+    scalar = node("Constant", outputs=("c",), value_float=2.5)
+    compare(nodes=[scalar, node("Mul", "x", "c")], inputs={"x": VECTOR})
+    target = node("Constant", outputs=("c",), value_ints=[0, 3, 4])
+    compare(nodes=[target, node("Reshape", "x", "c")], inputs={"x": VECTOR})
+
+
+def test_several_inputs_and_outputs(compare: Callable[..., Graph]) -> None:
+    nodes = [node("Add", "a", "b", outputs=("y",)), node("Relu", "b", outputs=("z",))]
+    compare(nodes=nodes, inputs={"a": IMAGE, "b": IMAGE}, outputs=("y", "z", "y"))
+
+
+@pytest.mark.parametrize("element_type", [onnx.TensorProto.UINT8, onnx.TensorProto.INT32])
+def test_integer_inputs_that_the_model_casts(
+    element_type: int, compare: Callable[..., Graph]
+) -> None:
+    nodes = [
+        node("Transpose", "x", outputs=("t",), perm=[0, 3, 1, 2]),
+        node("Cast", "t", outputs=("r",), to=1),
+        node("Div", "r", "c"),
+    ]
+    constants = {"c": np.array(255, np.float32)}
+    compare(nodes=nodes, inputs={"x": ["N", 5, 6, 3]}, constants=constants, input_type=element_type)
+
+
+def test_double_precision_is_computed_in_float32(compare: Callable[..., Graph]) -> None:
+    double = onnx.TensorProto.DOUBLE
+    constants = {"w": numbers(12, 5).astype(np.float64)}
+    compare(
+        nodes=[node("MatMul", "x", "w")],
+        inputs={"x": VECTOR},
+        constants=constants,
+        input_type=double,
+        output_type=double,
+    )
+
+
+def test_inputs_without_batch_axis(compare: Callable[..., Graph]) -> None:
+    nodes = [
+        node("Unsqueeze", "x", "zero", outputs=("t",)),
+        node("Conv", "t", "w", outputs=("u",)),
+        node("Squeeze", "u", "zero"),
+    ]
+    constants = {"zero": ints(0), "w": numbers(5, 3, 3, 3)}
+    compare(nodes=nodes, inputs={"x": [3, 7, 8]}, constants=constants)
