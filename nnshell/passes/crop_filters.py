@@ -65,7 +65,11 @@ def _live_taps(window: Window, axis: int, extent: int) -> range:
         for tap in range(count)
         if any(0 <= o * stride + tap * dilation - before < extent for o in range(outputs))
     ]
-    return range(alive[0], alive[-1] + 1) if alive else range(count)
+    if not alive:
+        return range(count)
+    first = min(alive[0], before // dilation)  # the pads that remain cannot be negative
+    last = max(alive[-1], count - 1 - behind // dilation)
+    return range(first, last + 1)
 
 
 def _cropped(window: Window, keep: list[range]) -> Window:

@@ -73,23 +73,19 @@ def _refusal(graph: Graph, pad: Node, op: Conv2D | MaxPool | AveragePool) -> str
     assert isinstance(pad.op, Pad)
     if pad.op.pads[0] != (0, 0):
         return "it pads channels, a window pads height and width"
-    if isinstance(op, MaxPool):
-        return _max_refusal(graph, pad, op)
-    if pad.op.value != 0:
-        return f"a window pads with 0, not with {pad.op.value:g}"
-    if isinstance(op, AveragePool) and op.window.padded and not op.count_include_pad:
-        return "the pool leaves its own padding out of the mean, this padding counts"
-    return ""
-
-
-def _max_refusal(graph: Graph, pad: Node, op: MaxPool) -> str:
-    assert isinstance(pad.op, Pad)
-    low, _ = known_range(graph, pad.inputs[0])
-    if pad.op.value > low:
-        return f"its border of {pad.op.value:g} could be the maximum"
+    if isinstance(op, Conv2D):
+        return _zero_refusal(pad.op)
     window = _grown(op.window, pad.op)
-    for axis in (0, 1):
-        extent = window.dilations[axis] * (window.kernel[axis] - 1) + 1
-        if max(window.pads[axis], window.pads[axis + 2]) >= extent:
-            return "some windows would see nothing but padding"
-    return ""
+    if any(n >= window.kernel[axis % 2] for axis, n in enumerate(window.pads)):
+        return "a pool's padding has to be smaller than its window"
+    if isinstance(op, MaxPool):
+        low, _ = known_range(graph, pad.inputs[0])
+        wins = pad.op.value > low
+        return f"its border of {pad.op.value:g} could be the maximum" if wins else ""
+    if op.window.padded and not op.count_include_pad:
+        return "the pool leaves its own padding out of the mean, this padding counts"
+    return _zero_refusal(pad.op)
+
+
+def _zero_refusal(pad: Pad) -> str:
+    return f"a window pads with 0, not with {pad.value:g}" if pad.value != 0 else ""

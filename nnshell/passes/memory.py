@@ -1,9 +1,9 @@
 """Tensors that cannot share memory: constants with several readers, ports, parts of stacks.
 
-On the chip a graph input, a graph output and a constant lie where the caller or the flash puts
-them, and the parts of a free concat or split lie one behind the other in one buffer. A tensor
-that would have to lie in two such places is copied into the second. Reshapes in between change
-nothing: they share the memory of their input.
+On the chip a graph input and a graph output lie where the caller puts them, and the parts of a
+free concat or split lie one behind the other in one buffer. A tensor that would have to lie in two
+such places is copied into the second. Reshapes in between change nothing: they share the memory of
+their input.
 """
 
 from __future__ import annotations
@@ -96,8 +96,6 @@ def _readers(graph: Graph, ref: Ref) -> Iterator[tuple[Node, int]]:
 def _home_of_producer(graph: Graph, node: Node) -> str:
     if isinstance(node.op, Input):
         return "the graph input"
-    if isinstance(node.op, Constant):
-        return "a constant"
     if isinstance(node.op, Split) and free_stack(graph.type_of(node.inputs[0]), node.op.axis):
         return "a split tensor"
     if isinstance(node.op, Concat) and free_stack(node.type, node.op.axis):

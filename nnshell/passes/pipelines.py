@@ -42,13 +42,14 @@ ADJUST: tuple[Pass, ...] = (
 
 SCALE8: tuple[Pass, ...] = (
     RemoveCopies(),  # Identity and Dropout hide what follows a filter
-    RemoveNoOps(),
     SliceInsteadOfConcat(),  # what is joined and cut again never needs to be joined
+    SlicesToSplit(),  # several slices are one split
+    MoveActivationBeforeSplit(),  # one activation instead of one for each part
     RemoveConcatSplit(),
     RemoveSplitConcat(),
     CombineConcats(),
-    SlicesToSplit(),  # before split-to-slice: several slices are better than one split each
-    SplitToSlice(),
+    SplitToSlice(),  # a split of which one part is read
+    RemoveNoOps(),  # what the above have left, and what the model file holds
     FoldPad(),  # a filter's window pads for nothing
     FoldBias(),  # MatMul + Add is a linear layer with bias: before its batch norm
     FoldBatchNorm(),
@@ -61,7 +62,6 @@ SCALE8: tuple[Pass, ...] = (
     CropFilters(),
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
-    MoveActivationBeforeSplit(),
     MoveActivationsUp(),  # next to the filter that runs them
     MovePoolingUp(),  # conv, relu, pool becomes conv, pool, relu
     DuplicateConstants(),  # each reader quantizes its own
@@ -75,13 +75,14 @@ SCALE8: tuple[Pass, ...] = (
 
 POW2: tuple[Pass, ...] = (
     RemoveCopies(),
-    RemoveNoOps(),
     SliceInsteadOfConcat(),
+    SlicesToSplit(),
+    MoveActivationBeforeSplit(),
     RemoveConcatSplit(),
     RemoveSplitConcat(),
     CombineConcats(),
-    SlicesToSplit(),
     SplitToSlice(),
+    RemoveNoOps(),
     FoldPad(),
     FoldBias(),
     FoldBatchNorm(),
@@ -92,7 +93,6 @@ POW2: tuple[Pass, ...] = (
     CropFilters(),
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
-    MoveActivationBeforeSplit(),
     MoveActivationsUp("pow2"),
     DuplicateConstants(),
     FuseConvPoolActivation("pow2"),

@@ -30,6 +30,7 @@ from nnshell.passes.rewriting import insert_on_edge, make_node, set_constant
 
 MOST_NODES = 200
 FROZEN = "FIXED_ORDER"  # node option of graph inputs and outputs whose order must stay
+TURNED = "turn-input"  # in the origin of an input that takes channels first now
 _HWC_TO_CHW: Perm = (2, 0, 1)
 
 
@@ -73,7 +74,7 @@ def _growing(graph: Graph, ref: Ref, perm: Perm, downwards: bool) -> list[tuple[
             continue
         part = region.truncated(graph, len(region.nodes))
         sizes.append((part, _saved(graph, part)))
-        for tensor in _tensors(node):
+        for tensor in (ref for ref in _tensors(node) if ref in region.order):
             waiting.extend(_neighbours(graph, tensor, True))
             waiting.extend(_neighbours(graph, tensor, False))
     return sizes
@@ -174,9 +175,10 @@ def input_takes(graph: Graph, node: Node, region: Region, perm: Perm) -> bool:
 
 
 def may_turn(node: Node, perm: Perm) -> bool:
-    """Whether a graph input may change from pixels (height, width, channels) to channels first."""
-    turns = isinstance(node.op, Input) and perm == _HWC_TO_CHW
-    return turns and FROZEN not in node.options and node.type.dtype == "float32"
+    """Whether a graph input may change from channels last to channels first; it may once."""
+    if not isinstance(node.op, Input) or perm != _HWC_TO_CHW or FROZEN in node.options:
+        return False
+    return node.type.dtype == "float32" and TURNED not in node.origin.passes
 
 
 # -- doing it ------------------------------------------------------------------------------
@@ -246,3 +248,4 @@ def turn_input(node: Node, perm: Perm) -> None:
     shape = tuple(node.type.shape[axis] for axis in perm)
     node.op = replace(node.op, type=replace(node.type, shape=shape, layout=Layout.CHW))
     node.outputs = node.op.infer(())
+    node.origin = node.origin.touched_by(TURNED)

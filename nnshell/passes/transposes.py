@@ -28,7 +28,15 @@ from nnshell.passes.regions import (
     sort_columns,
     turn_input,
 )
-from nnshell.passes.rewriting import bypass, insert_on_edge, live_nodes, make_node, shape_text
+from nnshell.passes.rewriting import (
+    bypass,
+    insert_on_edge,
+    live_nodes,
+    make_node,
+    retype,
+    set_constant,
+    shape_text,
+)
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,19 @@ def _surround(graph: Graph, node: Node, perm: Perm, notes: Notes) -> None:
     op = node.op
     assert isinstance(op, (Softmax, Concat, Split))
     for position, ref in enumerate(list(node.inputs)):
+        value = graph.constant(ref)
+        if value is not None:
+            set_constant(graph, node, position, value.transpose(perm))
+            continue
         name = f"{node.name}_transpose_in{position if len(node.inputs) > 1 else ''}"
         transpose = make_node(graph, name, Transpose(perm), [ref], node.origin)
         insert_on_edge(graph, node, position, transpose)
         notes.touch(transpose)
     axis = perm.index(op.axis)
     node.op = Softmax(axis) if isinstance(op, Softmax) else _along(op, axis)
+    retype(graph, node)
     for index in range(len(node.outputs)):
         _restore(graph, node, index, inverse(perm), notes)
-    node.outputs = node.op.infer(graph.input_types(node))
     notes.touch(node)
     where = "last" if isinstance(op, Softmax) else "first"
     text = f"transposed around {node.name}: its kernel works along the {where} axis, not {op.axis}"
@@ -91,11 +103,11 @@ def _restore(graph: Graph, node: Node, index: int, perm: Perm, notes: Notes) -> 
     if not edges:
         return
     suffix = index if len(node.outputs) > 1 else ""
-    name = graph.unique_name(f"{node.name}_transpose_out{suffix}")
-    back = Node(name, Transpose(perm), [Ref(node.name, index)], (), node.origin)
+    name = f"{node.name}_transpose_out{suffix}"
+    back = make_node(graph, name, Transpose(perm), [Ref(node.name, index)], node.origin)
     graph.insert(back, before=edges[0][0].name)
     for reader, position in edges:
-        reader.inputs[position] = Ref(name)
+        reader.inputs[position] = Ref(back.name)
     notes.touch(back)
 
 
@@ -230,7 +242,6 @@ def _into_input(graph: Graph, node: Node, notes: Notes) -> bool:
     before = shape_text(source.type.shape)
     turn_input(source, _perm(node))
     bypass(graph, node)
-    notes.touch(source)
     text = (
         f"{source.name} takes {shape_text(source.type.shape)}, channels first, instead of {before}:"
         f" removed transpose {node.name}; `freeze {source.name}` before adjust keeps it"
