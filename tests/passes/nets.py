@@ -154,8 +154,6 @@ class FloatCheck:
         for array, node in zip(self.batch, graph.inputs, strict=True):
             turned = TURNED in node.origin.passes
             feeds[node.name] = array.transpose(0, 3, 1, 2) if turned else array
-                array.transpose(0, 3, 1, 2) if TURNED in node.origin.passes else array
-            )
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
 
