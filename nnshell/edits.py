@@ -7,18 +7,31 @@ it has, so the order of commands does not matter.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from nnshell.errors import GraphError, QuantizationError, UsageError
 from nnshell.ir.graph import Graph, Node, Step
 from nnshell.ir.operator import Constant, Input, Output
-from nnshell.ir.select import select
-from nnshell.passes.edit import ExtractStep, FreezeLayout, InsertImageFormat, RemoveNodes
+from nnshell.ir.select import select, select_one
+from nnshell.ops.image_format import ImageFormat
+from nnshell.passes.edit import (
+    CutGraph,
+    ExtractNode,
+    FreezeOrder,
+    RemoveBetween,
+    SetImageFormat,
+    graph_input,
+)
 from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.regions import FROZEN
 from nnshell.quantization import QuantizationOptions, quantize_graph
 from nnshell.recipe import recorded
+
+log = logging.getLogger(__name__)
 
 _ALL_NODES = ("VCD_TRACE_ON", "DUMP_TENSORS", "OUT_HOME_MEM_LOC", "OUT_EXEC_MEM_LOC", "NODE_CNAME")
 _ENDS = ("ALLOCATE", "FIXED_ORDER", "EXTERN_INPUT_POINTER", "EXTERN_OUTPUT_POINTER")
@@ -53,21 +66,84 @@ def requantized(graph: Graph) -> Iterator[None]:
 def image_format(graph: Graph, input_name: str, format: str, norm: str) -> list[PassRecord]:
     """Put an image formatter behind a graph input: it then takes raw pixels, HWC uint8.
 
-    A second call replaces the formatter, ``none none`` removes it.
+    A second call replaces the formatter, ``none none`` removes it. What a pixel means in float
+    follows from the input's quantization when there is one, so that float and int8 agree.
     """
+    meaning = _pixel_meaning(graph, input_name, norm)
+    step = SetImageFormat(input_name, format, norm, meaning.scale, meaning.offset)
     options = {"input": input_name, "format": format, "norm": norm}
     with recorded(graph, "imageformat", options), requantized(graph):
-        return run_passes(graph, [InsertImageFormat(input_name, format, norm)])
+        records = run_passes(graph, [step])
+    if meaning.seen is not None and (format, norm) != ("none", "none"):
+        _check_meaning(meaning, input_name)
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class _PixelMeaning:
+    """Real value of a pixel: scale * pixel + offset; ``seen`` is the range calibration saw."""
+
+    scale: float
+    offset: float
+    seen: tuple[float, float] | None = None
+
+
+def _pixel_meaning(graph: Graph, input_name: str, norm: str) -> _PixelMeaning:
+    """From the record of what the network takes; without one, NNTool's reading of the norm."""
+    node = graph_input(graph, input_name)
+    readers = [n for n, _ in graph.consumers(node.name) if isinstance(n.op, ImageFormat)]
+    taken = readers[0] if readers else node
+    if taken.quantization is None:
+        return _UNCALIBRATED.get(norm, _PixelMeaning(1.0, 0.0))
+    record = taken.quantization.outputs[0]
+    step, zero = record.first_scale, record.zero_point
+    seen = float(record.minimum.flat[0]), float(record.maximum.flat[0])
+    if norm == "offset_int8":
+        return _PixelMeaning(step, -step * (128 + zero), seen)
+    if norm == "shift_int8":
+        return _PixelMeaning(step / 2, -step * zero, seen)
+    return _PixelMeaning(step, -step * zero, seen)
+
+
+_UNCALIBRATED = {
+    "offset_int8": _PixelMeaning(1 / 128, -1.0),
+    "shift_int8": _PixelMeaning(1 / 256, 0.0),
+}
+
+
+def _check_meaning(meaning: _PixelMeaning, input_name: str) -> None:
+    """Warn when the chip will feed the network another range than it was calibrated on."""
+    assert meaning.seen is not None
+    low, high = meaning.offset, meaning.offset + 255 * meaning.scale
+    slack = 0.05 * (high - low)
+    if meaning.seen[0] < low - slack or low < meaning.seen[0] - 0.25 * (high - low):
+        log.warning(
+            "%s: pixels 0..255 will mean %.3g..%.3g, calibration saw %.3g..%.3g; "
+            "calibrate on the range the formatter gives, or choose another norm",
+            input_name,
+            low,
+            high,
+            *meaning.seen,
+        )
 
 
 def freeze(
     graph: Graph, names: Sequence[str], *, transpose: Sequence[int] | None = None
 ) -> list[PassRecord]:
     """Keep (or, a second time, no longer keep) the layout of graph inputs and outputs."""
-    order = tuple(transpose) if transpose is not None else None
-    options = {"names": list(names), "transpose": list(order) if order else None}
+    order = tuple(transpose or ())
+    options = {"names": list(names), "transpose": list(order)}
     with recorded(graph, "freeze", options), requantized(graph):
-        return run_passes(graph, [FreezeLayout(name, order) for name in names])
+        passes = [FreezeOrder(name, not _is_frozen(graph, name), order) for name in names]
+        return run_passes(graph, passes)
+
+
+def _is_frozen(graph: Graph, name: str) -> bool:
+    return name in graph and FROZEN in graph[name].options
+
+
+def _one(graph: Graph, selector: str) -> Node:
+    return select_one(graph, selector)[1]
 
 
 def remove(
@@ -76,13 +152,14 @@ def remove(
     """Cut the nodes between two nodes, or everything after (``up``: before) the first."""
     options = {"first": first, "last": last, "up": up, "leave": leave}
     with recorded(graph, "remove", options), requantized(graph):
-        return run_passes(graph, [RemoveNodes(first, last, up, leave)])
+        step = CutGraph(first, up, leave) if last is None else RemoveBetween(first, last)
+        return run_passes(graph, [step])
 
 
 def extract(graph: Graph, selector: str) -> list[PassRecord]:
     """Keep one step, as a graph of its own."""
     with recorded(graph, "extract", {"selector": selector}), requantized(graph):
-        return run_passes(graph, [ExtractStep(selector)])
+        return run_passes(graph, [ExtractNode(_one(graph, selector).name)])
 
 
 def node_option(graph: Graph, selector: str, key: str, value: str | None) -> list[Node]:

@@ -33,6 +33,7 @@ from nnshell.quantization import (
     load_statistics,
     quantize_graph,
 )
+from nnshell.quantization.calibration import calibrate_graph
 from nnshell.recipe import recorded
 from nnshell.samples_folder import resolve
 from nnshell.settings import Settings
@@ -200,8 +201,13 @@ def compare(
     """How far each int8 tensor is from its float tensor, worst first."""
     from nnshell.execution.metrics import compare_engines
 
+    batches = bind(graph, images).batches(batch_size(graph))
     return compare_engines(
-        graph, bind(graph, images).batches(batch_size(graph)), inner=inner, progress=progress
+        graph,
+        batches,
+        inner=inner,
+        progress=progress,
+        engine=lambda quantized, keys: make_engine(quantized, "int8", keys=keys),
     )
 
 
@@ -290,10 +296,9 @@ def _replay_fusions(graph: Graph, step: Step) -> None:
 
 
 def _replay_quantization(graph: Graph, step: Step) -> None:
-    options = step.options.get("input_options") or {}
-    graph.input_options = InputOptions(
-        **{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
-    )
+    saved: dict[str, Any] = step.options.get("input_options") or {}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
+    graph.input_options = InputOptions(**values)
     chosen = QuantizationOptions.from_mapping(step.options["quantization"])
     quantize(graph, graph.statistics, chosen, inputs=step.options.get("inputs", ()))
 
