@@ -25,7 +25,8 @@ from nnshell.ir.operator import Constant, Output
 class Samples(Protocol):
     """One array per graph input, samples first."""
 
-    arrays: tuple[NDArray[Any], ...]
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]: ...
 
 
 class Engine(Protocol):

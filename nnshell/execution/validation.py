@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.errors import InputError
+from nnshell.inputs.input_set import Batch
 
 _TOP = 5
 _TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little
@@ -20,14 +21,6 @@ class Engine(Protocol):
     """What runs a batch: arrays by key, batch axis first."""
 
     def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
-
-
-class Samples(Protocol):
-    """One batch of named, perhaps labelled samples."""
-
-    arrays: tuple[NDArray[Any], ...]
-    names: tuple[str, ...]
-    labels: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +108,7 @@ class _Tally:
 
 
 def validate(
-    batches: Iterable[Samples],
+    batches: Iterable[Batch],
     engine: Engine,
     output: str,
     *,
@@ -153,7 +146,7 @@ def validate(
 
 
 def _judge(
-    tally: _Tally, batch: Samples, engine: Engine, output: str, reference: Engine | None
+    tally: _Tally, batch: Batch, engine: Engine, output: str, reference: Engine | None
 ) -> None:
     start = perf_counter()
     outputs = engine.run(batch.arrays)[output]

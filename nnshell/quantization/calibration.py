@@ -42,7 +42,8 @@ _PROBES = (Range(-2.0, 3.0), Range(-1.0, 3.0))  # to see whether a minimum matte
 class Samples(Protocol):
     """One array per graph input, samples first."""
 
-    arrays: tuple[NDArray[Any], ...]
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]: ...
 
 
 Batches = Iterable[Samples | Sequence[NDArray[Any]]]
