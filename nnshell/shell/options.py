@@ -1,12 +1,171 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they say as values of the API."""
 
 from __future__ import annotations
 
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import cmd2
+
+from nnshell.errors import UsageError
+from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
+from nnshell.shell.api import quantization_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
+
+_WIDTHS = (8, 16, 32)
 
 
 def add_format_option(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="table", help="form of the table (`help formats`)"
     )
+
+
+def add_table_options(parser: Parser) -> None:
+    """NNTool's options of tables, and --format."""
+    group = parser.add_argument_group("form of the table")
+    add_format = group.add_argument
+    add_format("--format", choices=FORMATS, default="table", help="`help formats` explains them")
+    add_format("-t", "--terminal", action="store_true", help="on the terminal, as without it")
+    add_format("-c", "--csv", metavar="FILE", completer=cmd2.Cmd.path_complete,
+               help="write the table to a file, as CSV")  # fmt: skip
+    add_format("-x", "--xls", metavar="FILE", type=_no_excel, help="not written: use -c FILE")
+    add_format("-w", "--width", type=int, metavar="N", help="characters in a line on a terminal")
+
+
+def _no_excel(_: str) -> str:
+    raise argparse.ArgumentTypeError("Excel files are not written; -c FILE writes CSV")
+
+
+def add_input_options(parser: Parser, files: str = "+") -> None:
+    """INPUTS and how they become the graph's input; what is left out comes from `aquant`, `set`."""
+    parser.add_argument(
+        "input_files",
+        nargs=files,
+        metavar="INPUTS",
+        completer=cmd2.Cmd.path_complete,
+        help="files, patterns, folders; NAME=PATTERN for each of several graph inputs",
+    )
+    group = parser.add_argument_group("preparing inputs (`help inputs`)")
+    add = group.add_argument
+    add("-D", "--divisor", type=float, metavar="X", help="divide values by X")
+    add("-O", "--offset", type=float, metavar="X", help="then add X")
+    add("-N", "--norm_func", metavar="FUNCTION", help='instead of -D and -O, as "x: x/128-1"')
+    add("-H", "--height", type=int, metavar="PIXELS", help="resize to this height")
+    add("-W", "--width", type=int, metavar="PIXELS", help="resize to this width")
+    add("-T", "--transpose", action="store_const", const=True, help="channels first")
+    add("-M", "--mode", choices=MODES, help="convert images to this mode")
+    add("-F", "--nptype", choices=NUMBER_TYPES, help="number type of raw data")
+    add("-B", "--bit_shift", type=int, metavar="N", help="shift integers left (right below 0)")
+    add("--rgb888_rgb565", action="store_const", const=True, help="colours as 16-bit rgb565 has")
+    add("--zero_pad", type=int, nargs="+", metavar="N", help="zeros before and after each axis")
+    add("--slices", type=_slice_end, nargs="+", metavar="N",
+        help="start, stop, step for each axis; - leaves one open")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="use N samples, spread evenly, or by --seed")
+    add("--seed", type=int, metavar="S", help="with --limit: choose at random, the same each time")
+
+
+def _slice_end(text: str) -> int | None:
+    return None if text in ("", "-", "None", "none", ":") else int(text)
+
+
+def input_options(args: argparse.Namespace) -> InputOptions:
+    """What the command line says about inputs; the rest stays None."""
+    return InputOptions(
+        divisor=args.divisor,
+        offset=args.offset,
+        height=args.height,
+        width=args.width,
+        transpose=args.transpose,
+        mode=args.mode,
+        nptype=args.nptype,
+        norm_func=args.norm_func,
+        bit_shift=args.bit_shift,
+        rgb888_rgb565=args.rgb888_rgb565,
+        zero_pad=None if args.zero_pad is None else tuple(args.zero_pad),
+        slices=None if args.slices is None else tuple(args.slices),
+        limit=args.limit,
+        seed=args.seed,
+    )
+
+
+# Quantization options that are on or off: their name, and what "on" does.
+_SWITCHES = (
+    ("allow_asymmetric_out", "outputs may have a zero point"),
+    ("narrow_weights", "weights from -127 to 127"),
+    ("softmax_out_8bits", "softmax gives int8, not int16"),
+    ("hwc", "kernels for height x width x channels: not here"),
+    ("use_ne16", "NE16 kernels: not here"),
+    ("force_ne16", "NE16 kernels: not here"),
+)
+_CHOSEN = (
+    ("weight_bits", (2, 3, 4, 5, 6, 7, 8)),
+    ("force_input_size", (8, 16)),
+    ("force_output_size", (8, 16)),
+    ("force_external_size", (8, 16)),
+)
+
+
+def add_quantization_options(parser: Parser) -> None:
+    """NNTool's quantization options; `--no_NAME` turns a switch off."""
+    group = parser.add_argument_group("quantization")
+    add = group.add_argument
+    add("-s", "--scheme", choices=("SQ8", "POW2", "FLOAT"), help="only SQ8 is here")
+    add("-f", "--force_width", type=int, choices=_WIDTHS, metavar="BITS", help="of POW2 only")
+    add(
+        "-d",
+        "--quantized_dimension",
+        choices=quantization_options.DIMENSIONS,
+        help="one weight scale for each",
+    )
+    add(
+        "--clip_type",
+        choices=quantization_options.CLIP_TYPES,
+        help="cut ranges: mean +- 3 or 5 sigma, ...",
+    )
+    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="options from a file")
+    for name, text in _SWITCHES:
+        short = ("-n",) if name == "narrow_weights" else ()
+        add(*short, f"--{name}", dest=name, action="store_const", const=True, help=text)
+        add(f"--no_{name}", dest=name, action="store_const", const=False, help=f"not --{name}")
+    for name, sizes in _CHOSEN:
+        add(f"--{name}", type=int, choices=sizes, metavar="BITS", help="NE16 only: not here")
+
+
+def quantization_values(args: argparse.Namespace) -> dict[str, Any]:
+    """The given quantization options by NNTool's names."""
+    names = ["scheme", "quantized_dimension", "clip_type"]
+    names += [name for name, _ in (*_SWITCHES, *_CHOSEN)]
+    values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.force_width is not None and args.force_width != 8:
+        hint = "leave -f out: SQ8 is 8 bits wide"
+        raise UsageError(f"{args.force_width} bits need the scheme POW2", hint=hint)
+    return values
+
+
+def option_value(pair: str) -> tuple[str, Any]:
+    """KEY=VALUE with the value as a flag, a whole number or a word; KEY alone is true."""
+    key, equals, text = pair.partition("=")
+    if not key:
+        raise UsageError(f"'{pair}' is not KEY=VALUE", hint="as clip_type=std3")
+    if not equals:
+        return key, True
+    if text.lower() in ("true", "false"):
+        return key, text.lower() == "true"
+    return key, int(text) if text.lstrip("-").isdecimal() else text
+
+
+def options_file(path: str) -> dict[str, Any]:
+    """A JSON object; UsageError when the file holds something else."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON", hint=str(error)) from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} does not hold options", hint='as {"clip_type": "std3"}')
+    return values

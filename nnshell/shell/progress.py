@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[int, int | None], None]  # (done, total or None while it is unknown)
+Progress = Callable[[int], None]  # called with how many are newly done
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Progress]:
+def progress(description: str, total: int | None = None) -> Iterator[Progress]:
     """A callback for an API function; it draws on standard error while the block runs."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -26,5 +26,5 @@ def progress(description: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.advance(task, done)

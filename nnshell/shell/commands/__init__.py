@@ -7,9 +7,20 @@ from typing import Any
 from cmd2 import CommandSet
 
 from nnshell.shell.commands.doctor import DoctorCommands
+from nnshell.shell.commands.graphs import GraphCommands
+from nnshell.shell.commands.keep import KeepCommands
+from nnshell.shell.commands.prepare import PrepareCommands
+from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.settings import SettingCommands
 
 
 def command_sets() -> tuple[CommandSet[Any], ...]:
     """A fresh instance of every command set, for one shell."""
-    return (SettingCommands(), DoctorCommands())
+    return (
+        GraphCommands(),
+        PrepareCommands(),
+        QuantizeCommands(),
+        KeepCommands(),
+        SettingCommands(),
+        DoctorCommands(),
+    )

@@ -12,6 +12,7 @@ from cmd2 import Choices, CompletionItem, Completions
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
 from nnshell.settings import SETTINGS, Setting, describe, why_dropped
+from nnshell.shell.api import edits
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 
@@ -54,7 +55,10 @@ def _get(shell: Shell, name: str) -> Any:
 
 def _change(shell: Shell, name: str, text: str) -> None:
     if name not in shell.settables:
-        shell.session.settings.parse(name, text)
+        value = describe(name).parse(text)
+        for opened in shell.session.opened:
+            edits.change_setting(opened.graph, describe(name).name, value)
+        shell.session.settings.assign(name, value)
         return
     settable = shell.settables[name]
     if isinstance(settable.value, bool):

@@ -1,0 +1,46 @@
+"""What commands call, loaded on first use: the prompt appears without numpy and onnxruntime."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnshell import edits, flow, recipe
+    from nnshell.ir import select
+    from nnshell.ops import image_format
+    from nnshell.passes import catalogue, explain
+    from nnshell.quantization import options as quantization_options
+    from nnshell.reports import graph_tables
+else:
+
+    class _Lazy:
+        """A module that is imported when something of it is asked for."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(import_module(self._name), attribute)
+
+    edits = _Lazy("nnshell.edits")
+    flow = _Lazy("nnshell.flow")
+    recipe = _Lazy("nnshell.recipe")
+    select = _Lazy("nnshell.ir.select")
+    image_format = _Lazy("nnshell.ops.image_format")
+    catalogue = _Lazy("nnshell.passes.catalogue")
+    explain = _Lazy("nnshell.passes.explain")
+    quantization_options = _Lazy("nnshell.quantization.options")
+    graph_tables = _Lazy("nnshell.reports.graph_tables")
+
+__all__ = [
+    "catalogue",
+    "edits",
+    "explain",
+    "flow",
+    "graph_tables",
+    "image_format",
+    "quantization_options",
+    "recipe",
+    "select",
+]

@@ -1,0 +1,108 @@
+"""Opening graphs and looking at them."""
+
+from __future__ import annotations
+
+import argparse
+
+import cmd2
+
+from nnshell.shell.api import flow, graph_tables, select
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector, graph_numbers
+from nnshell.shell.import_options import add_import_options, import_values
+from nnshell.shell.options import add_table_options
+from nnshell.shell.parser import Parser
+from nnshell.shell.session import Opened
+
+
+def open_parser() -> Parser:
+    parser = Parser(
+        description="Read a model (.onnx), or a state (.json) that save_state wrote. "
+        "sample:lenet is the sample that comes with nnshell.",
+        example="open sample:lenet",
+    )
+    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="model or state")
+    parser.add_argument("-n", "--new", action="store_true", help="keep the graph open before")
+    add_import_options(parser)
+    return parser
+
+
+def show_parser() -> Parser:
+    parser = Parser(
+        description="Show the steps of the graph: shapes, sizes in bytes, operations.",
+        example="show 2:5",
+    )
+    parser.add_argument(
+        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+    )
+    parser.add_argument("-s", "--show_constants", action="store_true", help="constants too")
+    parser.add_argument("--origin", action="store_true", help="where each node came from")
+    add_table_options(parser)
+    return parser
+
+
+def graph_parser() -> Parser:
+    parser = Parser(description="List the open graphs, or choose one.", example="graph 0")
+    parser.add_argument(
+        "number", nargs="?", type=int, choices_provider=graph_numbers, help="graph to work on"
+    )
+    return parser
+
+
+def _table_parser(description: str, example: str) -> Parser:
+    parser = Parser(description=description, example=example)
+    add_table_options(parser)
+    return parser
+
+
+def statistics_parser() -> Parser:
+    return _table_parser("Count the operators of the graph.", "statistics")
+
+
+def temps_parser() -> Parser:
+    text = "List the buffers that hold feature maps: who writes, who reads, how large."
+    return _table_parser(text, "temps")
+
+
+class GraphCommands(Commands):
+    """Commands that open graphs and look at them."""
+
+    DEFAULT_CATEGORY = "Open and look"
+
+    @cmd2.with_argparser(open_parser)
+    def do_open(self, args: argparse.Namespace) -> None:
+        """Read a model or a state."""
+        graph = flow.open_graph(args.file, settings=self.session.settings, **import_values(args))
+        self.session.add(Opened(graph, args.file), keep=args.new)
+        self.session.current.mark_saved()
+        self.write(graph_tables.graph_summary(graph))
+
+    @cmd2.with_argparser(show_parser)
+    def do_show(self, args: argparse.Namespace) -> None:
+        """Show steps, shapes, sizes and operations."""
+        chosen = select.select(self.graph(), args.selector) if args.selector else None
+        nodes = None if chosen is None else [node for _, node in chosen]
+        if args.origin:
+            self.write("\n".join(graph_tables.origin_rows(nodes or self.graph().steps())))
+            return
+        table = graph_tables.show_table(self.graph(), nodes, constants=args.show_constants)
+        self.show(table, args)
+
+    @cmd2.with_argparser(graph_parser)
+    def do_graph(self, args: argparse.Namespace) -> None:
+        """List the open graphs, or choose one."""
+        if args.number is not None:
+            self.session.select(args.number)
+        for number, opened in enumerate(self.session.opened):
+            mark = "*" if number == self.session.index else " "
+            self.write(f"{mark} {number} - {opened.file}")
+
+    @cmd2.with_argparser(statistics_parser)
+    def do_statistics(self, args: argparse.Namespace) -> None:
+        """Count the operators."""
+        self.show(graph_tables.operator_statistics(self.graph()), args)
+
+    @cmd2.with_argparser(temps_parser)
+    def do_temps(self, args: argparse.Namespace) -> None:
+        """List the buffers that hold feature maps."""
+        self.show(graph_tables.temps_table(self.graph()), args)

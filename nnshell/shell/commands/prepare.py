@@ -1,0 +1,248 @@
+"""Changing the graph: passes, cuts, the image formatter, AutoTiler options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import cmd2
+
+from nnshell.errors import UsageError
+from nnshell.reports.table import Column, Table
+from nnshell.shell.api import catalogue, edits, explain, flow, image_format, recipe, select
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import (
+    complete_selector,
+    end_names,
+    fusion_names,
+    input_names,
+    node_names,
+    option_names,
+)
+from nnshell.shell.options import add_format_option
+from nnshell.shell.parser import Parser
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+    from nnshell.passes.manager import PassRecord
+
+_GROUPS = (
+    ("scale8", "scaled_match_group", "fusions for int8 (SQ8)"),
+    ("pow2", "pow2_match_group", "fusions for the Qm.n kernels"),
+    ("float", "float_match_group", "fusions for float kernels"),
+)
+
+
+def adjust_parser() -> Parser:
+    parser = Parser(
+        description="Order activations and weights as the chip's kernels want them (channels "
+        "first): insert transposes, then remove those that cancel.",
+        example="adjust",
+    )
+    add = parser.add_argument
+    add("-n", "--no_postprocess", action="store_true", help="insert transposes, remove none")
+    add("-o", "--one_cycle", action="store_true", help="remove transposes once")
+    add("-s", "--num_steps", type=int, metavar="N", help="remove transposes N times")
+    return parser
+
+
+def fusions_parser() -> Parser:
+    parser = Parser(
+        description="Join layers that one kernel of the chip computes, and simplify the graph.",
+        example="fusions --scale8",
+    )
+    which = parser.add_mutually_exclusive_group()
+    for group, long_name, text in _GROUPS:
+        names = [f"--{long_name}"] if group == "float" else [f"--{group}", f"--{long_name}"]
+        which.add_argument(*names, dest="group", action="store_const", const=group, help=text)
+    which.add_argument("-l", "--list", action="store_true", help="list all fusions")
+    which.add_argument(
+        "--explain", metavar="NODE", completer=complete_selector, help="what fused, what did not"
+    )
+    parser.add_argument(
+        "-a", "--apply", nargs="+", metavar="NAME", choices_provider=fusion_names,
+        help="apply these, in this order",
+    )  # fmt: skip
+    parser.add_argument("--no_postprocess", action="store_true", help="kept for old scripts")
+    add_format_option(parser)
+    return parser
+
+
+def imageformat_parser() -> Parser:
+    parser = Parser(
+        description="Let the chip format the image: the input then takes raw pixels. A second "
+        "call replaces the formatter, `none none` removes it.",
+        example="imageformat input_1 rgb888 offset_int8",
+    )
+    parser.add_argument("input", choices_provider=input_names, help="graph input")
+    parser.add_argument("format", choices=tuple(image_format.FORMATS), help="pixels of the camera")
+    parser.add_argument(
+        "norm", choices=image_format.NORMS, help="how pixels become the network's integers"
+    )
+    return parser
+
+
+def nodeoption_parser() -> Parser:
+    parser = Parser(
+        description="Show or set AutoTiler options of nodes; an option without value is cleared.",
+        example="nodeoption input_1 ALLOCATE 1",
+    )
+    add = parser.add_argument
+    add("selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)")
+    add("key", nargs="?", choices_provider=option_names, help="option")
+    add("value", nargs="?", help="its value")
+    return parser
+
+
+def freeze_parser() -> Parser:
+    parser = Parser(
+        description="Keep the layout of graph inputs and outputs in adjust; again: no longer.",
+        example="freeze input_1",
+    )
+    parser.add_argument("names", nargs="+", choices_provider=end_names, help="inputs or outputs")
+    parser.add_argument(
+        "--transpose", type=_axes, metavar="AXES", help="and give it this order, as 2,0,1"
+    )
+    return parser
+
+
+def _axes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def remove_parser() -> Parser:
+    parser = Parser(
+        description="Cut the nodes between two nodes, or everything after one.",
+        example="remove conv5",
+    )
+    add = parser.add_argument
+    add("first", choices_provider=node_names, help="cut behind this node")
+    add("last", nargs="?", choices_provider=node_names, help="up to this node")
+    add("-u", "--up", action="store_true", help="cut what is before the node")
+    add("--leave", action="store_true", help="leave the ends open as inputs and outputs")
+    add("--no_check", action="store_true", help="kept for old scripts: the graph stays checked")
+    return parser
+
+
+def extract_parser() -> Parser:
+    parser = Parser(description="Keep one step, as a graph of its own.", example="extract 3")
+    parser.add_argument("selector", completer=complete_selector, help="the step")
+    return parser
+
+
+def undo_parser() -> Parser:
+    return Parser(description="Take back the last command that changed the graph.", example="undo")
+
+
+def passes_parser() -> Parser:
+    parser = Parser(
+        description="List the passes that ran, how long each took and what it did.",
+        example="passes",
+    )
+    parser.add_argument("-a", "--all", action="store_true", help="those that changed nothing too")
+    add_format_option(parser)
+    return parser
+
+
+class PrepareCommands(Commands):
+    """Commands that change the graph."""
+
+    DEFAULT_CATEGORY = "Prepare the graph"
+
+    @cmd2.with_argparser(adjust_parser)
+    def do_adjust(self, args: argparse.Namespace) -> None:
+        """Order tensors as the chip's kernels want them."""
+        steps = 1 if args.one_cycle else args.num_steps
+        self._report(flow.adjust(self.graph(), postprocess=not args.no_postprocess, steps=steps))
+
+    @cmd2.with_argparser(fusions_parser)
+    def do_fusions(self, args: argparse.Namespace) -> None:
+        """Join layers that one kernel computes."""
+        if args.list:
+            self._cmd.show(_catalogue(), args.format)
+        elif args.explain:
+            for line in explain.explain(self.graph(), args.explain):
+                self.write(f"{line.pass_name}: {line.note.text}")
+        elif args.group or args.apply:
+            groups = [args.group] if args.group else []
+            self._report(flow.fuse(self.graph(), *groups, *(args.apply or ())))
+        else:
+            hint = "`fusions --scale8` for int8, `fusions -l` lists all"
+            raise UsageError("no fusions were chosen", hint=hint)
+
+    @cmd2.with_argparser(imageformat_parser)
+    def do_imageformat(self, args: argparse.Namespace) -> None:
+        """Let the chip format the image."""
+        self._report(edits.image_format(self.graph(), args.input, args.format, args.norm))
+
+    @cmd2.with_argparser(nodeoption_parser)
+    def do_nodeoption(self, args: argparse.Namespace) -> None:
+        """Show or set AutoTiler options of nodes."""
+        if args.key is None:
+            self._show_options(args.selector or "*")
+            return
+        for node in edits.node_option(self.graph(), args.selector, args.key, args.value):
+            done = "clear" if args.value is None else "set"
+            self.write(f"{done} option {args.key.upper()} of {node.name}")
+
+    def _show_options(self, selector: str) -> None:
+        for _, node in select.select(self.graph(), selector):
+            for key, value in node.options.items():
+                self.write(f"{node.name}: {key} {value}")
+
+    @cmd2.with_argparser(freeze_parser)
+    def do_freeze(self, args: argparse.Namespace) -> None:
+        """Keep the layout of inputs and outputs."""
+        self._report(edits.freeze(self.graph(), args.names, transpose=args.transpose))
+
+    @cmd2.with_argparser(remove_parser)
+    def do_remove(self, args: argparse.Namespace) -> None:
+        """Cut nodes out."""
+        graph, first, last = self.graph(), args.first, args.last
+        self._report(edits.remove(graph, first, last, up=args.up, leave=args.leave))
+
+    @cmd2.with_argparser(extract_parser)
+    def do_extract(self, args: argparse.Namespace) -> None:
+        """Keep one step only."""
+        self._report(edits.extract(self.graph(), args.selector))
+
+    @cmd2.with_argparser(undo_parser)
+    def do_undo(self, _: argparse.Namespace) -> None:
+        """Take back the last command that changed the graph."""
+        step = recipe.undo(self.graph())
+        self.write(f"took back: {step.line or step.command}")
+
+    @cmd2.with_argparser(passes_parser)
+    def do_passes(self, args: argparse.Namespace) -> None:
+        """List the passes that ran."""
+        self._cmd.show(_passes_table(self.graph(), everything=args.all), args.format)
+
+    def _report(self, records: list[PassRecord]) -> None:
+        """One line per change."""
+        changes = [note.text for record in records for note in record.notes if note.done]
+        self.write("\n".join(changes) if changes else "nothing to change")
+
+
+def _catalogue() -> Table:
+    columns = (Column("Name"), Column("Effect", wraps=True), Column("Groups"), Column("NNTool"))
+    rows = tuple(
+        (entry.name, entry.summary, ", ".join(entry.groups), ", ".join(entry.aliases))
+        for entry in catalogue.catalogue()
+    )
+    return Table("Fusions, in the order in which groups run them", columns, rows)
+
+
+def _passes_table(graph: Graph, *, everything: bool) -> Table:
+    columns = (
+        Column("Pass"),
+        Column("Time", "right", "ms", digits=1),
+        Column("Changes", "right"),
+        Column("Notes", wraps=True),
+    )
+    rows = []
+    for record in graph.pass_records:
+        if record.changed or everything:
+            done = sum(note.done for note in record.notes)
+            texts = "; ".join(note.text for note in record.notes)
+            rows.append((record.name, record.seconds * 1e3, done, texts))
+    return Table(f"{graph.name}: passes", columns, tuple(rows))

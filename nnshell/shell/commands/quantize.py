@@ -1,0 +1,108 @@
+"""Calibration and quantization."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import cmd2
+
+from nnshell.errors import UsageError
+from nnshell.shell.api import edits, flow, quantization_options
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector
+from nnshell.shell.options import (
+    add_input_options,
+    add_quantization_options,
+    input_options,
+    option_value,
+    options_file,
+    quantization_values,
+)
+from nnshell.shell.parser import Parser
+from nnshell.shell.progress import progress
+
+_DONE = "Quantization set. Use qshow command to see it."
+
+
+def aquant_parser() -> Parser:
+    parser = Parser(
+        description="Run the float graph on images to see the range of every tensor, and "
+        "quantize it: give each tensor a scale and a zero point.",
+        example="aquant sample_images/calibration/* -D 128 -O -1",
+    )
+    add_input_options(parser, files="*")
+    parser.add_argument(
+        "--stats", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="take the ranges from a file instead of images",
+    )  # fmt: skip
+    add_quantization_options(parser)
+    return parser
+
+
+def fquant_parser() -> Parser:
+    parser = Parser(
+        description="Quantize with ranges of random inputs: for trying things out only.",
+        example="fquant --uniform 1.0",
+    )
+    add = parser.add_argument
+    add("--uniform", type=float, default=0.0, metavar="MAX", help="inputs from -MAX to MAX")
+    add("--normal", type=float, default=0.2, metavar="SCALE", help="inputs of this deviation")
+    add("--num_inference", type=int, default=1, metavar="N", help="how many inputs")
+    add("--seed", type=int, default=0, metavar="S", help="the same inputs each time")
+    add_quantization_options(parser)
+    return parser
+
+
+def qtune_parser() -> Parser:
+    parser = Parser(
+        description="Quantize again with other options for some nodes, from the ranges at hand.",
+        example="qtune --step * clip_type=std3",
+    )
+    parser.add_argument(
+        "--step", nargs="+", action="append", metavar=("SELECTOR", "KEY=VALUE"),
+        completer=complete_selector, help="nodes (`help selectors`) and their options",
+    )  # fmt: skip
+    parser.add_argument(
+        "--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="the same from a file: {SELECTOR: {KEY: VALUE}}",
+    )  # fmt: skip
+    return parser
+
+
+class QuantizeCommands(Commands):
+    """Commands that quantize."""
+
+    DEFAULT_CATEGORY = "Quantize"
+
+    @cmd2.with_argparser(aquant_parser)
+    def do_aquant(self, args: argparse.Namespace) -> None:
+        """Calibrate on images and quantize."""
+        options = self._options(args)
+        if args.stats:
+            flow.quantize(self.graph(), args.stats, options)
+        elif args.input_files:
+            images = flow.load_inputs(args.input_files, options=input_options(args))
+            with progress("calibrating") as done:
+                ranges = flow.calibrate(
+                    self.graph(), images, clip_type=options.clip_type, progress=done
+                )
+            flow.quantize(self.graph(), ranges, options, inputs=args.input_files)
+        else:
+            raise UsageError("no input files", hint="`aquant FILES`, or --stats FILE")
+        self.write(_DONE)
+
+    @cmd2.with_argparser(qtune_parser)
+    def do_qtune(self, args: argparse.Namespace) -> None:
+        """Quantize some nodes differently."""
+        selected: dict[str, dict[str, Any]] = options_file(args.json) if args.json else {}
+        for selector, *pairs in args.step or ():
+            selected.setdefault(selector, {}).update(map(option_value, pairs))
+        if not selected:
+            raise UsageError("nothing to tune", hint="`qtune --step SELECTOR KEY=VALUE`")
+        edits.tune(self.graph(), selected)
+        self.write("quantization options set")
+
+    def _options(self, args: argparse.Namespace) -> Any:
+        values = {**(options_file(args.json) if args.json else {}), **quantization_values(args)}
+        return quantization_options.QuantizationOptions.from_mapping(values)
