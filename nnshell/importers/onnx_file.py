@@ -27,6 +27,20 @@ DEFAULT_DOMAINS = ("", "ai.onnx")
 
 _EXTERNAL = onnx.TensorProto.EXTERNAL
 
+# What the onnx package raises over a model that is not what it should be.
+ONNX_ERRORS = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    onnx.version_converter.ConvertError,
+    DecodeError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OSError,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
@@ -77,7 +91,7 @@ def converted(file: OnnxFile) -> onnx.ModelProto:
     resized = _old_resizes(model)
     try:
         newer = onnx.version_converter.convert_version(model, OPSET)
-    except (RuntimeError, ValueError, TypeError, DecodeError) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(
             f"the model cannot be converted to opset {OPSET}: {first_line(error)}",
             where=file.path.name,
@@ -152,7 +166,7 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelError("file not found", where=str(path), hint="check the path") from None
-    except (OSError, ValueError) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
 
 
@@ -160,11 +174,27 @@ def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as error:
+    except ONNX_ERRORS as error:
         raise _not_onnx(path) from error
     if not model.ir_version or not model.HasField("graph") or not model.graph.output:
         raise _not_onnx(path)
+    if _has_broken_text(model):
+        raise _not_onnx(path)
     return model
+
+
+def _has_broken_text(message: Any) -> bool:
+    """Whether a text anywhere in the model is not UTF-8; protobuf hands it over as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        single = field.type == field.TYPE_STRING and isinstance(value, str | bytes)
+        for entry in [value] if single or hasattr(value, "ListFields") else value:
+            if isinstance(entry, bytes) or (
+                field.type == field.TYPE_MESSAGE and _has_broken_text(entry)
+            ):
+                return True
+    return False
 
 
 def _not_onnx(path: Path) -> ModelError:
@@ -188,7 +218,7 @@ def _check_opset(model: onnx.ModelProto, path: Path) -> None:
 def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, RuntimeError, ValueError, TypeError) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(
             f"the model is not valid: {first_line(error)}",
             where=path.name,
@@ -200,7 +230,7 @@ def _inlined(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """Functions that the file defines, written out where they are called."""
     try:
         return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError, DecodeError) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(
             f"the model's functions cannot be written out: {first_line(error)}", where=path.name
         ) from error
@@ -221,7 +251,7 @@ def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
             raise ModelError(f"external data of more than {MAX_FILE_BYTES} bytes", where=path.name)
         try:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-        except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        except ONNX_ERRORS as error:
             raise ModelError(
                 f"external data of '{tensor.name}' cannot be read: {first_line(error)}",
                 where=path.name,

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nnshell.importers.onnx_file import first_line
+from nnshell.importers.onnx_file import ONNX_ERRORS, first_line
 from nnshell.ops.importing import MAX_ELEMENTS
 from nnshell.ops.registry import Unsupported
 
@@ -65,7 +65,7 @@ class Folder:
             inferred = onnx.shape_inference.infer_shapes(
                 self._model(node, feeds, _SMALL), data_prop=True
             )
-        except (RuntimeError, ValueError) as error:
+        except ONNX_ERRORS as error:
             raise Unsupported(f"its inputs do not fit: {first_line(error)}") from error
         known = {
             value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)
@@ -123,6 +123,6 @@ def array_of(tensor: onnx.TensorProto) -> NDArray[Any]:
     """The numbers of a tensor in the file; raises Unsupported when it is malformed."""
     try:
         array = np.asarray(onnx.numpy_helper.to_array(tensor))
-    except (ValueError, TypeError, RuntimeError, KeyError, IndexError) as error:
+    except ONNX_ERRORS as error:
         raise Unsupported(f"'{tensor.name}' cannot be read: {first_line(error)}") from error
     return array

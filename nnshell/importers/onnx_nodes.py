@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nnshell.importers.onnx_file import OnnxFile, Spelling, default_opset, first_line
+from nnshell.importers.onnx_file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
 from nnshell.importers.onnx_fold import FOLDABLE, Folder, array_of, constant_of
 from nnshell.importers.onnx_shapes import INPUT_TYPES, InputShape
 from nnshell.importers.onnx_unsupported import advice
@@ -231,7 +231,7 @@ class Importer:
 def _infer(model: onnx.ModelProto) -> dict[str, Any]:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (RuntimeError, ValueError):
+    except ONNX_ERRORS:
         return {}
     return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
 
