@@ -25,6 +25,7 @@ from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.graph import Graph, Step
 from nnshell.passes.catalogue import passes_named
+from nnshell.passes.inputs import fit_batch
 from nnshell.passes.manager import PassRecord, run_passes
 from nnshell.passes.pipelines import adjust_passes
 from nnshell.quantization import (
@@ -115,7 +116,7 @@ def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]
     generator = np.random.default_rng(_CHECK_SEED)
     shapes = [(_CHECK_SAMPLES, *node.type.shape) for node in graph.inputs]
     sample = [generator.standard_normal(shape, np.float32) for shape in shapes]
-    return lambda candidate: make_engine(candidate, "float").run(sample)
+    return lambda candidate: make_engine(candidate, "float").run(fit_batch(candidate, sample))
 
 
 def load_inputs(
