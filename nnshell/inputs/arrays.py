@@ -59,8 +59,9 @@ def read_header(stream: IO[bytes], name: str) -> Header:
     return Header(shape, dtype, fortran_order)
 
 
-def checked(header: Header, name: str) -> Header:
-    """The header itself; InputError when its array is empty, too large or not one of numbers."""
+def checked(header: Header, name: str, stored_bytes: int) -> Header:
+    """The header itself; InputError when its array is not one of numbers, is empty or too large,
+    or claims more than the ``stored_bytes`` there are."""
     if not header.holds_numbers:
         raise InputError(f"an array of {header.dtype} is not one of numbers", where=name)
     if min(header.shape, default=1) < 1:
@@ -71,12 +72,14 @@ def checked(header: Header, name: str) -> Header:
             where=name,
             hint=f"at most {MAX_ARRAY_BYTES}; split it",
         )
+    if header.size_bytes > stored_bytes:
+        raise InputError(f"an array of shape {header.shape} is cut short", where=name)
     return header
 
 
 def npy_header(path: str) -> Header:
     with reading(path, "array"), open(path, "rb") as stream:
-        return checked(read_header(stream, path), path)
+        return checked(read_header(stream, path), path, os.stat(path).st_size)
 
 
 def map_npy(path: str) -> Array:
@@ -93,18 +96,21 @@ class Archive:
 
     path: str
     headers: dict[str, Header]
+    stored_bytes: dict[str, int]
 
     @classmethod
     def open(cls, path: str) -> Archive:
-        """Read the headers; arrays that hold no numbers (file names, say) are left out."""
+        """Read the headers of all arrays."""
         headers: dict[str, Header] = {}
+        stored_bytes: dict[str, int] = {}
         with reading(path, "archive"), zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                if member.endswith(".npy"):
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    name = member.filename.removesuffix(".npy")
                     with archive.open(member) as stream:
-                        header = read_header(stream, f"{path}: {member}")
-                    headers[member.removesuffix(".npy")] = header
-        return cls(path, headers)
+                        headers[name] = read_header(stream, f"{path}: {name}")
+                    stored_bytes[name] = member.file_size
+        return cls(path, headers, stored_bytes)
 
     def samples_of(self, names: Sequence[str], *, alone: bool) -> str | None:
         """Name of the array for a graph input known by ``names``; ``alone``: it is the only one.
@@ -121,7 +127,7 @@ class Archive:
 
     def header(self, name: str) -> Header:
         """Header of an array that shall be read; InputError when it cannot be."""
-        return checked(self.headers[name], f"{self.path}: {name}")
+        return checked(self.headers[name], f"{self.path}: {name}", self.stored_bytes[name])
 
     def load(self, name: str, rows: int) -> Array:
         """The first ``rows`` rows of an array."""
@@ -131,7 +137,8 @@ class Archive:
             zipfile.ZipFile(self.path) as archive,
             archive.open(f"{name}.npy") as stream,
         ):
-            header = checked(read_header(stream, where), where)
+            read_header(stream, where)
+            header = self.header(name)
             return _read_rows(stream, header, min(rows, header.shape[0]))
 
 

@@ -24,6 +24,7 @@ from nnshell.inputs.reading import reading
 Array = npt.NDArray[Any]
 
 _IDX_UINT8 = 0x08
+_DEFLATE_RATIO = 1032  # deflate cannot pack better than 1032 to 1 (zlib's documentation)
 _CIFAR_RECORD = np.dtype([("label", np.uint8), ("image", np.uint8, (3, 32, 32))])
 _CIFAR_PIXELS = 3 * 32 * 32
 _CIFAR_CLASSES = 10
@@ -36,7 +37,7 @@ def _open_idx(path: str) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if path.endswith(".gz") else open(path, "rb")
 
 
-def _idx_shape(stream: IO[bytes]) -> tuple[int, ...]:
+def _idx_shape(stream: IO[bytes], stored_bytes: int) -> tuple[int, ...]:
     magic = stream.read(4)
     if len(magic) != 4 or magic[:2] != b"\0\0":
         raise ValueError("it does not start as an idx file does")
@@ -48,19 +49,27 @@ def _idx_shape(stream: IO[bytes]) -> tuple[int, ...]:
     shape = struct.unpack(f">{magic[3]}I", sizes)
     if not 0 < math.prod(shape) <= MAX_ARRAY_BYTES:
         raise ValueError(f"{shape} values are none or too many")
+    if math.prod(shape) > stored_bytes:
+        raise ValueError(f"it is too short for {shape} values")
     return shape
+
+
+def _stored_bytes(path: str) -> int:
+    """The most bytes a file can hold once unpacked."""
+    size_bytes = os.stat(path).st_size
+    return size_bytes * _DEFLATE_RATIO if path.endswith(".gz") else size_bytes
 
 
 def idx_shape(path: str) -> tuple[int, ...]:
     """Shape of an idx file's array; axis 0 counts the samples."""
     with reading(path, "idx file"), _open_idx(path) as stream:
-        return _idx_shape(stream)
+        return _idx_shape(stream, _stored_bytes(path))
 
 
 def read_idx(path: str, rows: int) -> Array:
     """The first ``rows`` entries of an idx file, uint8."""
     with reading(path, "idx file"), _open_idx(path) as stream:
-        count, *shape = _idx_shape(stream)
+        count, *shape = _idx_shape(stream, _stored_bytes(path))
         rows = min(rows, count)
         return read_bytes(stream, rows * math.prod(shape)).reshape(rows, *shape)
 
@@ -118,6 +127,8 @@ def _pick_out(data: bytes) -> _Batch:
         if isinstance(argument, str | bytes):
             if not isinstance(argument, bytes):
                 argument = argument.encode("latin-1", "replace")  # how Python 2 spelt bytes
+            if argument == b"latin1":  # how protocol 2 of Python 3 marks bytes
+                continue
             in_labels = argument == b"labels"
             pixels = max(pixels, argument, key=len)
         elif in_labels and opcode.name in _INTEGER_OPERATIONS and argument is not None:

@@ -183,7 +183,7 @@ def python_3_batch(planes: Any, classes: list[int], protocol: int) -> bytes:
     rows = planes.reshape(-1, 3072)
     names = [f"cat_{number}.png".encode() for number in classes]
     return pickle.dumps(
-        {b"batch_label": b"test", b"labels": classes, b"data": rows, b"filenames": names},
+        {b"labels": classes, b"batch_label": b"test", b"data": rows, b"filenames": names},
         protocol=protocol,
     )
 
