@@ -47,6 +47,8 @@ class FuseConvPoolActivation(Pass):
         parts = ["pool" if isinstance(n.op, POOLS) else "active" for n in chain[1:]]
         if parts:
             fuse_chain(graph, chain, "_".join(["conv_fusion_conv", *parts]), notes)
+        else:
+            _note_alone(graph, conv, notes)
 
     def _next(self, graph: Graph, chain: list[Node], notes: Notes) -> Node | None:
         """The node behind the chain when the kernel can run it too; otherwise a note says why."""
@@ -81,6 +83,15 @@ class FuseConvPoolActivation(Pass):
         for reader in readers(graph, last):
             if self._refusal(chain, reader) == "":
                 _note_refusal(chain, reader, shared_by(graph, last), notes)
+
+
+def _note_alone(graph: Graph, conv: Node, notes: Notes) -> None:
+    """Why a convolution with one reader that is no candidate stays alone."""
+    follower = sole_consumer(graph, conv)
+    if follower is None or isinstance(follower.op, (*POOLS, Activation)):
+        return
+    reason = f"{follower.name} behind it is {follower.kind}, neither pool nor activation"
+    notes.did_not(conv.name, f"left {conv.name} alone: {reason}", follower.name)
 
 
 def _note_refusal(chain: list[Node], follower: Node, reason: str, notes: Notes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnshell.exporters.onnx import export_onnx
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
-from nnshell.ir.operator import Input, Operator, Output
+from nnshell.ir.operator import Fusion, Input, Operator, Output
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
@@ -42,7 +41,7 @@ from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.sub import Sub
 from nnshell.ops.tanh import Tanh
 from nnshell.ops.transpose import Transpose
-from nnshell.passes.regions import TURNED
+from nnshell.passes.inputs import turned
 
 
 class Net:
@@ -119,9 +118,25 @@ class Net:
         return self.node(name, BatchNorm(1e-3), x, *refs)
 
 
-def names(graph: Graph) -> str:
-    """Names of all nodes that are not constants, in step order."""
-    return " ".join(node.name for node in graph.steps() if node.kind != "constant")
+def text(graph: Graph) -> str:
+    """One line for each node that is not a constant, in step order; the body of a fusion below."""
+    return "\n".join(_line(graph, node) for node in graph.steps() if node.kind != "constant")
+
+
+def _line(graph: Graph, node: Node) -> str:
+    refs = [ref for ref in node.inputs if graph.constant(ref) is None]
+    inputs = " ".join(ref.node + (f".{ref.index}" if ref.index else "") for ref in refs)
+    body = ""
+    if node.body is not None:
+        body = " {" + " ".join(n.name for n in node.body.steps() if not n.op.boundary) + "}"
+    kind = node.op.name if isinstance(node.op, Fusion) else node.kind
+    shape = " ".join(str(given) for given in node.outputs)
+    return " ".join(f"{node.name} = {kind}{body} {inputs} : {shape}".split())
+
+
+def lines(expected: str) -> str:
+    """An expected text without its indentation."""
+    return "\n".join(line.strip() for line in expected.strip().splitlines())
 
 
 def sample(graph: Graph, seed: int = 0, count: int = 2) -> list[NDArray[np.float32]]:
@@ -152,8 +167,7 @@ class FloatCheck:
         outputs = [node.name for node in graph.outputs]
         feeds = {}
         for array, node in zip(self.batch, graph.inputs, strict=True):
-            turned = TURNED in node.origin.passes
-            feeds[node.name] = array.transpose(0, 3, 1, 2) if turned else array
+            feeds[node.name] = array.transpose(0, 3, 1, 2) if turned(node) else array
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
 
@@ -477,7 +491,3 @@ class RandomNet:
 
 def random_graph(random: Random, steps: int = 12) -> Graph:
     return RandomNet(random).build(steps)
-
-
-def shapes(graph: Graph, kinds: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    return {node.name: node.type.shape for node in graph if node.kind in kinds}
