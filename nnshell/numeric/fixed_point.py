@@ -19,8 +19,6 @@ MAX_SHIFT = 24  # a larger shift is taken only when no bits are left to give up
 GUARD_BITS = 14  # head room of an accumulator: 7 bits of weight and 7 of activation
 ACCUMULATOR_BITS = 31
 
-_INT32_SPAN = 1 << 32
-_INT32_HALF = 1 << 31
 _WIDEST_SHIFT = 62  # that int64 holds; shifted further, an int32 is 0 anyway
 
 
@@ -46,9 +44,7 @@ def rounding_shift(values: ArrayLike, shift: ArrayLike) -> IntArray:
 
 def wrap_int32(values: ArrayLike) -> IntArray:
     """The low 32 bits as a signed number: what a 32-bit register holds."""
-    wide = np.asarray(values, np.int64)
-    wrapped: IntArray = (wide + _INT32_HALF) % _INT32_SPAN - _INT32_HALF
-    return wrapped
+    return np.asarray(values, np.int64).astype(np.int32).astype(np.int64)
 
 
 def saturate(values: ArrayLike, limits: tuple[int, int]) -> IntArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,20 +128,23 @@ class Conv2D(Operator):
         return quantize_filter(request, request.constant(1), request.constant(2))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        """Products of each window position by matrix products in float64, exact below 2**53."""
+        """Matrix products in float64, exact below 2**53, of what the windows see of a sample."""
         kernel: FilterKernel = quantization.kernel
-        samples, channels = inputs[0].shape[:2]
-        filters = kernel.weights.shape[0]
-        per_group = (self.groups, filters // self.groups, channels // self.groups)
-        weights = kernel.weights.astype(np.float64)
         padded = pad_map(inputs[0], self.window, quantization.input.zero_point)
-        total: NDArray[Any] | float = 0.0
-        for row, column, seen in taps(padded.astype(np.float64), self.window):
-            rows, columns = seen.shape[2:]
-            data = seen.reshape(samples, self.groups, channels // self.groups, rows * columns)
-            total = total + weights[:, :, row, column].reshape(per_group) @ data
-        products = np.asarray(total).astype(np.int64).reshape(samples, filters, rows, columns)
-        return kernel.finish(products, quantization.output)
+        weights = kernel.weights.reshape(self.groups, kernel.weights.shape[0] // self.groups, -1)
+        products = [
+            self._products(sample[np.newaxis], weights.astype(np.float64))
+            for sample in padded.astype(np.float64)
+        ]
+        return kernel.finish(np.stack(products), quantization.output)
+
+    def _products(self, sample: NDArray[np.float64], weights: NDArray[np.float64]) -> IntArray:
+        """(filters, rows, columns) of one padded sample."""
+        seen = np.stack([view[0] for _, _, view in taps(sample, self.window)], axis=1)
+        rows, columns = seen.shape[2:]
+        data = seen.reshape(self.groups, weights.shape[2], rows * columns)
+        products: IntArray = (weights @ data).astype(np.int64)
+        return products.reshape(-1, rows, columns)
 
     @classmethod
     def examples(cls) -> list[Example]:

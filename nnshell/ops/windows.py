@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.ir.operator import IntArray
 from nnshell.ir.work import Window
@@ -18,7 +20,7 @@ def pad_map(x: IntArray, window: Window, value: int) -> IntArray:
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
 
 
-def taps(padded: IntArray, window: Window) -> Iterator[tuple[int, int, IntArray]]:
+def taps(padded: NDArray[Any], window: Window) -> Iterator[tuple[int, int, NDArray[Any]]]:
     """(row, column, what the window sees there at every output position) of a padded map."""
     rows = (
         1
