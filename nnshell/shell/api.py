@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnshell import edits, flow, recipe
+    from nnshell import codegen, edits, flow, recipe
     from nnshell.ir import select
+    from nnshell.ir import verify as verification
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
+    from nnshell.reports import drawing as drawings
     from nnshell.reports import graph_tables
 else:
 
@@ -23,18 +25,23 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
+    codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
     flow = _Lazy("nnshell.flow")
     recipe = _Lazy("nnshell.recipe")
     select = _Lazy("nnshell.ir.select")
+    verification = _Lazy("nnshell.ir.verify")
     image_format = _Lazy("nnshell.ops.image_format")
     catalogue = _Lazy("nnshell.passes.catalogue")
     explain = _Lazy("nnshell.passes.explain")
     quantization_options = _Lazy("nnshell.quantization.options")
+    drawings = _Lazy("nnshell.reports.drawing")
     graph_tables = _Lazy("nnshell.reports.graph_tables")
 
 __all__ = [
     "catalogue",
+    "codegen",
+    "drawings",
     "edits",
     "explain",
     "flow",
@@ -43,4 +50,5 @@ __all__ = [
     "quantization_options",
     "recipe",
     "select",
+    "verification",
 ]

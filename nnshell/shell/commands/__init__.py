@@ -6,6 +6,7 @@ from typing import Any
 
 from cmd2 import CommandSet
 
+from nnshell.shell.commands.chip import ChipCommands
 from nnshell.shell.commands.doctor import DoctorCommands
 from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
@@ -20,6 +21,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         GraphCommands(),
         PrepareCommands(),
         QuantizeCommands(),
+        ChipCommands(),
         KeepCommands(),
         SettingCommands(),
         DoctorCommands(),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import cmd2
 
-from nnshell.shell.api import flow, graph_tables, select
+from nnshell.shell.api import drawings, flow, graph_tables, select, verification
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector, graph_numbers
 from nnshell.shell.import_options import add_import_options, import_values
@@ -64,6 +65,28 @@ def temps_parser() -> Parser:
     return _table_parser(text, "temps")
 
 
+def draw_parser() -> Parser:
+    parser = Parser(
+        description="Draw the graph to a .pdf, .svg or .png file (needs Graphviz), or write "
+        "Graphviz text to a .dot file. Without FILE and without Graphviz the text is printed.",
+        example="draw -q -f lenet.dot",
+    )
+    add = parser.add_argument
+    add("selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)")
+    add("-f", "--filename", metavar="FILE", completer=cmd2.Cmd.path_complete, help="file to write")
+    add("-s", "--show_constants", action="store_true", help="constants too")
+    add("-F", "--show_fusions", action="store_true", help="the layers inside fusions")
+    add("-q", "--quantization", action="store_true", help="scales and zero points")
+    add("-y", "--anonymise", action="store_true", help="hashes instead of names")
+    add("-a", "--all_dims", action="store_true", help="kept for old scripts: shapes are shown")
+    return parser
+
+
+def verify_parser() -> Parser:
+    text = "Check that the graph is whole: names, edges, shapes, order, quantization."
+    return Parser(description=text, example="verify")
+
+
 class GraphCommands(Commands):
     """Commands that open graphs and look at them."""
 
@@ -106,3 +129,29 @@ class GraphCommands(Commands):
     def do_temps(self, args: argparse.Namespace) -> None:
         """List the buffers that hold feature maps."""
         self.show(graph_tables.temps_table(self.graph()), args)
+
+    @cmd2.with_argparser(draw_parser)
+    def do_draw(self, args: argparse.Namespace) -> None:
+        """Draw the graph."""
+        drawing = drawings.Drawing(
+            args.show_constants, args.show_fusions, args.quantization, args.anonymise
+        )
+        graph = self.graph()
+        chosen = select.select(graph, args.selector) if args.selector else None
+        names = None if chosen is None else {node.name for _, node in chosen}
+        text = drawings.dot_text(graph, drawing, names)
+        if args.filename is None and not drawings.can_draw():
+            self.write(text.rstrip())
+            return
+        path = Path(args.filename or f"{graph.name}.pdf")
+        drawings.draw(text, path)
+        self.write(f"wrote {path}")
+
+    @cmd2.with_argparser(verify_parser)
+    def do_verify(self, _: argparse.Namespace) -> None:
+        """Check that the graph is whole."""
+        graph = self.graph()
+        verification.verify(graph)
+        lacking = [node.name for node in graph if node.quantization is None]
+        state = f"{len(graph) - len(lacking)} of {len(graph)} steps are quantized"
+        self.write(f"names, edges, shapes and order are right; {state}")

@@ -1,0 +1,67 @@
+"""What the chip gets: estimates and generated files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import cmd2
+
+from nnshell.settings import Settings
+from nnshell.shell.api import codegen
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.parser import Parser
+
+
+def gen_parser() -> Parser:
+    parser = Parser(
+        description="Write the files for the chip's tool chain: the AutoTiler model, its header "
+        "and the constants. Without any option the model is printed.",
+        example="gen -M build -T build/tensors -t --header_file model.h",
+    )
+    add = parser.add_argument
+    path = cmd2.Cmd.path_complete
+    add("model_file", nargs="?", metavar="FILE", completer=path, help="model to write (model.c)")
+    add("-M", "--model_directory", metavar="DIR", completer=path, help="folder of the model")
+    add("-T", "--tensor_directory", metavar="DIR", completer=path, help="folder of constants")
+    add("-t", "--output_tensors", action="store_true", help="write the constants too")
+    add("-H", "--header_file", metavar="FILE", help="also write this header")
+    add("--anonymise", action="store_true", default=None, help="hash node names")
+    add("--basic_kernel_source_file", metavar="FILE", help="generated expression kernels")
+    add("--basic_kernel_header_file", metavar="FILE", help="and their header")
+    return parser
+
+
+class ChipCommands(Commands):
+    """Commands about the chip."""
+
+    DEFAULT_CATEGORY = "Put it on the chip"
+
+    @cmd2.with_argparser(gen_parser)
+    def do_gen(self, args: argparse.Namespace) -> None:
+        """Write the files for the chip's tool chain."""
+        if args.model_file is None and not args.output_tensors and args.model_directory is None:
+            self.write(codegen.render_model(self.graph(), self.session.settings).rstrip())
+            return
+        directory, name = os.path.split(args.model_file or "")
+        files = codegen.generate(
+            self.graph(),
+            self._settings(args),
+            model_directory=directory or args.model_directory,
+            model_file=name or None,
+            tensor_directory=args.tensor_directory,
+            header_file=args.header_file,
+            anonymise=args.anonymise,
+            dump_tensors=args.output_tensors,
+        )
+        self.write("\n".join(f"wrote {path}" for path in files.all() if path not in files.tensors))
+        count, size = len(files.tensors), files.constant_bytes
+        self.write(f"wrote {count} constants, {size:,} bytes" if count else "no constants written")
+
+    def _settings(self, args: argparse.Namespace) -> Settings:
+        """The session's settings, with the names that the command gives."""
+        settings = self.session.settings.copy()
+        for name in ("basic_kernel_source_file", "basic_kernel_header_file"):
+            if getattr(args, name) is not None:
+                settings.assign(name, getattr(args, name))
+        return settings
