@@ -26,8 +26,16 @@ OPEN = "open"  # the step that reads the model; the first of every recipe
 
 _LOG = logging.getLogger(__name__)
 
-# What a function raises when the options in a file are not those it takes.
-_MISFITS = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
+# What a function may raise when the options in a file are not those it takes.
+_MISFITS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True)

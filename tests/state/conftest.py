@@ -1,0 +1,81 @@
+"""A small model file, a session's work on it, and the functions that replay that work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnshell.errors import UsageError
+from nnshell.execution.float_engine import FloatEngine
+from nnshell.exporters.onnx import export_bytes
+from nnshell.importers.onnx import import_onnx
+from nnshell.ir.graph import Graph, Step, all_nodes
+from nnshell.ir.operator import Constant
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.examples import graph_of, random_inputs
+from nnshell.passes.manager import run_passes
+from nnshell.passes.pipelines import SCALE8, adjust_passes
+from nnshell.quantization import QuantizationOptions, quantize_graph
+from nnshell.quantization.statistics import Statistics, TensorStatistics
+from nnshell.settings import Settings
+from nnshell.state import Replay
+
+
+def _open(path: Path, step: Step, settings: Settings) -> Graph:
+    return import_onnx(path, **step.options)
+
+
+def _adjust(graph: Graph, step: Step) -> None:
+    run_passes(graph, adjust_passes(**step.options))
+
+
+def _fusions(graph: Graph, step: Step) -> None:
+    if step.options["names"] != ["scale8"]:
+        raise UsageError(f"no fusions {step.options['names']!r}")
+    run_passes(graph, SCALE8)
+
+
+def _quantize(graph: Graph, step: Step) -> None:
+    quantize_graph(graph, graph.statistics, graph.quantization_options)
+
+
+@pytest.fixture(scope="session")
+def replay() -> Replay:
+    return Replay(_open, {"adjust": _adjust, "fusions": _fusions, "aquant": _quantize})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "net.onnx"
+    graph = graph_of(Conv2D.examples()[2])
+    path.write_bytes(export_bytes(graph, ["output_1"]))
+    return path
+
+
+@pytest.fixture
+def graph(model: Path) -> Graph:
+    """Opened, adjusted, fused and quantized, with a recipe, a setting and node options."""
+    made = import_onnx(model)
+    made.settings = Settings()
+    made.settings.assign("input_norm_func", "x: x/128-1")
+    run_passes(made, adjust_passes())
+    run_passes(made, SCALE8)
+    options = QuantizationOptions(quantized_dimension="tensor")
+    quantize_graph(made, _ranges(made), options)
+    made["input_1"].options["ALLOCATE"] = "1"
+    made.recipe = [
+        Step("open", {}, "open net.onnx"),
+        Step("adjust", {}, "adjust"),
+        Step("fusions", {"names": ["scale8"]}, "fusions --scale8"),
+        Step("aquant", {"inputs": ["*.png"]}, "aquant *.png -d tensor"),
+    ]
+    return made
+
+
+def _ranges(graph: Graph) -> Statistics:
+    keys = [key for key, node, _ in all_nodes(graph) if not isinstance(node.op, Constant)]
+    values = FloatEngine(graph, keys, threads=1).run(random_inputs(graph, 2))
+    return Statistics(
+        {key: TensorStatistics(float(v.min()), float(v.max())) for key, v in values.items()}
+    )
