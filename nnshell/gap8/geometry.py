@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nnshell.ir.work import Window, Work
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 Role = Literal["input", "weights", "constants", "output"]
 Extent = Literal["none", "input", "output"]
 

@@ -112,9 +112,9 @@ class KernelTable:
     pool_output_cycles: float
     kernels: tuple[Kernel, ...]
 
-    def select(self, work: Work) -> Kernel | None:
-        """The first kernel that takes this work."""
-        return next((kernel for kernel in self.kernels if kernel.match.takes(work)), None)
+    def matching(self, work: Work) -> tuple[Kernel, ...]:
+        """The kernels that take this work, preferred ones first."""
+        return tuple(kernel for kernel in self.kernels if kernel.match.takes(work))
 
     def activation_cycles(self, activation: str | None) -> float:
         """Cycles per output of one core that a fused activation adds to the scaling."""

@@ -1,9 +1,9 @@
 """Where tensors and weights live: L2 or L3, and for how long.
 
 Activations are kept in L2 from the layer that makes them to the last one that reads them; where
-they do not all fit, those that cost least to move go to L3. What room remains at all times holds
-weights for good; the others are brought in while the layer before computes, or, when even that
-does not fit, streamed tile by tile.
+they do not all fit, those that cost least to move go to L3. Weights are brought in while the layer
+before computes, where there is room for that, and streamed tile by tile where there is not. What
+room then remains at all times holds weights for good.
 """
 
 from __future__ import annotations
@@ -70,6 +70,17 @@ class Plan:
         self.spilled.add(max(kept, key=lambda buffer: buffer.size_bytes).name)
         return True
 
+    def usage(self, network: Network) -> list[int]:
+        """L2 bytes taken at each layer by activations and weights, without streaming buffers."""
+        used = _usage(network, self)
+        for at, layer in enumerate(network.layers):
+            if self.weights[at] == "resident":
+                used = [held + layer.constant_bytes for held in used]
+            elif self.weights[at] == "prefetched":
+                for step in _prefetch_span(at):
+                    used[step] += layer.constant_bytes
+        return used
+
     def spilled_bytes(self) -> int:
         """L3 RAM for activations: the most that is alive at one layer."""
         return live_bytes(
@@ -108,9 +119,9 @@ def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Pl
     ]
     _place_io(network, plan, budget)
     _place_activations(network, plan, budget)
+    _prefetch_weights(network, plan, budget)
     if budget.keep_weights:
         _keep_weights(network, plan, budget, hidden_bytes)
-    _prefetch_weights(network, plan, budget)
     return plan
 
 
@@ -185,36 +196,42 @@ def _spill_cost(plan: Plan, name: str, over: list[int]) -> tuple[float, str]:
     return size * (1 + life.reads) / max(1, relief), name
 
 
-def _keep_weights(network: Network, plan: Plan, budget: Budget, hidden_bytes: list[float]) -> None:
-    """Keep in L2 for good what the layer before cannot hide, then whatever else fits."""
-    count = len(network.layers)
-    free = min((_room(network, plan, budget, at) - plan.used[at] for at in range(count)), default=0)
-    order = []
-    for at in range(count):
-        size = network.layers[at].constant_bytes
-        if size == 0:
-            continue
-        hidden = hidden_bytes[at - 1] if at else 0.0
-        exposed = max(0.0, size - hidden) / size
-        order.append((-round(exposed, 3), size, at))
-    for _, size, at in sorted(order):
-        if size <= free:
-            plan.weights[at] = "resident"
-            free -= size
-            plan.used = [used + size for used in plan.used]
-
-
 def _prefetch_weights(network: Network, plan: Plan, budget: Budget) -> None:
     """Bring weights in during the layer before, where both layers have room for them."""
-    for at in range(len(network.layers)):
+    for at, layer in enumerate(network.layers):
+        size, span = layer.constant_bytes, _prefetch_span(at)
         if plan.weights[at] != "streamed":
             continue
-        size = network.layers[at].constant_bytes
-        span = [max(0, at - 1), at]
-        if all(plan.used[s] + size <= _room(network, plan, budget, s) for s in span):
+        if all(plan.used[step] + size <= _room(network, plan, budget, step) for step in span):
             plan.weights[at] = "prefetched"
-            for step in dict.fromkeys(span):
+            for step in span:
                 plan.used[step] += size
+
+
+def _keep_weights(network: Network, plan: Plan, budget: Budget, hidden_bytes: list[float]) -> None:
+    """Keep weights in L2 for good where room remains at every layer: first those that the layer
+    before cannot hide, then the smallest, whose set-up costs most for their size."""
+    rooms = [_room(network, plan, budget, at) for at in range(len(network.layers))]
+    candidates = [at for at, layer in enumerate(network.layers) if layer.constant_bytes]
+    for at in sorted(candidates, key=lambda at: _keep_order(network, at, hidden_bytes)):
+        size = network.layers[at].constant_bytes
+        held = _prefetch_span(at) if plan.weights[at] == "prefetched" else ()
+        wanted = [used + (0 if step in held else size) for step, used in enumerate(plan.used)]
+        if all(used <= room for used, room in zip(wanted, rooms, strict=True)):
+            plan.weights[at] = "resident"
+            plan.used = wanted
+
+
+def _keep_order(network: Network, at: int, hidden_bytes: list[float]) -> tuple[float, int, int]:
+    size = network.layers[at].constant_bytes
+    hidden = hidden_bytes[at - 1] if at else 0.0
+    exposed = max(0.0, size - hidden) / size
+    return -round(exposed, 3), size, at
+
+
+def _prefetch_span(at: int) -> tuple[int, ...]:
+    """Layers during which prefetched weights take L2: the one before and their own."""
+    return (at - 1, at) if at else (0,)
 
 
 def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnshell.errors import GraphError
-from nnshell.gap8.geometry import Geometry, geometry
+from nnshell.gap8.geometry import BoolArray, Geometry, IntArray, geometry
 from nnshell.gap8.kernels import Kernel
 from nnshell.gap8.schedule import LayerPlan, Setting, Timing, schedule
 from nnshell.gap8.tiling import MAX_TILES, Candidates, candidates, estimate, tile_bytes
@@ -41,41 +41,60 @@ class Choice:
         return self.plan.tile.out
 
 
-def choose(work: Work, setting: Setting, l3_operands: Operands, name: str) -> Choice:
-    """The fastest cut of the layer that fits L1.
+def choose(work: Work, setting: Setting, l3_operands: Operands, l2_room: int, name: str) -> Choice:
+    """The fastest cut that fits L1, of the first kernel in the table for which there is one.
+
+    ``l2_room``: bytes of L2 for the buffers through which L3 operands stream; a cut that needs
+    more is taken only when there is no other.
 
     Raises:
         GraphError: the kernel table has no kernel for this work.
     """
-    kernel = setting.table.select(work)
-    if kernel is None:
+    smallest: Choice | None = None
+    for kernel in setting.table.matching(work):
+        found = _choose(work, kernel, setting, l3_operands, l2_room)
+        if found.fits:
+            return found
+        if smallest is None or found.l1_bytes < smallest.l1_bytes:
+            smallest = found
+    if smallest is None:
         raise GraphError(
             f"kernel table {setting.table.name} has no kernel for {work.kind}",
             where=name,
             hint="set kernels autotiler-sq8",
         )
+    return smallest
+
+
+def _choose(
+    work: Work, kernel: Kernel, setting: Setting, l3_operands: Operands, l2_room: int
+) -> Choice:
     nest = geometry(work, matrix=kernel.matrix)
     in_l3 = frozenset(
         index
         for index, operand in enumerate(nest.operands)
         if (operand.role, operand.tensor) in l3_operands
     )
-    finalists, fits = _finalists(work, nest, kernel, setting, in_l3)
+    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room)
     best: Choice | None = None
     for found, index in finalists:
         plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
         timing = schedule(plan, setting)
         if best is None or timing.cycles < best.timing.cycles:
-            staging = _staging_bytes(plan, found, index)
-            best = Choice(
-                plan, timing, int(found.l1_bytes[index]), staging, _image_rows(work, plan), fits
-            )
+            staging = int(_staging(found, in_l3)[index])
+            rows = _image_rows(work, plan)
+            best = Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits)
     assert best is not None
     return best
 
 
 def _finalists(
-    work: Work, nest: Geometry, kernel: Kernel, setting: Setting, in_l3: frozenset[int]
+    work: Work,
+    nest: Geometry,
+    kernel: Kernel,
+    setting: Setting,
+    in_l3: frozenset[int],
+    l2_room: int,
 ) -> tuple[list[tuple[Candidates, int]], bool]:
     """The cuts with the lowest estimates; the smallest one when none fits."""
     chip, clocks = setting.chip, setting.clocks
@@ -92,7 +111,7 @@ def _finalists(
         least = int(np.argmin(found.l1_bytes))
         if smallest is None or found.l1_bytes[least] < smallest[0]:
             smallest = (int(found.l1_bytes[least]), number, found, least)
-        usable = _usable(found, setting.l1_bytes)
+        usable = _usable(found, setting.l1_bytes, _staging(found, in_l3), l2_room)
         if not usable.any():
             continue
         costs = estimate(
@@ -110,12 +129,24 @@ def _finalists(
     return [(found, index) for _, _, found, index in ranked[:FINALISTS]], True
 
 
-def _usable(found: Candidates, l1_bytes: int) -> np.ndarray:
-    """Cuts that fit, without needlessly fine ones."""
-    fits: np.ndarray = found.l1_bytes <= l1_bytes
+def _usable(found: Candidates, l1_bytes: int, staging: IntArray, l2_room: int) -> BoolArray:
+    """Cuts that fit L1 and preferably the L2 room, without needlessly fine ones."""
+    usable: BoolArray = found.l1_bytes <= l1_bytes
+    if not usable.any():
+        return usable
+    room = max(l2_room, int(staging[usable].min()))
+    usable = usable & (staging <= room)
     tiles = found.trips["group"] * found.trips["out"] * found.trips["rows"] * found.trips["in"]
-    coarse = fits & (tiles <= MAX_TILES)
-    return coarse if coarse.any() else fits
+    coarse = usable & (tiles <= MAX_TILES)
+    return coarse if coarse.any() else usable
+
+
+def _staging(found: Candidates, in_l3: frozenset[int]) -> IntArray:
+    """L2 for the pairs of buffers through which operands stream from and to L3."""
+    total = np.zeros_like(found.sizes.out)
+    for index in in_l3:
+        total = total + 2 * tile_bytes(found.sizes.geometry.operands[index], found.sizes)
+    return total
 
 
 def _image_rows(work: Work, plan: LayerPlan) -> int:
@@ -124,12 +155,3 @@ def _image_rows(work: Work, plan: LayerPlan) -> int:
     if (plan.geometry.height, plan.geometry.width) == (height, width):
         return plan.tile.rows
     return max(1, min(height, -(-plan.tile.rows // max(1, width))))
-
-
-def _staging_bytes(plan: LayerPlan, found: Candidates, index: int) -> int:
-    """L2 for the pairs of buffers through which operands stream from and to L3."""
-    total = 0
-    for number in plan.in_l3:
-        size = int(tile_bytes(plan.geometry.operands[number], found.sizes)[index])
-        total += 2 * size
-    return total

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnshell.gap8.chip import Chip, load_chip
@@ -63,23 +62,15 @@ def simulate_graph(graph: Graph, settings: Settings | None = None) -> Simulation
 
 @dataclass(slots=True)
 class _Simulation:
-    """One run: equal layers are searched once."""
+    """One run; ``known`` remembers the cuts of equal layers, with the L2 room they were given."""
 
     network: Network
     parameters: Parameters
     setting: Setting
+    known: dict[tuple[Work, Operands], list[tuple[int, Choice]]] = field(default_factory=dict)
 
     def run(self) -> SimulationReport:
-        choices: dict[tuple[Work, Operands], Choice] = {}
-
-        def chosen(at: int, plan: Plan) -> Choice:
-            layer = self.network.layers[at]
-            key = (layer.work, operands_in_l3(layer, plan, at))
-            if key not in choices:
-                choices[key] = choose(layer.work, self.setting, key[1], layer.name)
-            return choices[key]
-
-        plan, picked, memory = self._settle(chosen)
+        plan, picked, memory = self._settle()
         layers = self._layers(plan, picked, memory)
         return SimulationReport(
             network=self.network,
@@ -92,14 +83,32 @@ class _Simulation:
             shortfalls=tuple(self._shortfalls(plan, picked, memory)),
         )
 
-    def _settle(
-        self, chosen: Callable[[int, Plan], Choice]
-    ) -> tuple[Plan, list[Choice], MemoryMap]:
+    def _choices(self, plan: Plan) -> list[Choice]:
+        """The cut of every layer under this plan."""
+        used = plan.usage(self.network)
+        picked = []
+        for at, layer in enumerate(self.network.layers):
+            streamed = operands_in_l3(layer, plan, at)
+            room = max(0, self.parameters.l2_size - used[at]) if streamed else 0
+            picked.append(self._choice(layer, streamed, room))
+        return picked
+
+    def _choice(self, layer: Layer, streamed: Operands, room: int) -> Choice:
+        """A cut found for more room is still the best when its buffers fit in less."""
+        key = (layer.work, streamed)
+        for given, choice in self.known.setdefault(key, []):
+            if given >= room >= choice.staging_bytes:
+                return choice
+        choice = choose(layer.work, self.setting, streamed, room, layer.name)
+        self.known[key].append((room, choice))
+        return choice
+
+    def _settle(self) -> tuple[Plan, list[Choice], MemoryMap]:
         """Plan, cut and pack; give L2 room back until the buffers pack into the budget."""
         limit = self.parameters.l2_size
         plan = make_plan(self.network, self._budget(), self._hidden_bytes())
         while True:
-            picked = [chosen(at, plan) for at in range(len(self.network.layers))]
+            picked = self._choices(plan)
             staging = [choice.staging_bytes for choice in picked]
             memory = pack(
                 buffers(self.network, plan, staging), self.setting.chip.l2_alignment_bytes
