@@ -11,55 +11,51 @@ from nnshell.shell.api import catalogue, edits, select
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
     from nnshell.shell.app import Shell
-    from nnshell.shell.commands.base import Commands
 
 
-def _graph(commands: Commands) -> Graph | None:
-    session = commands.session
+def _graph(shell: Shell) -> Graph | None:
+    session = shell.session
     return session.graph if session.opened else None
 
 
-def node_names(commands: Commands) -> Choices:
+def node_names(shell: Shell) -> Choices:
     """Names of nodes, with their operator."""
-    graph = _graph(commands)
+    graph = _graph(shell)
     nodes = graph.nodes.values() if graph is not None else ()
     return Choices([CompletionItem(node.name, display_meta=node.kind) for node in nodes])
 
 
-def input_names(commands: Commands) -> Choices:
+def input_names(shell: Shell) -> Choices:
     """Names of the graph's inputs."""
-    graph = _graph(commands)
+    graph = _graph(shell)
     return Choices.from_values([node.name for node in graph.inputs] if graph is not None else [])
 
 
-def end_names(commands: Commands) -> Choices:
+def end_names(shell: Shell) -> Choices:
     """Names of the graph's inputs and outputs."""
-    graph = _graph(commands)
+    graph = _graph(shell)
     ends = [*graph.inputs, *graph.outputs] if graph is not None else []
     return Choices.from_values([node.name for node in ends])
 
 
-def fusion_names(_: Commands) -> Choices:
+def fusion_names(_: Shell) -> Choices:
     """Names of all fusions, with what they do."""
     return Choices([CompletionItem(e.name, display_meta=e.summary) for e in catalogue.catalogue()])
 
 
-def graph_numbers(commands: Commands) -> Choices:
+def graph_numbers(shell: Shell) -> Choices:
     """Numbers of the open graphs."""
-    return Choices.from_values(range(len(commands.session.opened)))
+    return Choices.from_values(range(len(shell.session.opened)))
 
 
-def complete_selector(
-    commands: Commands, text: str, line: str, begin: int, end: int
-) -> Completions:
+def complete_selector(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
     """The name at the end of a selector: behind a comma or a colon another one begins."""
-    graph = _graph(commands)
+    graph = _graph(shell)
     if graph is None:
         return Completions()
     start = max(text.rfind(","), text.rfind(":")) + 1
     names = [name for node in graph for name in (node.name, *_inner(node.name, graph))]
     offered = [text[:start] + name for name in names]
-    shell: Shell = commands._cmd
     return shell.basic_complete(text, line, begin, end, offered)
 
 
@@ -67,9 +63,9 @@ def _inner(name: str, graph: Graph) -> list[str]:
     return [f"{name}/{node.name}" for node in select.inner_nodes(graph[name])]
 
 
-def option_names(commands: Commands, arg_tokens: dict[str, list[str]]) -> Choices:
+def option_names(shell: Shell, arg_tokens: dict[str, list[str]]) -> Choices:
     """AutoTiler options of the nodes that the selector on the line names."""
-    graph = _graph(commands)
+    graph = _graph(shell)
     if graph is None:
         return Choices()
     nodes = select.select(graph, arg_tokens["selector"][0])

@@ -87,10 +87,10 @@ def _text(value: Any) -> str:
     return repr(value) if value == "" else str(value)
 
 
-def setting_names(commands: Shell) -> Choices:
+def setting_names(shell: Shell) -> Choices:
     """Every setting with its meaning, for completion."""
     described = {name: setting.doc for name, setting in SETTINGS.items()}
-    described |= {name: settable.description for name, settable in commands.settables.items()}
+    described |= {name: settable.description for name, settable in shell.settables.items()}
     return Choices([CompletionItem(name, display_meta=doc) for name, doc in described.items()])
 
 

@@ -1,0 +1,273 @@
+"""The commands of a session on a small network, as a user types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnshell.shell.app import Shell
+from nnshell.shell.commands import command_sets
+from nnshell.shell.session import Session
+
+Run = Any
+
+QUANTIZE = ("open net.onnx", "adjust", "fusions --scale8", "aquant img/* -D 128 -O -1")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def commands(run: Run) -> Any:
+    """Run lines as -e commands."""
+
+    def _commands(*lines: str, options: tuple[str, ...] = ()) -> Any:
+        return run(*options, *[word for line in lines for word in ("-e", line)])
+
+    return _commands
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    made = Shell(Session(), command_sets(), stdin=io.StringIO(), stdout=io.StringIO())
+    made.run_lines(["open net.onnx", "adjust", "fusions --scale8"], "setup")
+    yield made
+    made.stdout.close()
+
+
+def test_the_whole_path_from_a_model_to_generated_files(commands: Any, run: Run) -> None:
+    outcome = commands(*QUANTIZE, "save_state", "show")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "1x8x8" in outcome.out.splitlines()[0]
+    assert "fused conv1, pool1, relu1 into conv1_fusion" in outcome.out
+    assert Path("net.json").is_file()
+    generated = run("-g", "-M", "out", "-m", "model.c", "-T", "out/t", "-H", "model.h", "net.json")
+    assert (generated.status, generated.err) == (0, "")
+    assert {"model.c", "model.h", "t"} <= {path.name for path in Path("out").iterdir()}
+    assert list(Path("out/t").glob("*.tensor"))
+
+
+def test_generate_without_constants_leaves_the_folder_out(commands: Any, run: Run) -> None:
+    commands(*QUANTIZE, "save_state")
+    assert run("-g", "-d", "-M", "out", "-T", "out/t", "net.json").status == 0
+    assert not Path("out/t").exists()
+
+
+def test_gen_alone_prints_the_model(commands: Any) -> None:
+    outcome = commands(*QUANTIZE, "gen > printed.c", "gen -M out")
+    assert outcome.status == 0
+    assert Path("printed.c").read_text() == Path("out/model.c").read_text()
+
+
+def test_a_positional_graph_is_opened_before_the_script(run: Run) -> None:
+    Path("a.nns").write_text("show\n")
+    outcome = run("-s", "a.nns", "net.onnx")
+    assert outcome.status == 0
+    assert "conv1" in outcome.out
+
+
+def test_a_graph_that_cannot_be_opened_ends_with_1(run: Run) -> None:
+    outcome = run("gone.onnx", "-e", "help")
+    assert outcome.status == 1
+    assert outcome.out == ""
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("show nosuch", "nosuch"),
+        ("open gone.onnx", "gone.onnx"),
+        ("open net.onnx --subs batch", "NAME=VALUE"),
+        ("open net.onnx -q", "--load_quantization is not part of nnshell"),
+        ("graph 3", "there is no graph 3"),
+        ("fusions", "no fusions were chosen"),
+        ("fusions -a nosuch_fusion", "nosuch_fusion"),
+        ("aquant", "no input files"),
+        ("aquant nosuch/*.png", "nosuch"),
+        ("aquant -f 16 img/*", "POW2"),
+        ("aquant -s POW2 img/*", "POW2"),
+        ("aquant --stats gone.json", "gone.json"),
+        ("aquant --json gone.json img/*", "gone.json"),
+        ("qtune", "nothing to tune"),
+        ("nodeoption conv1 NOSUCH 1", "NOSUCH"),
+        ("imageformat input_1", "required: format, norm"),
+        ("imageformat input_1 rgb999 none", "'rgb999' is not one of"),
+        ("save_state", "not quantized"),
+        ("save_stats x.json", "run aquant first"),
+        ("gen", "not quantized"),
+        ("undo", "nothing to undo"),
+        ("remove nosuch", "nosuch"),
+        ("draw -f x.bmp", "'.bmp' is not a format"),
+        ("show -x sheet.xls", "Excel"),
+    ],
+)
+def test_mistakes_are_one_line_and_change_nothing(commands: Any, line: str, message: str) -> None:
+    before = sorted(Path().iterdir())
+    outcome = commands("open net.onnx", line)
+    assert outcome.status == 1
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("line", ["show", "adjust", "aquant img/*", "undo", "gen", "draw", "temps"])
+def test_commands_without_a_graph_say_to_open_one(commands: Any, line: str) -> None:
+    outcome = commands(line)
+    assert outcome.status == 1
+    assert "no graph is open - open one" in outcome.err
+
+
+@pytest.mark.parametrize("line", ["show", "statistics", "temps", "passes"])
+@pytest.mark.parametrize("form", ["plain", "csv", "json"])
+def test_tables_come_in_every_form(commands: Any, line: str, form: str) -> None:
+    commands("open net.onnx", f"{line} --format {form} > table.txt")
+    text = Path("table.txt").read_text()
+    if form == "json":
+        assert isinstance(json.loads(text), list)
+    elif form == "csv":
+        assert len({row.count(",") for row in text.splitlines()[:1]}) == 1
+    assert text
+
+
+def test_a_table_goes_to_a_csv_file(commands: Any) -> None:
+    outcome = commands("open net.onnx", "show -c steps.csv")
+    assert "conv1" not in outcome.out
+    assert "conv1" in Path("steps.csv").read_text()
+
+
+def test_selectors_choose_rows(commands: Any) -> None:
+    out = commands("open net.onnx", "show -s --format csv 'conv1, fc' > a.csv").out
+    names = [line.split(",")[1] for line in Path("a.csv").read_text().splitlines()[1:]]
+    assert out and names == ["conv1", "fc"]
+
+
+def test_undo_takes_back_one_command(commands: Any) -> None:
+    outcome = commands("open net.onnx", "fusions --scale8", "undo", "show --format csv")
+    assert "took back: fusions --scale8" in outcome.out
+    assert "conv1_fusion" not in outcome.out.split("took back")[1]
+
+
+def test_history_is_a_script_that_makes_the_graph_again(commands: Any, run: Run) -> None:
+    first = commands(*QUANTIZE, "hlep", "nodeoption 0 ALLOCATE 1", "history -s > again.nns")
+    assert first.status == 1  # of hlep
+    commands(*QUANTIZE, "nodeoption 0 ALLOCATE 1", "history -s > again.nns", "gen > first.c")
+    assert Path("again.nns").read_text().splitlines()[0] == "open net.onnx"
+    assert run("-s", "again.nns", "-e", "gen > second.c").status == 0
+    assert Path("first.c").read_text() == Path("second.c").read_text()
+
+
+def test_history_holds_values_of_variables_and_only_the_last_aquant(commands: Any) -> None:
+    lines = (*QUANTIZE, "set_var D 255", "aquant img/* -D $(D)", "history")
+    history = commands(*lines).out.splitlines()[-4:]
+    assert [line.split(None, 1)[1] for line in history][-1] == "aquant img/* -D 255"
+    assert sum("aquant" in line for line in history) == 1
+
+
+def test_settings_follow_into_the_state(commands: Any, run: Run) -> None:
+    commands("set l1_size 50000", *QUANTIZE, "set graph_name other", "save_state")
+    outcome = run("net.json", "-e", "set l1_size", "-e", "set graph_name")
+    assert outcome.out.endswith("l1_size: 50000\ngraph_name: 'other'\n")
+
+
+def test_several_graphs_are_open_at_once(commands: Any) -> None:
+    shutil.copy("net.onnx", "second.onnx")
+    outcome = commands("open net.onnx", "open -n second.onnx", "graph", "graph 0")
+    assert "  0 - net.onnx\n* 1 - second.onnx\n" in outcome.out
+    assert outcome.out.endswith("* 0 - net.onnx\n  1 - second.onnx\n")
+
+
+def test_node_options_are_set_shown_and_cleared(commands: Any) -> None:
+    lines = ("nodeoption input_1 ALLOCATE 1", "nodeoption", "nodeoption input_1 allocate")
+    outcome = commands("open net.onnx", *lines, "nodeoption")
+    assert outcome.out.count("input_1: ALLOCATE 1") == 1
+    assert "clear option ALLOCATE of input_1" in outcome.out
+
+
+def test_the_lab_session_runs_as_its_sheet_says(commands: Any, run: Run) -> None:
+    lines = ["open net.onnx", "adjust", "fusions --scale8"]
+    lines += ["aquant img/* -H 8 -W 8 --scheme SQ8 -D 255"]
+    lines += ["imageformat input_1 bw8 offset_int8", "save_state"]
+    assert commands(*lines).status == 0
+    arguments = ["-g", "-M", ".", "-m", "model.c", "-T", "tensors", "-H", "model.h", "net.json"]
+    assert run(*arguments).status == 0
+    assert "_OUT_SCALE" in Path("model.h").read_text()
+
+
+def test_ctrl_c_leaves_graph_settings_and_prompt_as_they_were(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import nnshell.flow
+
+    shell.onecmd_plus_hooks("aquant img/* -D 128 -O -1")
+    before = (list(shell.session.graph.nodes), list(shell.session.graph.recipe), shell.prompt)
+    real = nnshell.flow.quantize_graph
+
+    def interrupted(*arguments: Any) -> None:
+        real(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("nnshell.flow.quantize_graph", interrupted)
+    assert not shell.onecmd_plus_hooks("aquant img/*")
+    graph = shell.session.graph
+    assert (list(graph.nodes), list(graph.recipe), shell.prompt) == before
+    assert graph.quantized and graph.input_options.divisor == 128
+    assert "stopped; graph and settings are as before" in capfd.readouterr().err
+
+
+def completions(shell: Shell, line: str) -> list[str]:
+    begin = max(line.rfind(" "), line.rfind('"')) + 1
+    found = shell.complete(line[begin:], line, begin, len(line))
+    assert not found.error, found.error
+    return [item.text.rstrip() for item in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("open ne", ["net.onnx"]),
+        ("show conv1_fusion/c", ["conv1_fusion/conv1"]),
+        ("show fc,inp", ["fc,input_1"]),
+        ("nodeoption inp", ["input_1"]),
+        ("nodeoption input_1 ALL", ["ALLOCATE"]),
+        ("imageformat input_1 rgb8", ["rgb888"]),
+        ("imageformat input_1 rgb888 off", ["offset_int8"]),
+        ("imageformat ", ["input_1"]),
+        ("freeze out", ["output_1"]),
+        ("fusions -a fold_b", ["fold_batch_norm", "fold_bias"]),
+        ("fusions --sc", ["--scale8"]),
+        ("aquant --clip_type st", ["std3", "std5"]),
+        ("aquant img/image_0", ["img/image_0_0.png"]),
+        ("graph ", ["0"]),
+    ],
+)
+def test_completion_knows_the_graph(shell: Shell, line: str, expected: list[str]) -> None:
+    assert completions(shell, line) == expected
+
+
+def test_check_knows_the_commands_and_needs_no_files(commands: Any) -> None:
+    lines = ("open gone.onnx", "adjust", "fusions --scale9", "aquant gone/* -Q", "save_state")
+    outcome = commands(*lines, options=("--check",))
+    assert outcome.status == 1
+    assert [line[:5] for line in outcome.err.splitlines()] == ["-e:3:", "-e:4:"]
+    assert re.search(r"did you mean --scale8", outcome.err)
+
+
+def test_drawings_have_every_node_and_edge(commands: Any) -> None:
+    commands("open net.onnx", "fusions --scale8", "draw -F -s -f open.dot", "draw -y -f closed.gv")
+    opened, closed = Path("open.dot").read_text(), Path("closed.gv").read_text()
+    assert '"input_1" -> "conv1_fusion/conv1"' in opened
+    assert '"conv1_fusion/relu1" -> ' in opened
+    assert "fc" in opened and "weights" in opened
+    assert 'label="3 conv1' not in closed and closed.count("->") < opened.count("->")
