@@ -28,7 +28,7 @@ from nnshell.passes.edit import (
 )
 from nnshell.passes.manager import PassRecord, run_passes
 from nnshell.passes.regions import FROZEN
-from nnshell.quantization import QuantizationOptions, quantize_graph
+from nnshell.quantization import QuantizationOptions, quantize_graph, remove_quantization
 from nnshell.recipe import recorded
 
 log = logging.getLogger(__name__)
@@ -56,10 +56,15 @@ _KERNELS = (
 
 @contextmanager
 def requantized(graph: Graph) -> Iterator[None]:
-    """Run a block that edits the graph; if it was quantized, quantize it again afterwards."""
+    """Run a block that edits the graph; if it was quantized, quantize it again afterwards.
+
+    The block sees the graph without the quantize nodes that were inserted into it.
+    """
     was_quantized = graph.quantized
+    if was_quantized:
+        remove_quantization(graph)
     yield
-    if was_quantized and not graph.quantized:
+    if was_quantized:
         quantize_graph(graph, graph.statistics, graph.quantization_options)
 
 
