@@ -136,7 +136,8 @@ def _usable(paths: Sequence[str], root: str, split: Split | None, notes: list[st
     chosen = images or _of_split(arrays, kinds, split, notes)
     if not chosen:
         raise InputError("no images or arrays", where=root, hint=f"{_held(root)}; give {ACCEPTED}")
-    left_out = [p for p in paths if p not in set(images or arrays) and kinds[p] != "idx-labels"]
+    known = {*(images or arrays), *(path for path in paths if kinds[path] == "idx-labels")}
+    left_out = [path for path in paths if path not in known]
     if left_out:
         remark(notes, f"left out of {root}: {_endings(left_out)}")
     return chosen
