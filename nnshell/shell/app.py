@@ -313,9 +313,19 @@ class Shell(cmd2.Cmd):
 
     def _run_program(self, program: str, text: str) -> int:
         shell = os.environ.get("SHELL") or None
+        try:
+            target: int | None = self.stdout.fileno()
+        except OSError:  # not a file: what it prints is collected
+            target = None
         done = subprocess.run(
-            program, shell=True, executable=shell, input=text.encode(), stdout=self.stdout
-        )  # fmt: skip
+            program,
+            shell=True,
+            executable=shell,
+            input=text.encode(),
+            stdout=subprocess.PIPE if target is None else target,
+        )
+        if target is None:
+            self.stdout.write(done.stdout.decode(errors="replace"))
         return done.returncode
 
     def run_lines(self, lines: Iterable[str], name: str, *, first: int = 1) -> bool:

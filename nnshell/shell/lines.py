@@ -71,6 +71,8 @@ def strip_comment(text: str, variables: Mapping[str, str]) -> str:
 
 class _Scanner:
     def __init__(self, text: str, variables: Mapping[str, str]) -> None:
+        if "\0" in text:
+            raise LineError("a line with a NUL character", hint="is the script a text file?")
         self.text = text
         self.variables = variables
         self.position = 0
