@@ -200,11 +200,14 @@ class CutGraph(Pass):
         graph.prune()
         _drop_unused_inputs(graph)
         _renumber(graph)
+        for port in made:
+            _rename_by_number(graph, port)
         notes.touch(*made)
         removed = len(before - set(graph.nodes))
         names = ", ".join(m.name for m in made)
         where = "before" if self.up else "behind"
-        notes.did(node.name, f"cut {removed} nodes {where} {node.name}; new: {names}", names)
+        text = f"cut {removed} nodes {where} {node.name}; new: {names}"
+        notes.did(node.name, text, *(m.name for m in made))
 
 
 @dataclass(frozen=True)
@@ -221,11 +224,12 @@ class ExtractNode(Pass):
         keep = {node.name, *(ref.node for ref in node.inputs if graph.constant(ref) is not None)}
         inputs = [(ref, graph.type_of(ref)) for ref in _data_inputs(graph, node)]
         graph.nodes = {name: n for name, n in graph.nodes.items() if name in keep}
+        ports: dict[Ref, Ref] = {}
         for index, (ref, given) in enumerate(inputs):
-            made = Node(f"input_{index + 1}", Input(given, index), [], (given,), _added())
-            made.name = graph.unique_name(made.name)
-            graph.nodes = {made.name: made, **graph.nodes}
-            node.inputs = [Ref(made.name) if r == ref else r for r in node.inputs]
+            name = graph.unique_name(f"input_{index + 1}")
+            graph.insert(Node(name, Input(given, index), [], (given,), _added()), before=node.name)
+            ports[ref] = Ref(name)
+        node.inputs = [ports.get(ref, ref) for ref in node.inputs]
         for ref in _outputs(node):
             _new_output(graph, ref)
         _renumber(graph)
@@ -366,6 +370,15 @@ def _drop_unused_inputs(graph: Graph) -> None:
     for node in graph.inputs:
         if not graph.consumers(node.name):
             del graph.nodes[node.name]
+
+
+def _rename_by_number(graph: Graph, node: Node) -> None:
+    """Call a graph input or output by its number where that name is free."""
+    wanted = f"{node.kind}_{_index(node) + 1}"
+    if wanted in graph:
+        return
+    old, node.name = node.name, wanted
+    graph.replace_node(old, node)
 
 
 def _renumber(graph: Graph) -> None:

@@ -175,10 +175,16 @@ def input_takes(graph: Graph, node: Node, region: Region, perm: Perm) -> bool:
 
 
 def may_turn(node: Node, perm: Perm) -> bool:
-    """Whether a graph input may change from channels last to channels first; it may once."""
+    """Whether a graph input may change from channels last to channels first; it may once.
+
+    Unless the input says so itself, channels are taken to be last when there are fewer of them
+    than rows and columns.
+    """
     if not isinstance(node.op, Input) or perm != _HWC_TO_CHW or FROZEN in node.options:
         return False
-    return node.type.dtype == "float32" and TURNED not in node.origin.passes
+    height, width, channels = node.type.shape
+    last = node.type.layout is Layout.HWC or channels < min(height, width)
+    return last and node.type.dtype == "float32" and TURNED not in node.origin.passes
 
 
 # -- doing it ------------------------------------------------------------------------------
