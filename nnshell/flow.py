@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
 from nnshell.errors import ModelError
-from nnshell.images import Images, bind
+from nnshell.images import Images, bind, watched
 from nnshell.importers.onnx import import_onnx
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
@@ -34,7 +34,7 @@ from nnshell.quantization import (
     load_statistics,
     quantize_graph,
 )
-from nnshell.quantization.calibration import calibrate_graph
+from nnshell.quantization.calibration import calibrate_graph, random_batches
 from nnshell.recipe import recorded
 from nnshell.samples_folder import resolve
 from nnshell.settings import Settings
@@ -147,8 +147,23 @@ def calibrate(
     inputs = bind(graph, images)
     if isinstance(images, Images):
         graph.input_options = images.merged(graph)
-    size = batch_size(graph)
-    return calibrate_graph(graph, inputs.batches(size), clip_type=clip_type, progress=progress)
+    batches = watched(inputs, batch_size(graph))
+    return calibrate_graph(graph, batches, clip_type=clip_type, progress=progress)
+
+
+def calibrate_randomly(
+    graph: Graph,
+    *,
+    uniform: float = 0.0,
+    normal: float = 0.2,
+    num_inference: int = 1,
+    seed: int = 0,
+) -> Statistics:
+    """Ranges on random inputs: uniform in +-``uniform``, or normal with deviation ``normal``."""
+    batches = random_batches(
+        graph, uniform=uniform, normal=normal, num_inference=num_inference, seed=seed
+    )
+    return calibrate_graph(graph, batches)
 
 
 def quantize(
@@ -319,6 +334,7 @@ __all__ = [
     "adjust",
     "batch_size",
     "calibrate",
+    "calibrate_randomly",
     "compare",
     "fuse",
     "generate",

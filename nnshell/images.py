@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from nnshell.inputs.checks import InputChecker
 from nnshell.inputs.input_set import Batch, InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.image_format import ImageFormat
 from nnshell.settings import SETTINGS, Settings
+
+_LOG = logging.getLogger(__name__)
+
+_FALLBACKS = ("last aquant", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,11 @@ class Images:
 
     def open(self, graph: Graph) -> InputSet:
         """The samples as ``graph`` takes them. Raises InputError when they do not fit it."""
-        inputs = open_inputs(self.patterns, input_specs(graph), self.merged(graph))
+        resolved = resolve_options(graph, self.options)
+        for layer in _FALLBACKS:
+            if resolved.from_layer(layer):
+                _LOG.info("input options from %s: %s", layer, resolved.describe(layer))
+        inputs = open_inputs(self.patterns, input_specs(graph), resolved.options)
         if self.first == 0 and self.count is None:
             return inputs
         stop = None if self.count is None else self.first + self.count
@@ -47,6 +58,18 @@ class Images:
         if not len(part):
             raise IndexError(f"there are {len(inputs)} samples")
         return part
+
+
+def watched(inputs: InputSet, size: int) -> Iterator[Batch]:
+    """The batches of a set; behind the last, notes and what looks wrong go to the log."""
+    checker = InputChecker(inputs.specs)
+    for batch in inputs.batches(size):
+        checker.update(batch)
+        yield batch
+    for note in inputs.notes:
+        _LOG.info("%s", note)
+    for warning in checker.warnings():
+        _LOG.warning("%s", warning)
 
 
 def bind(graph: Graph, images: Images | InputSet | Batch) -> InputSet:
