@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from nnshell.codegen.context import Context
 from nnshell.codegen.infos import Record, put_activation
 from nnshell.codegen.operators import activation_operator, channels_first
@@ -13,12 +15,19 @@ from nnshell.ir.work import Window, Work
 
 BIAS_BYTES, SCALE_BYTES = 4, 1
 
+_LOG = logging.getLogger(__name__)
+
 
 def convolution(context: Context, unit: Unit) -> Kernel:
     """Convolution, depthwise or grouped, with the pool and activation of its fusion."""
     work = unit.work
     channels, height, width = work.inputs[0]
     groups = _groups(unit, work)
+    if work.kind == "depthwise" and unit.activation is not None and unit.activation.kind == "leaky":
+        _LOG.warning(
+            "%s: some versions of the AutoTiler have no depthwise kernel with LeakyRelu",
+            unit.node.name,
+        )
     arguments = (
         *groups,
         BIAS_BYTES,

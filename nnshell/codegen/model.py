@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nnshell.codegen.options import c_string, memory_devices, option_lines, sizes
+from nnshell.codegen.options import c_string, location, memory_devices, option_lines, sizes
 from nnshell.codegen.plan import C_TYPES, Kernel, Plan, Stack, Variable
 from nnshell.settings import Settings
 
@@ -37,7 +37,7 @@ def write_model(plan: Plan, settings: Settings, tensor_directory: str) -> str:
         *_graph(plan, settings, tensor_directory),
     )
     lines = [_indented(line) for line in body]
-    return "\n".join((*_preamble(plan), *lines, "}", "", *_main(name, settings))) + "\n"
+    return "\n".join((*_preamble(plan, settings), *lines, "}", "", *_main(name, settings))) + "\n"
 
 
 def _indented(text: str) -> str:
@@ -68,11 +68,13 @@ def _headers(plan: Plan, settings: Settings) -> list[str]:
     return headers
 
 
-def _preamble(plan: Plan) -> list[str]:
+def _preamble(plan: Plan, settings: Settings) -> list[str]:
     includes = ["AutoTilerLib.h", "CNN_Generators_SQ8.h"]
     if _RESIZE in plan.functions:
         includes.append("ResizeGenerator.h")
     includes.append("CNN_Copy_Generators.h")
+    if settings.include_project_header:
+        includes.append(f"{plan.name}.h")
     lines = ["#include <stdint.h>", "#include <stdio.h>"]
     lines += [f'#include "{header}"' for header in includes]
     lines.append("")
@@ -168,8 +170,8 @@ def _variable(variable: Variable, settings: Settings, tensor_directory: str) -> 
     if variable.allocated:
         scope += "_ALLOC"
     group = "global" if variable.role == "constant" else variable.role
-    home = variable.home or str(settings[f"default_{group}_home_location"])
-    execute = variable.execute or str(settings[f"default_{group}_exec_location"])
+    home = variable.home or _default(settings, f"default_{group}_home_location")
+    execute = variable.execute or _default(settings, f"default_{group}_exec_location")
     constant = "0"
     if variable.role == "constant":
         path = c_string(f"{tensor_directory}/{variable.name}.tensor")
@@ -178,6 +180,10 @@ def _variable(variable: Variable, settings: Settings, tensor_directory: str) -> 
     kind = c_string(f"{C_TYPES[variable.dtype]} * __restrict__")
     fields = (kind, c_string(variable.name), scope, direction, home, execute, constant)
     return f"{function}({', '.join(fields)})"
+
+
+def _default(settings: Settings, name: str) -> str:
+    return location(str(settings[name]), f"setting {name}")
 
 
 def _stack(stack: Stack) -> str:

@@ -138,6 +138,21 @@ def test_a_device_that_does_not_exist_is_refused(quantized: Quantizer) -> None:
         render_model(quantized(network(["a"], ("a", MaxPool(), ["input_1"]))), settings)
 
 
+def test_a_place_that_does_not_exist_is_refused(quantized: Quantizer) -> None:
+    settings = Settings()
+    settings.assign("default_local_home_location", 'AT_MEM_L2, "x"')
+    graph = network(["b"], ("a", MaxPool(), ["input_1"]), ("b", Tanh(), ["a"]))
+    with pytest.raises(UsageError, match="default_local_home_location"):
+        render_model(quantized(graph), settings)
+
+
+def test_a_project_header_can_be_included(quantized: Quantizer) -> None:
+    settings = Settings()
+    settings.assign("include_project_header", True)
+    text = render_model(quantized(network(["a"], ("a", MaxPool(), ["input_1"]))), settings)
+    assert '#include "net.h"' in text
+
+
 def test_the_graph_name_can_be_set(quantized: Quantizer) -> None:
     settings = Settings()
     settings.assign("graph_name", "my-net")
