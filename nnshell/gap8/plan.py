@@ -126,15 +126,14 @@ def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Pl
 
 
 def _place_io(network: Network, plan: Plan, budget: Budget) -> None:
-    """Inputs and outputs lie in the application's L2 as far as that has room, else in L3."""
+    """Inputs and outputs lie in the application's L2 as far as that has room; what does not fit
+    there is planned like any other activation."""
     room = budget.io_bytes
     for name in dict.fromkeys((*network.inputs, *network.outputs)):
         size = plan.sizes.get(name, 0)
         if size <= room:
             plan.external.add(name)
             room -= size
-        else:
-            plan.spilled.add(name)
 
 
 def _in_l2(plan: Plan) -> list[str]:

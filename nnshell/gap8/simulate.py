@@ -24,6 +24,8 @@ from nnshell.settings import Settings
 
 # MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
 TYPICAL_MACS_PER_CYCLE = 8.0
+# Cuts whose streaming buffers must shrink are searched for L2 rooms in these steps.
+ROOM_STEP_BYTES = 4096
 
 
 def simulate(
@@ -67,7 +69,7 @@ class _Simulation:
     network: Network
     parameters: Parameters
     setting: Setting
-    known: dict[tuple[Work, Operands], list[tuple[int, Choice]]] = field(default_factory=dict)
+    known: dict[tuple[Work, Operands, int], Choice] = field(default_factory=dict)
 
     def run(self) -> SimulationReport:
         plan, picked, memory = self._settle()
@@ -94,14 +96,18 @@ class _Simulation:
         return picked
 
     def _choice(self, layer: Layer, streamed: Operands, room: int) -> Choice:
-        """A cut found for more room is still the best when its buffers fit in less."""
-        key = (layer.work, streamed)
-        for given, choice in self.known.setdefault(key, []):
-            if given >= room >= choice.staging_bytes:
-                return choice
-        choice = choose(layer.work, self.setting, streamed, room, layer.name)
-        self.known[key].append((room, choice))
-        return choice
+        """The best cut when L2 had room for all its buffers, if it has; else the best in steps
+        of room, so that small differences of the plan do not start another search."""
+        found = self._known(layer, streamed, self.setting.chip.l2_bytes)
+        if found.staging_bytes <= room:
+            return found
+        return self._known(layer, streamed, room - room % ROOM_STEP_BYTES)
+
+    def _known(self, layer: Layer, streamed: Operands, room: int) -> Choice:
+        key = (layer.work, streamed, room)
+        if key not in self.known:
+            self.known[key] = choose(layer.work, self.setting, streamed, room, layer.name)
+        return self.known[key]
 
     def _settle(self) -> tuple[Plan, list[Choice], MemoryMap]:
         """Plan, cut and pack; give L2 room back until the buffers pack into the budget."""

@@ -46,11 +46,12 @@ def test_everything_stays_in_l2_when_it_fits(
     assert plan.weights == ["resident", "resident", "resident"]
 
 
-def test_an_input_larger_than_the_application_memory_comes_from_l3(
+def test_an_input_the_application_has_no_room_for_is_planned_with_the_rest(
     vector: Callable[..., Work], conv: Callable[..., Work]
 ) -> None:
     plan = _plan(_residual(vector, conv), 100_000, io_bytes=100)
-    assert {"input", "c"} <= plan.spilled
+    assert plan.external == plan.spilled == set()
+    assert _plan(_residual(vector, conv), 1_000, io_bytes=100).spilled >= {"input", "c"}
 
 
 def test_a_tensor_larger_than_l2_is_spilled(
