@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nnshell.errors import QuantizationError
-from nnshell.ir.flat import Item, Reader, Tensor
+from nnshell.ir.flat import Item, Reader, Site, Tensor
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Constant, FusionInput, FusionOutput, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
@@ -67,14 +67,25 @@ def _solve(graph: Graph, statistics: Statistics, options: QuantizationOptions) -
         if not solution.conflicts:
             return solution
         for reader in solution.conflicts:
-            _insert(graph, reader)
+            _insert(solution, reader)
     names = ", ".join(sorted({reader.item.path for reader in solution.conflicts})[:3])
     raise QuantizationError("its records cannot be reconciled", where=f"node {names}")
 
 
-def _insert(graph: Graph, reader: Reader) -> None:
+def _site(solution: Solution, reader: Reader) -> Site | None:
+    """Where a tensor enters a fusion, seen from an inner node behind nodes that only move it."""
+    item, index = reader.item, reader.index
+    while item.sites[index] is None:
+        item, index = solution.flat.maker(item.inputs[index]), 0
+        if not item.node.op.keeps_record:
+            return None
+    return item.sites[index]
+
+
+def _insert(solution: Solution, reader: Reader) -> None:
     """A quantize node in front of one input; ``X_qin0`` for input 0 of X."""
-    site = reader.item.sites[reader.index]
+    graph = solution.flat.graph
+    site = _site(solution, reader)
     if site is None:
         raise QuantizationError(
             "its input has a record that it cannot take, and no node fits in front of it",

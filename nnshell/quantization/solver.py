@@ -43,6 +43,7 @@ class Solution:
         self.options = options
         self.grouping: Grouping = group_tensors(self.flat, options.kernel)
         self._records: dict[int, QParams] = {}
+        self._open: set[int] = set()  # groups whose record is being made
         self._collect_demands()
         self.conflicts: list[Reader] = list(self.grouping.cuts)
         for group in self.grouping.all() if not self.conflicts else ():
@@ -141,7 +142,9 @@ class Solution:
     def _group_record(self, group: Group) -> QParams:
         known = self._records.get(id(group))
         if known is None:
+            self._open.add(id(group))
             known = self._records[id(group)] = self._make_record(group)
+            self._open.discard(id(group))
         return known
 
     def _make_record(self, group: Group) -> QParams:
@@ -209,7 +212,8 @@ class Solution:
             observed = self.observed(item)
             return observed is None or observed.minimum != 0.0
         if op.pushes_range:  # it could not push its range back, so it follows its input
-            return not self.record(item.inputs[0]).asymmetric
+            given = self.grouping.groups[item.inputs[0]]
+            return id(given) in self._open or not self._group_record(given).asymmetric
         return False
 
 
