@@ -13,6 +13,7 @@ from nnshell.gap8.network import Layer, Network
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.work import Work
+from nnshell.ops.pad import Pad
 
 JOINING_KINDS = ("concat", "split")
 
@@ -84,10 +85,11 @@ def _hands_through(node: Node, work: Work) -> bool:
 
 
 def _filter(node: Node) -> Node:
-    """The node that names a layer: a fusion's first computing node."""
+    """The node that names a layer: a fusion's first computing node, not a pad in front of it."""
     if node.body is None:
         return node
-    inner = (n for n in node.body.steps() if not isinstance(n.op, Input | Output | Constant))
+    beside = Input | Output | Constant | Pad
+    inner = (n for n in node.body.steps() if not isinstance(n.op, beside))
     return next(inner, node)
 
 

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 
 def combined_work(body: Graph) -> Work:
-    """Work of the first computing node of ``body``, extended by what runs behind it."""
+    """Work of the filter of ``body``, extended by what runs behind it.
+
+    The filter is the first node that computes; a pad in front of a sum moves bytes only.
+    """
     works = [
         (node, node.op.work(body.input_types(node), node.outputs, node.body))
         for node in body.steps()
         if not node.op.boundary
     ]
-    first_node, total = works[0]
-    for node, work in works[1:]:
+    first = next((n for n, (_, work) in enumerate(works) if work.kind != "move"), 0)
+    filter_node, total = works[first]
+    for node, work in works[first + 1 :]:
         if work.kind in ("pool", "global_pool"):
             total = replace(total, pool=work.window, pool_kind=work.pool_kind)
         elif work.kind == "activation":
@@ -30,4 +34,4 @@ def combined_work(body: Graph) -> Work:
             output_bytes=work.output_bytes,
             macs=total.macs + work.macs,
         )
-    return replace(total, filter_output=first_node.type.chw)
+    return replace(total, filter_output=filter_node.type.chw)

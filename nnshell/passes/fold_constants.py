@@ -31,6 +31,7 @@ from nnshell.passes.rewriting import (
     bypass,
     constant_operand,
     insert_after,
+    is_constant,
     live_nodes,
     make_node,
     per_channel,
@@ -57,6 +58,7 @@ class FoldBias(Pass):
                 _make_linear(graph, node, notes)
         for node in live_nodes(graph):
             if isinstance(node.op, (Add, Sub)):
+                _move_before_reshape(graph, node)
                 _fold_sum(graph, node, notes)
 
 
@@ -97,6 +99,28 @@ def _keep_shape(graph: Graph, node: Node, shape: tuple[int, ...]) -> None:
             graph, f"{node.name}_reshape", Reshape(shape), [Ref(node.name)], node.origin
         )
         insert_after(graph, node, reshape)
+
+
+def _move_before_reshape(graph: Graph, node: Node) -> None:
+    """``linear -> reshape to one row -> sum`` becomes ``linear -> sum -> reshape``."""
+    operand = constant_operand(graph, node)
+    if operand is None or (operand[0] == 0 and isinstance(node.op, Sub)):
+        return
+    position, value = operand
+    reshape = graph.producer(node, 1 - position)
+    shape = reshape.type.shape
+    if not isinstance(reshape.op, Reshape) or sole_consumer(graph, reshape) is not node:
+        return
+    linear = graph.producer(reshape)
+    one_row = shape[-1:] == linear.type.shape and node.type.shape == shape
+    if not isinstance(linear.op, Linear) or sole_consumer(graph, linear) is not reshape:
+        return
+    if one_row and is_constant(graph, linear.inputs[2]):
+        set_constant(graph, node, position, np.broadcast_to(value, shape).reshape(-1))
+        node.inputs[1 - position] = Ref(linear.name)
+        graph.redirect(Ref(node.name), Ref(reshape.name))
+        reshape.inputs = [Ref(node.name)]
+        retype(graph, node)
 
 
 def _fold_sum(graph: Graph, node: Node, notes: Notes) -> None:

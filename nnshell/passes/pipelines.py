@@ -67,8 +67,9 @@ SCALE8: tuple[Pass, ...] = (
     DuplicateConstants(),  # each reader quantizes its own
     FuseConvPoolActivation(),
     FuseLinearActivation(),
+    FusePoolActivation(),
     FusePaddedAdd(),  # before the sum is fused with its activation alone
-    FuseOperatorActivation(),  # also pools
+    FuseOperatorActivation(),
     EliminateTransposes(),  # what fusing has brought together
     InsertCopies(),  # last: memory is shared as the final graph says
 )

@@ -119,6 +119,9 @@ def swap_with_consumer(graph: Graph, upper: Node, lower: Node) -> None:
     lower.inputs[0], upper.inputs[0] = upper.inputs[0], Ref(lower.name)
     retype(graph, lower)
     retype(graph, upper)
+    names = {upper.name: lower, lower.name: upper}
+    order = [names.get(name, node) for name, node in graph.nodes.items()]
+    graph.nodes = {node.name: node for node in order}
 
 
 def set_constant(graph: Graph, node: Node, position: int, value: NDArray[Any]) -> None:

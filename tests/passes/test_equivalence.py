@@ -17,7 +17,7 @@ from nnshell.passes.pipelines import ADJUST, POW2, SCALE8
 from .nets import FloatCheck, random_graph
 
 SLOW = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 EVERY_PASS = [entry.name for entry in catalogue()]
 
@@ -36,7 +36,7 @@ def test_pipelines_keep_the_float_function(
 
 @pytest.mark.parametrize("name", EVERY_PASS)
 def test_each_pass_alone_keeps_the_float_function(name: str) -> None:
-    for seed in range(12):
+    for seed in range(3):
         graph = random_graph(Random(f"{name}{seed}"), 14)
         run_passes(graph, passes_named([name]), check=FloatCheck(graph, seed))
 
@@ -48,7 +48,7 @@ def test_pipelines_are_deterministic_and_settle(seed: int) -> None:
     for graph in twins:
         run_passes(graph, (*ADJUST, *SCALE8))
     assert [node.name for node in twins[0].steps()] == [node.name for node in twins[1].steps()]
-    again = run_passes(twins[0], (*ADJUST, *SCALE8))
-    again += run_passes(twins[0], (*ADJUST, *SCALE8))
-    third = run_passes(twins[0], (*ADJUST, *SCALE8))
-    assert not [record.name for record in third if record.changed], again
+    for _ in range(2):  # fusing may bring together what adjust and the clean-ups then simplify
+        run_passes(twins[0], (*ADJUST, *SCALE8))
+    last = run_passes(twins[0], (*ADJUST, *SCALE8))
+    assert [record.name for record in last if record.changed] == []
