@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnshell import codegen, edits, flow, recipe
+    from nnshell import images as image_sets
+    from nnshell.inputs import labels
     from nnshell.ir import select
     from nnshell.ir import verify as verification
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
     from nnshell.reports import drawing as drawings
-    from nnshell.reports import graph_tables
+    from nnshell.reports import graph_tables, quantization_tables, simulation_tables, tensor_text
 else:
 
     class _Lazy:
@@ -28,6 +30,8 @@ else:
     codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
     flow = _Lazy("nnshell.flow")
+    image_sets = _Lazy("nnshell.images")
+    labels = _Lazy("nnshell.inputs.labels")
     recipe = _Lazy("nnshell.recipe")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
@@ -37,6 +41,9 @@ else:
     quantization_options = _Lazy("nnshell.quantization.options")
     drawings = _Lazy("nnshell.reports.drawing")
     graph_tables = _Lazy("nnshell.reports.graph_tables")
+    quantization_tables = _Lazy("nnshell.reports.quantization_tables")
+    simulation_tables = _Lazy("nnshell.reports.simulation_tables")
+    tensor_text = _Lazy("nnshell.reports.tensor_text")
 
 __all__ = [
     "catalogue",
@@ -47,8 +54,13 @@ __all__ = [
     "flow",
     "graph_tables",
     "image_format",
+    "image_sets",
+    "labels",
     "quantization_options",
+    "quantization_tables",
     "recipe",
     "select",
+    "simulation_tables",
+    "tensor_text",
     "verification",
 ]

@@ -175,8 +175,9 @@ class Shell(cmd2.Cmd):
         self._message(message, Cmd2Style.ERROR)
 
     def note(self, message: str) -> None:
-        """Something worth knowing that is not a result."""
-        self.print_to(sys.stderr, message)
+        """Something worth knowing that is not a result; `set log_level WARNING` silences it."""
+        if logging.getLogger("nnshell").isEnabledFor(logging.INFO):
+            self.print_to(sys.stderr, message)
 
     def warn(self, message: str) -> None:
         self._message(f"warning: {message}", Cmd2Style.WARNING)

@@ -33,7 +33,9 @@ def add_table_options(parser: Parser) -> None:
     add_format("-c", "--csv", metavar="FILE", completer=cmd2.Cmd.path_complete,
                help="write the table to a file, as CSV")  # fmt: skip
     add_format("-x", "--xls", metavar="FILE", type=_no_excel, help="not written: use -c FILE")
-    add_format("-w", "--width", type=int, metavar="N", help="characters in a line on a terminal")
+    add_format(
+        "-w", "--table_width", type=int, metavar="N", help="characters in a line on a terminal"
+    )
 
 
 def _no_excel(_: str) -> str:

@@ -87,3 +87,26 @@ class Parser(Cmd2ArgumentParser):
 
 def _same(option: str) -> str:
     return option.replace("_", "-")
+
+
+class _NotHere(argparse.Action):
+    """An option of NNTool's that nnshell does not have; ``const`` says why."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        message = f"option {option_string} is not part of nnshell"
+        raise UsageError(message, where=parser.prog, hint=self.const)
+
+
+def not_here(parser: Parser, reason: str, *options: str, nargs: int = 0) -> None:
+    """Answer NNTool's options that are not had with the reason instead of "unknown option"."""
+    text = f"not here: {reason}"
+    for option in options:
+        parser.add_argument(
+            option, action=_NotHere, nargs=nargs, const=reason, dest="_", default=None, help=text
+        )  # fmt: skip

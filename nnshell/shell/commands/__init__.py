@@ -12,6 +12,7 @@ from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
 from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
+from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
 
 
@@ -21,6 +22,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         GraphCommands(),
         PrepareCommands(),
         QuantizeCommands(),
+        ResultCommands(),
         ChipCommands(),
         KeepCommands(),
         SettingCommands(),

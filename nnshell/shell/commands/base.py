@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,13 @@ from cmd2 import CommandSet
 
 from nnshell.files import write_atomically
 from nnshell.reports.table import Table
+from nnshell.shell.api import flow, image_sets
+from nnshell.shell.options import input_options
+from nnshell.shell.progress import Progress, progress
 from nnshell.shell.render import csv_text
 
 if TYPE_CHECKING:
+    from nnshell.inputs.input_set import InputSet
     from nnshell.ir.graph import Graph
     from nnshell.shell.app import Shell  # noqa: F401 - names the type in the string below
     from nnshell.shell.session import Session
@@ -37,4 +43,19 @@ class Commands(CommandSet["Shell"]):
         if getattr(args, "csv", None):
             write_atomically(Path(args.csv), (csv_text(table) + "\n").encode())
         else:
-            self._cmd.show(table, args.format, getattr(args, "width", None))
+            self._cmd.show(table, args.format, getattr(args, "table_width", None))
+
+    @contextmanager
+    def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
+        """The inputs that the options name, and a progress bar; notes about them afterwards."""
+        graph = self.graph()
+        images = flow.load_inputs(args.input_files, options=input_options(args))
+        merged = image_sets.resolve_options(graph, images.options)
+        for source in ("last aquant", "settings"):
+            if said := merged.describe(source):
+                self._cmd.note(f"inputs: {said} (from {source})")
+        inputs = images.open(graph)
+        with progress(doing, len(inputs)) as done:
+            yield inputs, done
+        for note in inputs.notes:
+            self._cmd.note(f"inputs: {note}")

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from pathlib import Path
 
 import cmd2
 
+from nnshell.files import write_atomically
 from nnshell.settings import Settings
-from nnshell.shell.api import codegen
+from nnshell.shell.api import codegen, flow, simulation_tables, tensor_text
 from nnshell.shell.commands.base import Commands
+from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser
+
+
+def simulate_parser() -> Parser:
+    parser = Parser(
+        description="Estimate cycles, memory and energy of one inference on GAP8, layer by layer. "
+        "With INPUTS, the int8 graph also runs on them and the predictions are shown.",
+        example="simulate sample_images/test/* --limit 5",
+    )
+    add = parser.add_argument
+    add("--memory", action="store_true", help="also what lies where in L2")
+    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="write it as JSON")
+    add("--trace", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="write what each resource does when, for chrome://tracing or Perfetto")  # fmt: skip
+    add_input_options(parser, files="*")
+    add_table_options(parser)
+    return parser
 
 
 def gen_parser() -> Parser:
@@ -36,6 +56,24 @@ class ChipCommands(Commands):
     """Commands about the chip."""
 
     DEFAULT_CATEGORY = "Put it on the chip"
+
+    @cmd2.with_argparser(simulate_parser)
+    def do_simulate(self, args: argparse.Namespace) -> None:
+        """Estimate cycles, memory and energy on GAP8."""
+        report = flow.simulate(self.graph())
+        for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
+            if path is not None:
+                write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
+        self.show(simulation_tables.layer_table(report), args)
+        if args.memory:
+            self.show(simulation_tables.memory_table(report), args)
+        if args.input_files:
+            self._predict(args)
+
+    def _predict(self, args: argparse.Namespace) -> None:
+        with self.inputs(args, "running int8") as (inputs, done):
+            report = flow.validate(self.graph(), inputs, "int8", progress=done)
+        self.show(tensor_text.prediction_table(report), args)
 
     @cmd2.with_argparser(gen_parser)
     def do_gen(self, args: argparse.Namespace) -> None:

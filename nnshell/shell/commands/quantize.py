@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cmd2
 
 from nnshell.errors import UsageError
-from nnshell.shell.api import edits, flow, quantization_options
+from nnshell.shell.api import edits, flow, image_sets, quantization_options
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import (
@@ -20,7 +20,9 @@ from nnshell.shell.options import (
     quantization_values,
 )
 from nnshell.shell.parser import Parser
-from nnshell.shell.progress import progress
+
+if TYPE_CHECKING:
+    from nnshell.quantization import QuantizationOptions
 
 _DONE = "Quantization set. Use qshow command to see it."
 
@@ -82,15 +84,17 @@ class QuantizeCommands(Commands):
         if args.stats:
             flow.quantize(self.graph(), args.stats, options)
         elif args.input_files:
-            images = flow.load_inputs(args.input_files, options=input_options(args))
-            with progress("calibrating") as done:
-                ranges = flow.calibrate(
-                    self.graph(), images, clip_type=options.clip_type, progress=done
-                )
-            flow.quantize(self.graph(), ranges, options, inputs=args.input_files)
+            self._calibrate(args, options)
         else:
             raise UsageError("no input files", hint="`aquant FILES`, or --stats FILE")
         self.write(_DONE)
+
+    def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
+        graph, clip_type = self.graph(), options.clip_type
+        with self.inputs(args, "calibrating") as (inputs, done):
+            ranges = flow.calibrate(graph, inputs, clip_type=clip_type, progress=done)
+        graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
+        flow.quantize(graph, ranges, options, inputs=args.input_files)
 
     @cmd2.with_argparser(qtune_parser)
     def do_qtune(self, args: argparse.Namespace) -> None:
@@ -103,6 +107,6 @@ class QuantizeCommands(Commands):
         edits.tune(self.graph(), selected)
         self.write("quantization options set")
 
-    def _options(self, args: argparse.Namespace) -> Any:
+    def _options(self, args: argparse.Namespace) -> QuantizationOptions:
         values = {**(options_file(args.json) if args.json else {}), **quantization_values(args)}
         return quantization_options.QuantizationOptions.from_mapping(values)

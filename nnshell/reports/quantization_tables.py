@@ -1,0 +1,135 @@
+"""Tables of quantization: `qshow` of all steps and of the channels of one, `qerror`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from nnshell.ir.graph import Graph
+from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
+from nnshell.reports.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from nnshell.execution.metrics import Comparison
+
+_QSHOW = (
+    Column("Step", "right"),
+    Column("Name", wraps=True),
+    Column("Operator", wraps=True),
+    Column("In", wraps=True),
+    Column("Out", wraps=True),
+    Column("Weights", wraps=True),
+    Column("Bias", wraps=True),
+    Column("Multiplier", wraps=True),
+    Column("Shift", wraps=True),
+)
+_CHANNELS = (
+    Column("Channel", "right"),
+    Column("Weight scale", "right"),
+    Column("Bias scale", "right"),
+    Column("Multiplier", "right"),
+    Column("Shift", "right"),
+    Column("Bits left", "right", key="available_bits"),
+)
+_QERROR = (
+    Column("Step", "right"),
+    Column("Name", wraps=True),
+    Column("Operator", wraps=True),
+    Column("QSNR", "right", "dB", digits=1),
+    Column("Cosine", "right", digits=5),
+    Column("Largest error", "right"),
+    Column("Mean error", "right"),
+    Column("Largest value", "right"),
+    Column("Tolerance", "right"),
+    Column("Clipped"),
+)
+_NOTATION = "min<(i8-zero point)*scale<max: real = scale * (integer - zero point)"
+
+
+def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
+    """Scales and zero points of every step, or of the steps and inner nodes called ``keys``."""
+    rows = [row for row in quantization_rows(graph) if keys is None or _chosen(row.name, keys)]
+    cells = tuple(_qshow_cells(row) for row in rows)
+    records = tuple(row.to_json() for row in rows)
+    title = f"{graph.name}: quantization"
+    return Table(title, _QSHOW, cells, notes=(_NOTATION,), records=records)
+
+
+def channel_table(graph: Graph, key: str) -> Table | None:
+    """A row for each output channel of a filter, or of the one in a fusion; None without any."""
+    chosen = (row for row in quantization_rows(graph) if _chosen(row.name, (key,)))
+    row = next((row for row in chosen if row.weight_scales), None)
+    if row is None:
+        return None
+    count = max(map(len, (row.weight_scales, row.bias_scales, row.multiplier)))
+    columns = (row.weight_scales, row.bias_scales, row.multiplier, row.shift, row.available_bits)
+    rows = tuple(
+        (channel, *(_of_channel(values, channel) for values in columns)) for channel in range(count)
+    )
+    return Table(f"{row.name}: channels", _CHANNELS, rows)
+
+
+def qerror_table(graph: Graph, compared: Sequence[Comparison]) -> Table:
+    """How far integers are from floats, in the order given (worst first)."""
+    rows = tuple(
+        (
+            entry.label,
+            entry.key,
+            entry.op,
+            entry.qsnr_db,
+            entry.cosine,
+            entry.max_error,
+            entry.mean_error,
+            entry.largest,
+            entry.tolerance,
+            "clipped" if entry.clipped else None,
+        )
+        for entry in compared
+    )
+    notes = []
+    if any(entry.clipped for entry in compared):
+        notes.append("clipped: a later activation of the fusion cuts this range, so it says little")
+    return Table(f"{graph.name}: integers against floats", _QERROR, rows, notes=tuple(notes))
+
+
+def _chosen(name: str, keys: Collection[str]) -> bool:
+    """A node that was chosen, or an inner node of a fusion that was."""
+    return name in keys or name.partition("/")[0] in keys
+
+
+def _qshow_cells(row: QuantizationRow) -> tuple[Cell, ...]:
+    return (
+        row.label,
+        row.name,
+        row.op,
+        _lines(row.inputs),
+        _lines(row.outputs),
+        _weights(row),
+        _span(row.bias_scales),
+        _span(row.multiplier),
+        _span(row.shift),
+    )
+
+
+def _lines(records: Sequence[Record]) -> str | None:
+    return ", ".join(map(str, records)) or None
+
+
+def _weights(row: QuantizationRow) -> str | None:
+    if not row.weight_scales:
+        return None
+    return f"{row.weight_dtype} {_span(row.weight_scales)}"
+
+
+def _span(values: Sequence[float]) -> str | None:
+    """A value, or the smallest and largest of the channels."""
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    return f"{low:.6g}" if low == high else f"{low:.6g}..{high:.6g}"
+
+
+def _of_channel(values: Sequence[float], channel: int) -> float | None:
+    if not values:
+        return None
+    return values[channel] if len(values) > 1 else values[0]

@@ -1,0 +1,99 @@
+"""Tensors as text (`dump`, `tensors`) and what `validate` says in words."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import UsageError
+from nnshell.reports.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from nnshell.execution.validation import ValidationReport
+
+
+def tensor_text(
+    name: str,
+    array: NDArray[Any],
+    *,
+    width: int = 8,
+    precision: int = 4,
+    channel: int | None = None,
+) -> str:
+    """A heading and all values of one sample's tensor, or of one channel of it."""
+    heading = f"{name}: {_shape(array)} {array.dtype}"
+    if channel is not None:
+        if array.ndim < 1 or not -len(array) <= channel < len(array):
+            raise UsageError(f"{name} has no channel {channel}", hint=f"its shape: {_shape(array)}")
+        array, heading = array[channel], f"{heading}, channel {channel}"
+    return f"{heading}\n{_values(array, width, precision)}"
+
+
+def checksum(array: NDArray[Any]) -> int:
+    """CRC-32 of the tensor's bytes, little endian."""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return zlib.crc32(np.ascontiguousarray(little).tobytes())
+
+
+def store_table(tensors: dict[str, dict[str, NDArray[Any]]]) -> Table:
+    """What the tensor store holds."""
+    columns = (Column("Name"), Column("Tensors", "right"), Column("Samples", "right"))
+    rows = tuple(
+        (name, len(held), len(next(iter(held.values()), ()))) for name, held in tensors.items()
+    )
+    return Table("Stored tensors", columns, rows)
+
+
+def prediction_table(report: ValidationReport) -> Table:
+    """A row per sample."""
+    columns = (
+        Column("Sample", wraps=True),
+        Column("Label", "right"),
+        Column("Predicted", "right"),
+        Column("Margin", "right"),
+        Column("Right"),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (entry.name, entry.label, entry.predicted, entry.margin, entry.correct)
+        for entry in report.predictions
+    ]
+    title = f"{report.model}: predictions of the {report.engine} engine"
+    return Table(title, columns, tuple(rows), notes=accuracy_lines(report))
+
+
+def confusion_table(report: ValidationReport) -> Table:
+    """How often each label (row) was predicted as each class (column)."""
+    counts = report.confusion()
+    classes = range(report.classes)
+    columns = (Column("Label", "right"), *(Column(str(n), "right") for n in classes))
+    rows = tuple((label, *(int(n) for n in counts[label])) for label in classes)
+    return Table(f"{report.model}: labels against predictions", columns, rows)
+
+
+def accuracy_lines(report: ValidationReport) -> tuple[str, ...]:
+    """Accuracy, top-5, agreement and speed, as far as they apply."""
+    lines = [f"{report.images} images, {report.images_per_second:.0f} images/s ({report.engine})"]
+    if not report.complete:
+        lines.append("interrupted: these are the results so far")
+    if report.accuracy is None:
+        lines.append("no labels: name files image_LABEL.png or use a labelled set")
+    else:
+        lines.append(f"Total accuracy: {100 * report.accuracy:.2f} % of {report.labelled} labelled")
+    if report.top5 is not None:
+        lines.append(f"label among the first five: {100 * report.top5:.2f} %")
+    if report.agreement_with_float is not None:
+        lines.append(f"same prediction as float: {100 * report.agreement_with_float:.2f} %")
+    return tuple(lines)
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "x".join(map(str, array.shape)) or "scalar"
+
+
+def _values(array: NDArray[Any], width: int, precision: int) -> str:
+    form = f"{width}.{precision}f" if array.dtype.kind == "f" else f"{width}d"
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim and array.size else array.reshape(1, -1)
+    return "\n".join(" ".join(format(value, form) for value in row) for row in rows.tolist())

@@ -1,0 +1,125 @@
+"""Looking at what integers cost: records, errors, accuracy, tensors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cmd2
+
+from nnshell.files import write_atomically
+from nnshell.shell.api import flow, labels, quantization_tables, select, tensor_text
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector
+from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.parser import Parser, not_here
+
+if TYPE_CHECKING:
+    from nnshell.engines import EngineName
+    from nnshell.execution.validation import ValidationReport
+
+
+def qshow_parser() -> Parser:
+    parser = Parser(
+        description="Show scales, zero points, multipliers and shifts: where OUT_SCALE in "
+        "model.h comes from. A step alone is shown with all its channels.",
+        example="qshow 3",
+    )
+    parser.add_argument(
+        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+    )
+    add_table_options(parser)
+    return parser
+
+
+def qerror_parser() -> Parser:
+    parser = Parser(
+        description="Compare integers with floats on images, step by step, worst first.",
+        example="qerror sample_images/test/*",
+    )
+    parser.add_argument("-i", "--inner", action="store_true", help="layers inside fusions too")
+    add_input_options(parser)
+    add_table_options(parser)
+    not_here(parser, "errors build up through the layers", "-s", "--step")
+    not_here(parser, "integers are compared with floats", "--compare_quantized")
+    not_here(parser, "use -c FILE and a spreadsheet", "-r", "--report_lowest", nargs=1)
+    return parser
+
+
+def validate_parser() -> Parser:
+    parser = Parser(
+        description="Count right answers on labelled images: the label is the number at the end "
+        "of the file name (cat_3.png), the folder, or in the .npz, CIFAR-10 or MNIST file.",
+        example="validate sample_images/test/* -q",
+    )
+    add = parser.add_argument
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument("-q", "--quantize", dest="engine", action="store_const", const="int8",
+                        help="run the int8 graph")  # fmt: skip
+    engine.add_argument("--engine", choices=("float", "int8", "simulated"), help="what runs")
+    add("-s", "--silent", action="store_true", help="kept for old scripts: only totals are shown")
+    add("--predictions", action="store_true", help="a row for each image")
+    add("--confusion", action="store_true", help="labels against predictions")
+    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="write totals as JSON")
+    add("--prediction_step_idx", type=int, default=-1, metavar="STEP", help="step that answers")
+    add("--label_json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="labels by file")
+    add("--class_number", type=int, metavar="N", help="all images are of this class")
+    add("--progress_every", type=int, metavar="N", help="kept for old scripts")
+    add("--dataset_dir", metavar="DIR", help="kept for old scripts")
+    add_input_options(parser)
+    add_table_options(parser)
+    why = "the class with the largest output is the answer"
+    not_here(parser, why, "--class_thr", "--vww_instances_file", nargs=1)
+    not_here(parser, why, "--binary_classification")
+    return parser
+
+
+class ResultCommands(Commands):
+    """Commands that check results."""
+
+    DEFAULT_CATEGORY = "Check the result"
+
+    @cmd2.with_category("Quantize")
+    @cmd2.with_argparser(qshow_parser)
+    def do_qshow(self, args: argparse.Namespace) -> None:
+        """Show scales, zero points, multipliers and shifts."""
+        graph = self.graph()
+        keys = [key for key, _ in select.select(graph, args.selector)] if args.selector else None
+        self.show(quantization_tables.qshow_table(graph, keys), args)
+        if keys and len(keys) == 1 and args.format in ("table", "plain") and not args.csv:
+            channels = quantization_tables.channel_table(graph, keys[0])
+            if channels is not None:
+                self.show(channels, args)
+
+    @cmd2.with_argparser(qerror_parser)
+    def do_qerror(self, args: argparse.Namespace) -> None:
+        """Compare integers with floats, worst first."""
+        graph = self.graph()
+        with self.inputs(args, "comparing") as (inputs, done):
+            compared = flow.compare(graph, inputs, inner=args.inner, progress=done)
+        self.show(quantization_tables.qerror_table(graph, compared), args)
+
+    @cmd2.with_argparser(validate_parser)
+    def do_validate(self, args: argparse.Namespace) -> None:
+        """Count right answers on labelled images."""
+        output, _ = select.select_one(self.graph(), str(args.prediction_step_idx))
+        with self.inputs(args, "validating") as (inputs, done):
+            if args.class_number is not None:
+                inputs = inputs.with_labels([args.class_number] * len(inputs))
+            if args.label_json:
+                inputs = inputs.with_labels(labels.read_label_json(args.label_json, inputs.names))
+            engine: EngineName = args.engine or "float"
+            report = flow.validate(self.graph(), inputs, engine, output=output, progress=done)
+        if args.json:
+            write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
+        self._show_report(report, args)
+
+    def _show_report(self, report: ValidationReport, args: argparse.Namespace) -> None:
+        if args.predictions or args.format != "table" or args.csv:
+            self.show(tensor_text.prediction_table(report), args)
+        else:
+            self.write("\n".join(tensor_text.accuracy_lines(report)))
+        if args.confusion:
+            self.show(tensor_text.confusion_table(report), args)
