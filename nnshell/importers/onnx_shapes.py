@@ -27,6 +27,7 @@ _INTEGER = {
     onnx.TensorProto.INT64: "int64",
 }
 INPUT_TYPES = {**_REAL, **_INTEGER}
+_TYPE_NAMES = {number: name for name, number in onnx.TensorProto.DataType.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _element_type(value: Any, file_name: str) -> str:
     kind = value.type.WhichOneof("value")
     number = value.type.tensor_type.elem_type
     if kind != "tensor_type" or number not in INPUT_TYPES:
-        text = onnx.TensorProto.DataType.Name(number) if kind == "tensor_type" else str(kind)
+        text = _TYPE_NAMES.get(number, number) if kind == "tensor_type" else kind
         raise ModelError(
             f"input '{value.name}' has element type {text}",
             where=file_name,

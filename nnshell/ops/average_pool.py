@@ -21,6 +21,7 @@ from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
     padded,
+    pads_inside,
     produce_spatial,
     read_window,
     rounding_up,
@@ -126,14 +127,19 @@ class AveragePool(Operator):
 def import_average_pool(ctx: ImportContext) -> None:
     given = spatial_input(ctx, 0)
     window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    if not pads_inside(window):
+        ctx.refuse("pads", accepted="pads smaller than the kernel")
     counted = bool(ctx.integer("count_include_pad", 0)) and window.padded
     more = rounding_up(window, given.size) if ctx.integer("ceil_mode", 0) else (0, 0)
     if any(more) and counted:
         ctx.refuse("ceil_mode", accepted="0 where count_include_pad is 1 and there are pads")
     window = padded(window, (0, 0, *more))
+    if not pads_inside(window):
+        ctx.refuse("ceil_mode", accepted="0 where the last window would reach that far")
     source, border = absorbed(ctx, given.ref)
-    if any(border) and (counted or not window.padded):
-        window, counted = padded(window, border), True
+    wider = padded(window, border)
+    if any(border) and pads_inside(wider) and (counted or not window.padded):
+        window, counted = wider, True
     else:
         source = given.ref
     produce_spatial(ctx, ctx.add(AveragePool(window, counted), [source]), given)

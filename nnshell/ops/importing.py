@@ -94,6 +94,8 @@ class ImportContext:
             raise Unsupported(
                 f"input {index} '{name}' is a constant", accepted="a tensor the network computes"
             )
+        if name not in self.values:
+            raise Unsupported(f"input {index} '{name}' does not exist")
         return self.values[name]
 
     def value(self, index: int) -> Value:
@@ -123,7 +125,14 @@ class ImportContext:
     def integers_in(self, index: int) -> tuple[int, ...] | None:
         """The constant integers in input ``index``, or None when it is left out."""
         tensor = self.tensor(index)
-        return None if tensor is None else tuple(int(n) for n in tensor.reshape(-1))
+        if tensor is None:
+            return None
+        if tensor.dtype.kind not in "iu":
+            raise Unsupported(
+                f"input {index} '{self.node.inputs[index]}' has element type {tensor.dtype}",
+                accepted="integers",
+            )
+        return tuple(int(n) for n in tensor.reshape(-1))
 
     def weights(self, index: int) -> NDArray[np.float32]:
         """The constant input ``index`` as finite float32 numbers."""
@@ -135,6 +144,8 @@ class ImportContext:
     def finite(self, tensor: NDArray[Any], name: str) -> NDArray[np.float32]:
         if tensor.dtype.kind not in "fiu":
             raise Unsupported(f"'{name}' has element type {tensor.dtype}", accepted="real numbers")
+        if not tensor.size:
+            raise Unsupported(f"'{name}' is empty, of shape {list(tensor.shape)}")
         with np.errstate(over="ignore"):
             numbers = np.asarray(tensor).astype(np.float32)
         bad = int(np.size(numbers) - np.count_nonzero(np.isfinite(numbers)))

@@ -20,6 +20,7 @@ from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
     padded,
+    pads_inside,
     produce_spatial,
     read_window,
     rounding_up,
@@ -68,13 +69,17 @@ class MaxPool(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
+        given, window = inputs[0], self.window
+        pads = window.pads
+        if not pads_inside(window):  # ONNX Runtime takes no such pads; a border does the same
+            given, pads = _with_border(build, given, window), (0, 0, 0, 0)
         attributes = {
-            "kernel_shape": self.window.kernel,
-            "strides": self.window.strides,
-            "dilations": self.window.dilations,
-            "pads": self.window.pads,
+            "kernel_shape": window.kernel,
+            "strides": window.strides,
+            "dilations": window.dilations,
+            "pads": pads,
         }
-        return (build.node("MaxPool", inputs, attributes, hint=self.kind),)
+        return (build.node("MaxPool", [given], attributes, hint=self.kind),)
 
     def demands_symmetric(self, index: int) -> bool:
         return self.window.padded
@@ -93,9 +98,18 @@ class MaxPool(Operator):
             ("overlapping and padded", Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1))),
             ("uneven", Window((2, 3), (1, 2), (1, 1), (0, 1, 1, 2))),
             ("dilated", Window((2, 2), (1, 1), (2, 3))),
+            ("pads as large as the kernel", Window((2, 2), (2, 2), (3, 3), (0, 0, 2, 3))),
         ]
         image = TensorType((3, 7, 9), Layout.CHW)
         return [Example(cls(window), (image,), (), name) for name, window in windows]
+
+
+def _with_border(build: ForeignGraph, given: str, window: Window) -> str:
+    """``given`` with the window's pads around it, of the smallest number there is."""
+    top, left, bottom, right = window.pads
+    pads = build.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), "pads")
+    lowest = build.constant(np.finfo(np.float32).min, "lowest")
+    return build.node("Pad", [given, pads, lowest])
 
 
 # kinds whose output is never negative: a border of zeros never wins over them
@@ -107,6 +121,8 @@ def import_max_pool(ctx: ImportContext) -> None:
     ctx.needs_only(0)
     given = spatial_input(ctx, 0)
     window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    if not pads_inside(window):
+        ctx.refuse("pads", accepted="pads smaller than the kernel")
     if ctx.integer("ceil_mode", 0):
         window = padded(window, (0, 0, *rounding_up(window, given.size)))
     source, border = absorbed(ctx, given.ref)
@@ -118,5 +134,4 @@ def import_max_pool(ctx: ImportContext) -> None:
 
 def _border_never_wins(ctx: ImportContext, source: Ref, window: Window) -> bool:
     """Whether zeros around ``source`` can be left out of the maximum."""
-    inside = all(pad < size for pad, size in zip(window.pads, window.kernel * 2, strict=True))
-    return inside and ctx.graph[source.node].kind in _NEVER_NEGATIVE
+    return pads_inside(window) and ctx.graph[source.node].kind in _NEVER_NEGATIVE

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nnshell.ops.registry import Unsupported, imports
 
 if TYPE_CHECKING:
@@ -44,6 +42,7 @@ def import_expand(ctx: ImportContext) -> None:
     """Only where it changes nothing, as exporters leave it behind."""
     value = ctx.any_value(0)
     wanted = ctx.integers_in(1) or ()
-    if np.broadcast_shapes(wanted, value.shape) != value.shape:
+    aligned = zip(reversed(wanted), reversed(value.shape), strict=False)
+    if len(wanted) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
         raise Unsupported(f"shape = {list(wanted)}", accepted=f"the input's {list(value.shape)}")
     ctx.produce_value(value)

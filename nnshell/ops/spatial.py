@@ -85,6 +85,12 @@ def rounding_up(window: Window, size: tuple[int, int]) -> tuple[int, int]:
     return extra[0], extra[1]
 
 
+def pads_inside(window: Window) -> bool:
+    """Whether every pad is smaller than the kernel, so that no window sees padding alone."""
+    sizes = (*window.kernel, *window.kernel)
+    return all(pad < size for pad, size in zip(window.pads, sizes, strict=True))
+
+
 def padded(window: Window, pads: Pads) -> Window:
     """``window`` with ``pads`` added to its own."""
     top, left, bottom, right = (own + more for own, more in zip(window.pads, pads, strict=True))

@@ -318,6 +318,10 @@ case(
     node("MaxPool", "t", kernel_shape=[3, 3], strides=[2, 2]),
     p=BORDER,
 )
+case(
+    "MaxPool ceil_mode reaches behind by more than the kernel",
+    node("MaxPool", "x", kernel_shape=[2, 2], dilations=[4, 5], strides=[3, 4], ceil_mode=1),
+)
 case("GlobalAveragePool", node("GlobalAveragePool", "x"))
 case("GlobalMaxPool", node("GlobalMaxPool", "x"))
 case("GlobalAveragePool one axis", node("GlobalAveragePool", "x"), x=["N", 4, 16])
@@ -707,3 +711,22 @@ def test_inputs_without_batch_axis(compare: Callable[..., Graph]) -> None:
     ]
     constants = {"zero": ints(0), "w": numbers(5, 3, 3, 3)}
     compare(nodes=nodes, inputs={"x": [3, 7, 8]}, constants=constants)
+
+
+@pytest.mark.parametrize("opset", range(7, 27))
+def test_every_opset_means_the_same(opset: int, compare: Callable[..., Graph]) -> None:
+    """A network of operators whose spelling did not change since opset 7."""
+    nodes = [
+        node("Conv", "x", "w", "b", outputs=("c",), auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("BatchNormalization", "c", *NORM, outputs=("n",)),
+        node("LeakyRelu", "n", outputs=("r",), alpha=0.1),
+        node("MaxPool", "r", outputs=("p",), kernel_shape=[2, 2], strides=[2, 2]),
+        node("GlobalAveragePool", "p", outputs=("g",)),
+        node("Mul", "p", "g", outputs=("m",)),
+        node("Concat", "m", "p", outputs=("j",), axis=1),
+        node("Flatten", "j", outputs=("f",)),
+        node("Gemm", "f", "k", "l", outputs=("z",), transB=1),
+        node("Softmax", "z"),
+    ]
+    constants = {"w": numbers(5, 4, 3, 3), "b": numbers(5), "k": numbers(7, 60), "l": numbers(7)}
+    compare(nodes=nodes, inputs={"x": IMAGE}, constants={**constants, **NORM}, opset=opset)

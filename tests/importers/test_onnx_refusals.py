@@ -103,6 +103,21 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "ceil_mode = 1",
     ),
+    "pads as large as the kernel": (
+        [node("MaxPool", "x", kernel_shape=[2, 2], pads=[0, 2, 0, 0])],
+        {},
+        "pads = (0, 2, 0, 0); accepted: pads smaller than the kernel",
+    ),
+    "empty weights": (
+        [node("Add", "x", "w")],
+        {"w": zeros(0)},
+        "'w' is empty, of shape [0]",
+    ),
+    "a shape of reals": (
+        [node("Slice", "x", "s", "e")],
+        {"s": zeros(4), "e": zeros(4)},
+        "float32",
+    ),
     "kernel larger than the image": (
         [node("Conv", "x", "w")],
         {"w": zeros(1, 4, 9, 9)},
