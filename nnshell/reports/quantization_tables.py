@@ -69,8 +69,8 @@ def channel_table(graph: Graph, key: str) -> Table | None:
     return Table(f"{row.name}: channels", _CHANNELS, rows)
 
 
-def qerror_table(graph: Graph, compared: Sequence[Comparison]) -> Table:
-    """How far integers are from floats, in the order given (worst first)."""
+def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
+    """How far tensors are apart, in the order given (of `qerror`: worst first)."""
     rows = tuple(
         (
             entry.label,
@@ -89,7 +89,7 @@ def qerror_table(graph: Graph, compared: Sequence[Comparison]) -> Table:
     notes = []
     if any(entry.clipped for entry in compared):
         notes.append("clipped: a later activation of the fusion cuts this range, so it says little")
-    return Table(f"{graph.name}: integers against floats", _QERROR, rows, notes=tuple(notes))
+    return Table(title, _QERROR, rows, notes=tuple(notes))
 
 
 def _chosen(name: str, keys: Collection[str]) -> bool:

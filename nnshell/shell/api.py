@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nnshell.quantization import options as quantization_options
     from nnshell.reports import drawing as drawings
     from nnshell.reports import graph_tables, quantization_tables, simulation_tables, tensor_text
+    from nnshell.reports import tensors as tensors
 else:
 
     class _Lazy:
@@ -44,6 +45,7 @@ else:
     quantization_tables = _Lazy("nnshell.reports.quantization_tables")
     simulation_tables = _Lazy("nnshell.reports.simulation_tables")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
+    tensors = _Lazy("nnshell.reports.tensors")
 
 __all__ = [
     "catalogue",
@@ -62,5 +64,6 @@ __all__ = [
     "select",
     "simulation_tables",
     "tensor_text",
+    "tensors",
     "verification",
 ]

@@ -14,6 +14,7 @@ from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
+from nnshell.shell.commands.tensors import TensorCommands
 
 
 def command_sets() -> tuple[CommandSet[Any], ...]:
@@ -23,6 +24,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         PrepareCommands(),
         QuantizeCommands(),
         ResultCommands(),
+        TensorCommands(),
         ChipCommands(),
         KeepCommands(),
         SettingCommands(),

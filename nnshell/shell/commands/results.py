@@ -99,7 +99,8 @@ class ResultCommands(Commands):
         graph = self.graph()
         with self.inputs(args, "comparing") as (inputs, done):
             compared = flow.compare(graph, inputs, inner=args.inner, progress=done)
-        self.show(quantization_tables.qerror_table(graph, compared), args)
+        title = f"{graph.name}: integers against floats"
+        self.show(quantization_tables.comparison_table(title, compared), args)
 
     @cmd2.with_argparser(validate_parser)
     def do_validate(self, args: argparse.Namespace) -> None:

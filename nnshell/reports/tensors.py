@@ -1,0 +1,52 @@
+"""Computed tensors as data: an .npz file, real values of integers, comparisons."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import UsageError
+from nnshell.ir.graph import Graph, all_nodes
+
+if TYPE_CHECKING:
+    from nnshell.execution.metrics import Comparison
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+def npz_bytes(tensors: Tensors) -> bytes:
+    """An .npz file with one array per key, whatever characters the keys have."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for key, array in tensors.items():
+            entry = zipfile.ZipInfo(f"{key}.npy")  # without the time: the same bytes each time
+            with file.open(entry, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return archive.getvalue()
+
+
+def dequantized(graph: Graph, tensors: Tensors) -> dict[str, NDArray[np.float32]]:
+    """The real values that integers stand for."""
+    nodes = {key: node for key, node, _ in all_nodes(graph)}
+    real = {}
+    for key, array in tensors.items():
+        name, _, index = key.partition("[")
+        records = nodes[name].quantization
+        assert records is not None, "integers come from quantized graphs"
+        real[key] = records.outputs[int(index.rstrip("]") or 0)].dequantize(array)
+    return real
+
+
+def compare_stored(first: Tensors, second: Tensors) -> list[Comparison]:
+    """Every tensor that both hold; UsageError when there is none of the same size."""
+    from nnshell.execution.metrics import compare_arrays
+
+    common = [key for key in first if key in second and first[key].size == second[key].size]
+    if not common:
+        raise UsageError("the two hold no tensor of the same name and size")
+    return [compare_arrays(first[key], second[key], key) for key in common]

@@ -1,0 +1,136 @@
+"""`dump` and `tensors`: the values themselves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cmd2
+from cmd2 import Choices
+
+from nnshell.errors import UsageError
+from nnshell.files import write_atomically
+from nnshell.shell.api import flow, quantization_tables, select, tensor_text, tensors
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector
+from nnshell.shell.options import add_format_option, add_input_options
+from nnshell.shell.parser import Parser, not_here
+
+if TYPE_CHECKING:
+    from nnshell.shell.app import Shell
+
+
+def dump_parser() -> Parser:
+    parser = Parser(
+        description="Run the graph on inputs and print, keep or write the output of every step: "
+        "floats, or with -q the integers that the chip computes.",
+        example="dump sample_images/test/* -q --limit 4 --npz tensors.npz",
+    )
+    add = parser.add_argument
+    add("-q", "--quantize", action="store_true", help="run the int8 graph")
+    add("-d", "--dequantize", action="store_true", help="with -q: real values of the integers")
+    add("-s", "--step", metavar="SELECTOR", completer=complete_selector, help="only these nodes")
+    add("-c", "--channel", type=int, metavar="N", help="print this channel only")
+    add("-w", "--number_width", type=int, default=8, metavar="N", help="characters of a number")
+    add("-p", "--precision", type=int, default=4, metavar="N", help="decimals of a number")
+    add("--checksum", action="store_true", help="print CRC-32 instead of values")
+    add("--npz", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="write arrays, first axis the images")  # fmt: skip
+    add("-S", "--save", metavar="NAME", help="keep them under this name for `tensors`")
+    add_input_options(parser)
+    not_here(parser, "--npz FILE writes arrays without pickle", "-P", "--pickle", nargs=1)
+    not_here(parser, "all steps run in the same arithmetic", "-A", "--quantize_all_steps")
+    not_here(parser, "all steps run in the same arithmetic", "-Q", "--quantize_step", nargs=1)
+    not_here(parser, "use -d", "--quantize_and_dequantize")
+    not_here(parser, "detection heads are not drawn", "-v", "--visualize_detection")
+    not_here(parser, "fusions are dumped as FUSION and FUSION/INNER", "--append_fusion_output")
+    return parser
+
+
+def tensors_parser() -> Parser:
+    parser = Parser(
+        description="List stored tensors (`dump -S NAME`), print or compare them.",
+        example="tensors -t floats integers",
+    )
+    add = parser.add_argument
+    add("-t", "--tensors", nargs="+", metavar="NAME", choices_provider=store_names,
+        help="print one, or compare two")  # fmt: skip
+    add("-s", "--step", metavar="SELECTOR", completer=complete_selector, help="only these nodes")
+    add("-n", "--sample", type=int, default=0, metavar="N", help="which image to print")
+    add("-c", "--channel", type=int, metavar="N", help="print this channel only")
+    add("--write_numpy", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="write them to an .npz file")  # fmt: skip
+    add("-X", "--clear", action="store_true", help="forget all stored tensors")
+    add_format_option(parser)
+    for short, name in (("-Q", "--qsnr"), ("-C", "--cos"), ("-E", "--error")):
+        add(short, name, action="store_true", help="kept for old scripts: all measures are shown")
+    add("-m", "--makefile", action="store_true", help="kept for old scripts")
+    not_here(parser, "there is no device to read from", "-g", "--gap_load", nargs=1)
+    return parser
+
+
+def store_names(shell: Shell) -> Choices:
+    return Choices.from_values(list(shell.session.tensors))
+
+
+class TensorCommands(Commands):
+    """Commands about the values of tensors."""
+
+    DEFAULT_CATEGORY = "Check the result"
+
+    @cmd2.with_argparser(dump_parser)
+    def do_dump(self, args: argparse.Namespace) -> None:
+        """Print, keep or write the output of every step."""
+        graph, keys = self.graph(), self._keys(args.step)
+        with self.inputs(args, "running") as (inputs, _):
+            many = flow.run(graph, inputs, "int8" if args.quantize else "float", keys=keys)
+            computed = many if len(inputs) > 1 else {key: many[key][None] for key in many}
+        if args.dequantize and args.quantize:
+            computed = tensors.dequantized(graph, computed)
+        if args.save:
+            self.session.tensors[args.save] = computed
+        if args.npz:
+            write_atomically(Path(args.npz), tensors.npz_bytes(computed))
+        if not args.save and not args.npz:
+            self._print(computed, inputs.names, args)
+
+    def _keys(self, selector: str | None) -> list[str] | None:
+        if selector is None:
+            return None
+        return [key for key, _ in select.select(self.graph(), selector)]
+
+    def _print(self, computed: Any, names: tuple[str, ...], args: argparse.Namespace) -> None:
+        layout = {"width": args.number_width, "precision": args.precision, "channel": args.channel}
+        for number, name in enumerate(names):
+            self.write(name)
+            for key, array in computed.items():
+                if args.checksum:
+                    self.write(f"{key}: {tensor_text.checksum(array[number]):08x}")
+                else:
+                    self.write(tensor_text.tensor_text(key, array[number], **layout))
+
+    @cmd2.with_argparser(tensors_parser)
+    def do_tensors(self, args: argparse.Namespace) -> None:
+        """List, print or compare stored tensors."""
+        if args.clear:
+            self.session.tensors.clear()
+        chosen = [self._stored(name, args.step) for name in args.tensors or ()]
+        if args.write_numpy and chosen:
+            write_atomically(Path(args.write_numpy), tensors.npz_bytes(chosen[0]))
+        elif not chosen:
+            self.show(tensor_text.store_table(self.session.tensors), args)
+        elif len(chosen) == 1:
+            for key, array in chosen[0].items():
+                self.write(tensor_text.tensor_text(key, array[args.sample], channel=args.channel))
+        else:
+            title = " against ".join(args.tensors[:2])
+            compared = tensors.compare_stored(chosen[0], chosen[1])
+            self.show(quantization_tables.comparison_table(title, compared), args)
+
+    def _stored(self, name: str, selector: str | None) -> dict[str, Any]:
+        if name not in self.session.tensors:
+            raise UsageError(f"nothing is stored as '{name}'", hint="`dump INPUTS -S NAME` does")
+        held: dict[str, Any] = self.session.tensors[name]
+        keys = self._keys(selector)
+        return held if keys is None else {key: held[key] for key in keys if key in held}
