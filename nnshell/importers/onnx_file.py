@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -312,21 +313,27 @@ def node_inputs(node: onnx.NodeProto) -> set[str]:
 
 def _sorted(nodes: list[onnx.NodeProto], path: Path) -> list[onnx.NodeProto]:
     """Nodes behind those they read from; the file's order where that is one."""
-    made = {name for node in nodes for name in node.output if name}
-    ready: set[str] = set()
-    ordered: list[onnx.NodeProto] = []
-    waiting = nodes
-    while waiting:
-        later = []
-        for node in waiting:
-            if (node_inputs(node) & made) <= ready:
-                ordered.append(node)
-                ready.update(node.output)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):
-            raise ModelError(f"the model has a cycle through '{later[0].name}'", where=path.name)
-        waiting = later
+    makers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    readers: dict[int, list[int]] = {index: [] for index in range(len(nodes))}
+    waiting = []
+    for index, node in enumerate(nodes):
+        sources = {makers[name] for name in node_inputs(node) if name in makers}
+        waiting.append(len(sources))
+        for source in sources:
+            readers[source].append(index)
+    ready = [index for index, count in enumerate(waiting) if not count]  # a heap: it is sorted
+    ordered = []
+    while ready:
+        index = heapq.heappop(ready)
+        ordered.append(nodes[index])
+        for reader in readers[index]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                heapq.heappush(ready, reader)
+    if len(ordered) < len(nodes):
+        stuck = next(index for index, count in enumerate(waiting) if count)
+        name = nodes[stuck].name or nodes[stuck].op_type
+        raise ModelError(f"the model has a cycle through '{name}'", where=path.name)
     return ordered
 
 

@@ -38,14 +38,16 @@ class ForeignGraph:
         self.nodes: list[ForeignNode] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self._names: set[str] = set()
+        self._copies: dict[str, int] = {}  # how often a name was asked for again
 
     def fresh(self, hint: str) -> str:
         """A tensor name that is not taken yet."""
-        name, count = hint, 0
+        name, count = hint, self._copies.get(hint, 0)
         while name in self._names:
             count += 1
             name = f"{hint}__{count}"
         self._names.add(name)
+        self._copies[hint] = count
         return name
 
     def constant(

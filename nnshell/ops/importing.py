@@ -60,6 +60,7 @@ class ImportContext:
         self.constants: dict[str, NDArray[Any]] = {}
         self.makers: dict[Ref, str] = {}  # the file's tensor that an output of a node stands for
         self._reserved = reserved
+        self._copies: dict[str, int] = {}  # how often a name was wanted again
         self.node = ForeignNode("", "", (), ())
         self.name = ""
         self.origin = Origin()
@@ -71,10 +72,12 @@ class ImportContext:
         self.origin = origin
 
     def unique(self, wanted: str) -> str:
-        name, count = wanted, 0
+        name, count = wanted, self._copies.get(wanted, 0)
         while name in self.graph or name in self._reserved:
             count += 1
             name = f"{wanted}_{count}"
+        if count:
+            self._copies[wanted] = count - 1  # where to go on looking
         return name
 
     # -- inputs of the node ----------------------------------------------------------------
