@@ -10,14 +10,12 @@ from typing import ClassVar
 from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.fold_batch_norm import SplitBatchNorm
 from nnshell.passes.fold_constants import FoldScale
 from nnshell.passes.hard_sigmoid import FuseHardSwish
 from nnshell.passes.pipelines import ADJUST, GROUP_ALIASES, GROUPS, POW2, SCALE8
 from nnshell.passes.remove_noops import RemoveQuantize
 
 BY_NAME_ONLY: dict[str, Pass] = {
-    "split_batch_norm": SplitBatchNorm(),
     "fold_scale_rounded": FoldScale(rounding=True),
     "fuse_hard_swish": FuseHardSwish(),
     "remove_quantize": RemoveQuantize(),

@@ -10,6 +10,8 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.select import inner_nodes, near_names, select_one
 from nnshell.passes.base import Note
 
+NOW = "now"  # in place of a pass's name: the state of the graph
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -23,7 +25,8 @@ def explain(graph: Graph, node: str) -> list[Explanation]:
     """Every note of the passes run so far that speaks of ``node``, oldest first, each once.
 
     ``node`` is a selector of one node, or the name of a node that a pass has removed. For a
-    fusion the notes of its inner nodes are included. Raises GraphError for an unknown name.
+    fusion the notes of its inner nodes are included. The last line, of pass ``now``, says how the
+    node runs. Raises GraphError for an unknown name.
     """
     names = _names(graph, node)
     told: dict[tuple[str, str], tuple[int, Explanation]] = {}
@@ -31,7 +34,26 @@ def explain(graph: Graph, node: str) -> list[Explanation]:
         for note in record.notes:
             if any(note.concerns(name) for name in names):
                 told[note.node, note.text] = (run, Explanation(record.name, note))
-    return _without_outdated(list(told.values()))
+    return [*_without_outdated(list(told.values())), _now(graph, node)]
+
+
+def _now(graph: Graph, text: str) -> Explanation:
+    """What the node is in the graph as it stands."""
+    try:
+        key, found = select_one(graph, text)
+    except GraphError:
+        return Explanation(NOW, Note(text, f"{text} is no longer in the graph", True))
+    outer, _, inner = key.partition("/")
+    if inner:
+        line = f"{inner} runs inside {outer}"
+    elif found.body is not None:
+        parts = ", ".join(f"{n.name} ({n.kind})" for n in inner_nodes(found))
+        line = f"{outer} is one kernel: {parts}"
+    elif found.op.boundary or not found.inputs:
+        line = f"{outer} is a graph {found.kind}" if found.op.boundary else f"{outer} is a constant"
+    else:
+        line = f"{outer} ({found.kind}) stands alone"
+    return Explanation(NOW, Note(outer, line, True))
 
 
 def _names(graph: Graph, text: str) -> set[str]:
@@ -53,12 +75,15 @@ def _was_there(records: list[Any], name: str) -> bool:
 
 def _without_outdated(lines: list[tuple[int, Explanation]]) -> list[Explanation]:
     """Drop the near misses of a pass that a later run of the same pass did after all."""
-    last_done: dict[tuple[str, str], int] = {}
-    for run, line in lines:
-        if line.note.done:
-            last_done[line.pass_name, line.note.node] = run
     return [
         line
         for run, line in lines
-        if line.note.done or run >= last_done.get((line.pass_name, line.note.node), -1)
+        if line.note.done or not any(later > run and _did(done, line) for later, done in lines)
     ]
+
+
+def _did(done: Explanation, missed: Explanation) -> bool:
+    if not done.note.done or done.pass_name != missed.pass_name:
+        return False
+    about = missed.note.about or (missed.note.node,)
+    return done.note.concerns(missed.note.node) and any(done.note.concerns(n) for n in about)

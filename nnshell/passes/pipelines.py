@@ -11,7 +11,7 @@ from nnshell.passes.concats import (
     SplitToSlice,
 )
 from nnshell.passes.crop_filters import CropFilters
-from nnshell.passes.fold_batch_norm import BatchNormToConv, FoldBatchNorm
+from nnshell.passes.fold_batch_norm import BatchNormToConv, FoldBatchNorm, SplitBatchNorm
 from nnshell.passes.fold_constants import FoldBias, FoldScale
 from nnshell.passes.fold_pad import FoldPad
 from nnshell.passes.fuse_activation import (
@@ -55,7 +55,8 @@ SCALE8: tuple[Pass, ...] = (
     FoldBatchNorm(),
     FoldScale(),  # what batch norms as products left behind
     FoldBias(),  # conv, batch norm, add
-    BatchNormToConv(),  # the rest
+    BatchNormToConv(),  # feature maps without a filter in front
+    SplitBatchNorm(),  # vectors
     MatchCloseHardSigmoid(),  # before activations are fused
     MatchFarHardSigmoid(),
     RemoveRelus(),
@@ -90,6 +91,7 @@ POW2: tuple[Pass, ...] = (
     FoldScale(),
     FoldBias(),
     BatchNormToConv(),
+    SplitBatchNorm(),
     RemoveRelus(),
     CropFilters(),
     RemoveReshapes(),
