@@ -17,9 +17,9 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
@@ -60,6 +60,30 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
+@dataclass(slots=True)
+class Transcript:
+    """What commands printed, in plain form: results, notes and warnings, failures."""
+
+    results: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+class Guide(Protocol):
+    """A tutorial that leads through the prompt; ``busy`` while it runs a line itself."""
+
+    busy: bool
+
+    def read(self, line: str) -> str:
+        """The line that stands for what was entered."""
+
+    def run(self, line: str) -> bool:
+        """Run a line; True when it asks to quit nnshell."""
+
+    def toolbar(self) -> str:
+        """What can be typed now."""
+
+
 class ScriptStopped(Exception):
     """A script ended at a failing line; its message has been printed."""
 
@@ -83,6 +107,8 @@ class Shell(cmd2.Cmd):
         self.keep_going = keep_going
         self.failures = 0
         self.show_timing = False
+        self.guide: Guide | None = None
+        self.transcript: Transcript | None = None
         self._places: list[Place] = []
         self._scripts: list[Path] = []
         super().__init__(
@@ -145,6 +171,8 @@ class Shell(cmd2.Cmd):
 
     def get_bottom_toolbar(self) -> str:
         """Steps, quantization, unsaved changes."""
+        if self.guide is not None:
+            return self.guide.toolbar()
         if not self.session.opened:
             return " no graph is open: `open MODEL.onnx`, or `tutorial` for a walkthrough"
         current = self.session.current
@@ -154,6 +182,8 @@ class Shell(cmd2.Cmd):
 
     def write(self, text: str) -> None:
         """Results, exactly as they are, to wherever the command's output goes."""
+        if self.transcript is not None:
+            self.transcript.results.append(text)
         with contextlib.suppress(BrokenPipeError):
             self.stdout.write(f"{text}\n")
 
@@ -163,6 +193,8 @@ class Shell(cmd2.Cmd):
             options = {"width": width} if width else None
             drawn = render.terminal_table(table)
             self.poutput(drawn, soft_wrap=False, rich_print_kwargs=options)
+            if self.transcript is not None:
+                self.transcript.results.append(render.plain_text(table))
         else:
             writers = {"csv": render.csv_text, "json": render.json_text}
             self.write(writers.get(form, render.plain_text)(table))
@@ -172,14 +204,20 @@ class Shell(cmd2.Cmd):
     def fail(self, message: str) -> None:
         """Print what went wrong behind the script lines that led here, and remember it."""
         self.failures += 1
+        if self.transcript is not None:
+            self.transcript.failures.append(message)
         self._message(message, Cmd2Style.ERROR)
 
     def note(self, message: str) -> None:
         """Something worth knowing that is not a result; `set log_level WARNING` silences it."""
+        if self.transcript is not None:
+            self.transcript.messages.append(message)
         if logging.getLogger("nnshell").isEnabledFor(logging.INFO):
             self.print_to(sys.stderr, message)
 
     def warn(self, message: str) -> None:
+        if self.transcript is not None:
+            self.transcript.messages.append(message)
         self._message(f"warning: {message}", Cmd2Style.WARNING)
 
     def _message(self, message: str, style: str) -> None:
@@ -220,6 +258,10 @@ class Shell(cmd2.Cmd):
 
     # -- running lines ---------------------------------------------------------------------
 
+    def _read_command_line(self, prompt: str) -> str:
+        line = super()._read_command_line(prompt)
+        return line if self.guide is None else self.guide.read(line)
+
     def onecmd_plus_hooks(
         self,
         line: str,
@@ -229,6 +271,8 @@ class Shell(cmd2.Cmd):
         py_bridge_call: bool = False,
     ) -> bool:
         """Run one line; True when it asks to quit. A failure counts in ``failures``."""
+        if self.guide is not None and not self.guide.busy and not self._places:
+            return self.guide.run(line)
         started = time.perf_counter()
         if add_to_history and not self._places:
             self._remember(line)

@@ -80,19 +80,28 @@ class Session:
             recipe[:] = [with_line.get(id(step), step) for step in recipe]
             opened.saved = tuple(with_line.get(id(step), step) for step in opened.saved)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Graphs, settings and stored tensors become what they were if the block is left early."""
+    def remember(self) -> Callable[[], None]:
+        """A function, to be called once, that brings graphs, settings and stored tensors back."""
         undo = [_remember(opened) for opened in self.opened]
         opened, index, tensors = list(self.opened), self.index, dict(self.tensors)
         settings = self.settings.copy()
+
+        def restore() -> None:
+            for restore_graph in undo:
+                restore_graph()
+            self.opened, self.index, self.tensors = opened, index, tensors
+            self.settings.restore(settings)
+
+        return restore
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Graphs, settings and stored tensors become what they were if the block is left early."""
+        restore = self.remember()
         try:
             yield
         except BaseException:
-            for restore in undo:
-                restore()
-            self.opened, self.index, self.tensors = opened, index, tensors
-            self.settings.restore(settings)
+            restore()
             raise
 
 
