@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnshell import codegen, edits, flow, recipe
+    from nnshell import codegen, edits, engines, flow, recipe
     from nnshell import images as image_sets
     from nnshell.inputs import labels
     from nnshell.ir import select
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
+    from nnshell.reports import (
+        distributions,
+        graph_tables,
+        quantization_tables,
+        simulation_tables,
+        tensor_text,
+    )
     from nnshell.reports import drawing as drawings
-    from nnshell.reports import graph_tables, quantization_tables, simulation_tables, tensor_text
     from nnshell.reports import tensors as tensors
 else:
 
@@ -30,6 +36,7 @@ else:
 
     codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
+    engines = _Lazy("nnshell.engines")
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.images")
     labels = _Lazy("nnshell.inputs.labels")
@@ -40,6 +47,7 @@ else:
     catalogue = _Lazy("nnshell.passes.catalogue")
     explain = _Lazy("nnshell.passes.explain")
     quantization_options = _Lazy("nnshell.quantization.options")
+    distributions = _Lazy("nnshell.reports.distributions")
     drawings = _Lazy("nnshell.reports.drawing")
     graph_tables = _Lazy("nnshell.reports.graph_tables")
     quantization_tables = _Lazy("nnshell.reports.quantization_tables")
@@ -50,8 +58,10 @@ else:
 __all__ = [
     "catalogue",
     "codegen",
+    "distributions",
     "drawings",
     "edits",
+    "engines",
     "explain",
     "flow",
     "graph_tables",

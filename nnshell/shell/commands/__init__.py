@@ -14,6 +14,7 @@ from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
+from nnshell.shell.commands.spread import SpreadCommands
 from nnshell.shell.commands.tensors import TensorCommands
 
 
@@ -24,6 +25,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         PrepareCommands(),
         QuantizeCommands(),
         ResultCommands(),
+        SpreadCommands(),
         TensorCommands(),
         ChipCommands(),
         KeepCommands(),

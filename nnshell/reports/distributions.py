@@ -1,0 +1,191 @@
+"""How values are spread: weights of a graph, activations over inputs (`weights`, `astats`).
+
+sigma    sqrt(mean(x**2) - mean(x)**2), over all values
+Q format Qm.n in 8 bits: a sign, m integer and n fraction bits, the finest that holds the range
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.errors import InputError
+from nnshell.ir.graph import Graph
+from nnshell.ir.operator import Constant
+from nnshell.reports.table import Cell, Column, Table
+
+SIGMAS = (3, 5)  # those of the clip types std3 and std5
+_BINS = 24
+_SHADES = " .:-=+*#%@"  # from none to most
+_BITS = 8
+
+
+class Samples(Protocol):
+    """One array per graph input, samples first."""
+
+    @property
+    def arrays(self) -> Sequence[NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The values of one tensor, over all samples where there are several."""
+
+    step: int
+    name: str
+    shape: str
+    count: int
+    minimum: float
+    maximum: float
+    mean: float
+    sigma: float
+    outside: tuple[float, ...] = ()  # shares outside mean +- n sigma, for each of SIGMAS
+    histogram: tuple[int, ...] = ()  # counts in equal bins from minimum to maximum
+    qsnr_db: float | None = None  # of the Q format
+
+    @property
+    def fraction_bits(self) -> int:
+        """n of Qm.n."""
+        largest = max(abs(self.minimum), abs(self.maximum))
+        return _BITS - 1 - math.ceil(math.log2(largest)) if largest > 0 else _BITS - 1
+
+    @property
+    def q_format(self) -> str:
+        return f"Q{_BITS - 1 - self.fraction_bits}.{self.fraction_bits}"
+
+
+def constant_distributions(graph: Graph) -> list[Distribution]:
+    """Weights and biases in step order."""
+    found = []
+    for step, node in enumerate(graph.steps()):
+        if isinstance(node.op, Constant) and node.op.value.size:
+            found.append(distribution(step, node.name, node.op.value))
+    return found
+
+
+def distribution(step: int, name: str, array: NDArray[Any]) -> Distribution:
+    """One array; InputError when it holds NaN or infinity."""
+    values = array.astype(np.float64).reshape(-1)
+    if not np.isfinite(values).all():
+        raise InputError("values that are not finite have no distribution", where=name)
+    mean, sigma = float(values.mean()), float(values.std())
+    low, high = float(values.min()), float(values.max())
+    distance = np.abs(values - mean)
+    found = Distribution(step, name, _shape(array), values.size, low, high, mean, sigma)
+    return replace(
+        found,
+        outside=tuple(float((distance > n * sigma).mean()) for n in SIGMAS),
+        histogram=tuple(int(n) for n in np.histogram(values, _BINS, (low, high))[0]),
+        qsnr_db=_qsnr_db(values, found.fraction_bits),
+    )
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return "x".join(map(str, array.shape)) or "scalar"
+
+
+def _qsnr_db(values: NDArray[np.float64], fraction_bits: int) -> float:
+    scale, limit = 2.0**-fraction_bits, 1 << (_BITS - 1)
+    rounded = np.clip(np.floor(values / scale + 0.5), -limit, limit - 1) * scale
+    noise, signal = float(np.square(values - rounded).sum()), float(np.square(values).sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+class _Moments:
+    """Sums of one tensor over batches."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+        self.minimum, self.maximum = math.inf, -math.inf
+        self.shape = ""
+
+    def add(self, array: NDArray[Any]) -> None:
+        values = array.astype(np.float64)
+        self.shape = _shape(array[0])
+        self.count += values.size
+        self.total += float(values.sum())
+        self.squares += float(np.square(values).sum())
+        self.minimum = min(self.minimum, float(values.min()))
+        self.maximum = max(self.maximum, float(values.max()))
+
+
+def activation_distributions(
+    graph: Graph,
+    batches: Iterable[Samples],
+    run: Callable[[Sequence[NDArray[Any]]], Mapping[str, NDArray[Any]]],
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> list[Distribution]:
+    """Every tensor that ``run`` computes, in its order, streaming over the batches."""
+    moments: dict[str, _Moments] = {}
+    for batch in batches:
+        for key, array in run(batch.arrays).items():
+            if array.size:
+                moments.setdefault(key, _Moments()).add(array)
+        if progress is not None:
+            progress(len(batch.arrays[0]))
+    steps = graph.step_numbers()
+    return [_of_moments(steps, key, sums) for key, sums in moments.items()]
+
+
+def _of_moments(steps: Mapping[str, int], key: str, sums: _Moments) -> Distribution:
+    mean = sums.total / sums.count
+    variance = max(sums.squares / sums.count - mean * mean, 0.0)
+    step = steps[key.partition("/")[0].partition("[")[0]]
+    return Distribution(
+        step, key, sums.shape, sums.count, sums.minimum, sums.maximum, mean, math.sqrt(variance)
+    )
+
+
+def distribution_table(title: str, found: Sequence[Distribution]) -> Table:
+    """A row per tensor; columns that no tensor has a value for are left out."""
+    detailed = any(entry.histogram for entry in found)
+    columns = [
+        Column("Step", "right"),
+        Column("Name", wraps=True),
+        Column("Shape"),
+        Column("Min", "right", digits=4),
+        Column("Max", "right", digits=4),
+        Column("Mean", "right", digits=4),
+        Column("Sigma", "right", digits=4),
+    ]
+    for number in SIGMAS:
+        columns += [
+            Column(f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma"),
+            Column(f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma"),
+        ]
+        if detailed:
+            columns.append(
+                Column(f"Outside {number}", "right", "%", digits=2, key=f"outside_{number}_sigma")
+            )
+    columns.append(Column("Q format"))
+    if detailed:
+        columns += [Column("QSNR", "right", "dB", digits=1), Column("Histogram")]
+    rows = tuple(_cells(entry, detailed) for entry in found)
+    notes = (f"histogram: {_BINS} bins from min to max, darker is more",) if detailed else ()
+    return Table(title, tuple(columns), rows, notes=notes)
+
+
+def _cells(entry: Distribution, detailed: bool) -> tuple[Cell, ...]:
+    cells: list[Cell] = [entry.step, entry.name, entry.shape, entry.minimum, entry.maximum]
+    cells += [entry.mean, entry.sigma]
+    for place, number in enumerate(SIGMAS):
+        reach = number * entry.sigma
+        cells += [entry.mean - reach, entry.mean + reach]
+        cells += [100 * entry.outside[place]] if detailed else []
+    cells.append(entry.q_format)
+    return (*cells, entry.qsnr_db, _shaded(entry.histogram)) if detailed else tuple(cells)
+
+
+def _shaded(histogram: Sequence[int]) -> str:
+    """One character per bin."""
+    most = max(histogram)
+    levels = len(_SHADES) - 1
+    return "|" + "".join(_SHADES[math.ceil(levels * n / most)] for n in histogram) + "|"

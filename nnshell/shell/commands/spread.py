@@ -1,0 +1,82 @@
+"""How values are spread: `weights`, `stats`, `astats`."""
+
+from __future__ import annotations
+
+import argparse
+
+import cmd2
+
+from nnshell.shell.api import distributions, engines, flow
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.parser import Parser, not_here
+
+
+def weights_parser() -> Parser:
+    parser = Parser(
+        description="Show how weights and biases are spread: range, mean, sigma, how many lie "
+        "outside 3 and 5 sigma (what --clip_type std3 and std5 would cut), a histogram.",
+        example="weights",
+    )
+    add_table_options(parser)
+    return parser
+
+
+def stats_parser() -> Parser:
+    parser = Parser(
+        description="Show how weights and biases are spread, and the Q format that holds them.",
+        example="stats",
+    )
+    _add_kept_options(parser)
+    return parser
+
+
+def astats_parser() -> Parser:
+    parser = Parser(
+        description="Run the float graph on inputs and show how the output of every step is "
+        "spread.",
+        example="astats sample_images/test/* --limit 20",
+    )
+    add_input_options(parser)
+    _add_kept_options(parser)
+    return parser
+
+
+def _add_kept_options(parser: Parser) -> None:
+    add_table_options(parser)
+    parser.add_argument("-q", "--qsnr", type=float, metavar="DB", help="kept for old scripts")
+    parser.add_argument("-d", "--detail", action="store_true", help="kept for old scripts")
+    not_here(parser, "use `weights`, or `dump` of the step", "-s", "--step", nargs=1)
+
+
+class SpreadCommands(Commands):
+    """Commands about how values are spread."""
+
+    DEFAULT_CATEGORY = "Check the result"
+
+    @cmd2.with_argparser(weights_parser)
+    def do_weights(self, args: argparse.Namespace) -> None:
+        """Show how weights are spread."""
+        self._constants(args)
+
+    @cmd2.with_argparser(stats_parser)
+    def do_stats(self, args: argparse.Namespace) -> None:
+        """Show how weights are spread, as NNTool's stats."""
+        self._constants(args)
+
+    def _constants(self, args: argparse.Namespace) -> None:
+        graph = self.graph()
+        found = distributions.constant_distributions(graph)
+        self.show(distributions.distribution_table(f"{graph.name}: constants", found), args)
+
+    @cmd2.with_argparser(astats_parser)
+    def do_astats(self, args: argparse.Namespace) -> None:
+        """Show how activations are spread."""
+        graph = self.graph()
+        engine = engines.make_engine(graph, "float", everything=True)
+        with self.inputs(args, "running") as (inputs, done):
+            batches = inputs.batches(flow.batch_size(graph))
+            found = distributions.activation_distributions(
+                graph, batches, engine.run, progress=done
+            )
+        self.show(distributions.distribution_table(f"{graph.name}: activations", found), args)
