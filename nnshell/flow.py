@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
 from nnshell.errors import ModelError
-from nnshell.images import Images, bind, watched
+from nnshell.images import Images, bind, checked, noted
 from nnshell.importers.onnx import import_onnx
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
@@ -147,7 +147,7 @@ def calibrate(
     inputs = bind(graph, images)
     if isinstance(images, Images):
         graph.input_options = images.merged(graph)
-    batches = watched(inputs, batch_size(graph))
+    batches = checked(inputs, batch_size(graph))
     return calibrate_graph(graph, batches, clip_type=clip_type, progress=progress)
 
 
@@ -217,7 +217,7 @@ def compare(
     """How far each int8 tensor is from its float tensor, worst first."""
     from nnshell.execution.metrics import compare_engines
 
-    batches = bind(graph, images).batches(batch_size(graph))
+    batches = noted(bind(graph, images), batch_size(graph))
     return compare_engines(
         graph,
         batches,
@@ -242,7 +242,7 @@ def validate(
     float_engine: Engine = make_engine(graph, "float", keys=[key])
     chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
     return judge(
-        bind(graph, images).batches(batch_size(graph)),
+        noted(bind(graph, images), batch_size(graph)),
         chosen,
         key,
         model=graph.name,

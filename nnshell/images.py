@@ -60,14 +60,19 @@ class Images:
         return part
 
 
-def watched(inputs: InputSet, size: int) -> Iterator[Batch]:
-    """The batches of a set; behind the last, notes and what looks wrong go to the log."""
-    checker = InputChecker(inputs.specs)
-    for batch in inputs.batches(size):
-        checker.update(batch)
-        yield batch
+def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
+    """The batches of a set; what reading them gave reason to note goes to the log."""
+    yield from inputs.batches(size)
     for note in inputs.notes:
         _LOG.info("%s", note)
+
+
+def checked(inputs: InputSet, size: int) -> Iterator[Batch]:
+    """As ``noted``; behind the last batch, what looks wrong with the samples goes to the log too."""
+    checker = InputChecker(inputs.specs)
+    for batch in noted(inputs, size):
+        checker.update(batch)
+        yield batch
     for warning in checker.warnings():
         _LOG.warning("%s", warning)
 
