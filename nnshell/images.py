@@ -68,7 +68,7 @@ def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
 
 
 def checked(inputs: InputSet, size: int) -> Iterator[Batch]:
-    """As ``noted``; behind the last batch, what looks wrong with the samples goes to the log too."""
+    """As ``noted``, and what looks wrong with the samples goes to the log too."""
     checker = InputChecker(inputs.specs)
     for batch in noted(inputs, size):
         checker.update(batch)
