@@ -12,7 +12,7 @@ from cmd2 import CommandSet
 
 from nnshell.files import write_atomically
 from nnshell.reports.table import Table
-from nnshell.shell.api import flow, image_sets
+from nnshell.shell.api import flow
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
 from nnshell.shell.render import csv_text
@@ -47,15 +47,13 @@ class Commands(CommandSet["Shell"]):
 
     @contextmanager
     def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
-        """The inputs that the options name, and a progress bar; notes about them afterwards."""
-        graph = self.graph()
+        """The inputs that the options name, and a progress bar while they are used.
+
+        ``notes`` is False where the API tells what it noticed about the inputs itself.
+        """
         images = flow.load_inputs(args.input_files, options=input_options(args))
-        merged = image_sets.resolve_options(graph, images.options)
-        for source in ("last aquant", "settings"):
-            if said := merged.describe(source):
-                self._cmd.note(f"inputs: {said} (from {source})")
-        inputs = images.open(graph)
+        inputs = images.open(self.graph())
         with progress(doing, len(inputs)) as done:
             yield inputs, done
-        for note in inputs.notes:
-            self._cmd.note(f"inputs: {note}")
+        for note in inputs.notes if notes else ():
+            self._cmd.note(note)

@@ -89,9 +89,23 @@ class QuantizeCommands(Commands):
             raise UsageError("no input files", hint="`aquant FILES`, or --stats FILE")
         self.write(_DONE)
 
+    @cmd2.with_argparser(fquant_parser)
+    def do_fquant(self, args: argparse.Namespace) -> None:
+        """Quantize with ranges of random inputs."""
+        graph, options = self.graph(), self._options(args)
+        ranges = flow.calibrate_randomly(
+            graph,
+            uniform=args.uniform,
+            normal=args.normal,
+            num_inference=args.num_inference,
+            seed=args.seed,
+        )
+        flow.quantize(graph, ranges, options)
+        self.write(_DONE)
+
     def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
         graph, clip_type = self.graph(), options.clip_type
-        with self.inputs(args, "calibrating") as (inputs, done):
+        with self.inputs(args, "calibrating", notes=False) as (inputs, done):
             ranges = flow.calibrate(graph, inputs, clip_type=clip_type, progress=done)
         graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
         flow.quantize(graph, ranges, options, inputs=args.input_files)
