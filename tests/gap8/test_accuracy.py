@@ -36,8 +36,6 @@ KINDS: dict[str, WorkKind] = {
 }
 MISSED = {
     ("vww_mit_proxyless", "conv1"): "takes 3 times the instructions of its kernel",
-    ("mobilenet_v1_1.0_128_dory", "block13_pw"): "waits for weights: needs the layer before",
-    ("mobilenet_v1_1.0_128_dory", "fc"): "waits for weights: needs the layer before",
 }
 SQ8 = (
     *("ds_cnn_small", "ds_cnn_medium", "vww_mit_proxyless", "mobilenet_v1_1.0_224"),
