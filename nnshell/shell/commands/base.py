@@ -46,7 +46,9 @@ class Commands(CommandSet["Shell"]):
             self._cmd.show(table, args.format, getattr(args, "table_width", None))
 
     @contextmanager
-    def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
+    def inputs(
+        self, args: argparse.Namespace, doing: str, *, notes: bool = True
+    ) -> Iterator[tuple[InputSet, Progress]]:
         """The inputs that the options name, and a progress bar while they are used.
 
         ``notes`` is False where the API tells what it noticed about the inputs itself.
