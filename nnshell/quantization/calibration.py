@@ -142,15 +142,12 @@ def _observer(item: Item, clip_type: str) -> Observer:
 
 
 def needed_items(flat: FlatGraph) -> list[Item]:
-    """The items whose observed range decides a record, now or when a pool is fused later.
-
-    Constants may be among them; they are not computed.
-    """
+    """The items whose observed range decides a record, now or when a pool is fused later."""
     makers = {
         id(candidate.source)
         for group in group_tensors(flat, KernelOptions()).all()
         for candidate in group.candidates
-        if group.fixed is None
+        if group.fixed is None and not isinstance(candidate.source.node.op, Constant)
     }
     return [
         item

@@ -1,0 +1,199 @@
+"""Calibration: what is seen, what is looked at, what is refused."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from nnshell.errors import InputError
+from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.flat import flatten
+from nnshell.ir.work import Window
+from nnshell.ops.add import Add
+from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.relu import Relu, Relu6
+from nnshell.ops.reshape import Reshape
+from nnshell.ops.sigmoid import Sigmoid
+from nnshell.quantization import (
+    Statistics,
+    calibrate_graph,
+    calibration,
+    quantize_graph,
+    random_batches,
+)
+from nnshell.quantization.calibration import needed_items
+from nnshell.quantization.observers import RunningMoments
+from nnshell.quantization.statistics import TensorStatistics
+
+from .nets import Net, conv_op, samples
+
+
+def fused_net() -> Net:
+    net = Net(2, 6, 6)
+    y = net.fused(net.x, ("conv", conv_op()), ("relu", Relu()))
+    z = net.fused(y, ("conv2", conv_op()), ("act", Relu6()))
+    total = net.node("sum", Add(), y, z)
+    net.output(net.linear("fc", net.node("flat", Reshape((72,)), total)))
+    return net
+
+
+def test_ranges_are_the_extremes_over_all_batches() -> None:
+    graph = fused_net().graph
+    (x,) = samples(graph, 12)
+    stats = calibrate_graph(graph, [[x[:5]], [x[5:6]], [x[6:]]])
+    assert stats.samples == 12
+    keys = ["input_1", "conv_fusion/conv", "conv_fusion/relu", "conv2_fusion", "sum", "fc"]
+    real = FloatEngine(graph, keys, threads=1).run([x])
+    for key in keys:
+        assert stats[key].maximum == pytest.approx(float(real[key].max()), rel=1e-6)
+        if "relu" not in key:
+            assert stats[key].minimum == pytest.approx(float(real[key].min()), rel=1e-6)
+
+
+def test_a_relu_counts_from_zero() -> None:
+    graph = fused_net().graph
+    assert calibrate_graph(graph, [samples(graph)])["conv_fusion/relu"].minimum == 0.0
+
+
+def test_constants_and_fusions_have_entries() -> None:
+    graph = fused_net().graph
+    stats = calibrate_graph(graph, [samples(graph)])
+    weights = graph.constant(graph["fc"].inputs[1])
+    assert weights is not None
+    assert stats["fc_weights"].maximum == float(weights.max())
+    assert stats["conv_fusion"] == stats["conv_fusion/relu"]
+
+
+def test_only_tensors_whose_range_matters_are_needed() -> None:
+    needed = [item.path for item in needed_items(flatten(fused_net().graph))]
+    assert needed == ["input_1", "conv_fusion/relu", "sum", "fc"]
+
+
+def test_a_pool_that_may_be_fused_later_is_needed() -> None:
+    net = Net(2, 6, 6)
+    pool = net.node("pool", MaxPool(Window((2, 2), (2, 2))), net.conv("conv", net.x))
+    net.output(net.node("gate", Sigmoid(), pool))
+    needed = [item.path for item in needed_items(flatten(net.graph))]
+    assert needed == ["input_1", "conv", "pool"]
+
+
+def test_needed_ranges_quantize_as_all_ranges_do() -> None:
+    graph = fused_net().graph
+    few = calibrate_graph(graph, [samples(graph)], everything=False)
+    every = calibrate_graph(graph, [samples(graph)], everything=True)
+    assert set(few) < set(every)
+    quantize_graph(graph, few)
+    first = {node.name: node.quantization for node in graph}
+    quantize_graph(graph, every)
+    for node in graph:
+        for one, other in zip(
+            first[node.name].outputs,  # type: ignore[union-attr]
+            node.quantization.outputs,  # type: ignore[union-attr]
+            strict=True,
+        ):
+            assert one.same_record(other)
+
+
+def test_looking_at_everything_stops_when_samples_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "EVERYTHING_SAMPLES", 4)
+    graph = fused_net().graph
+    x = samples(graph, 8)[0]
+    assert "conv_fusion/conv" in calibrate_graph(graph, [[x[:2]], [x[2:4]]])
+    many = calibrate_graph(graph, [[x[:2]], [x[2:4]], [x[4:]]])
+    assert "conv_fusion/conv" not in many
+    assert many["sum"] == calibrate_graph(graph, [[x]])["sum"]
+
+
+def test_moments_are_means_over_samples() -> None:
+    graph = fused_net().graph
+    (x,) = samples(graph, 6)
+    stats = calibrate_graph(graph, [[x[:4]], [x[4:]]], clip_type="std3")
+    real = FloatEngine(graph, ["fc"], threads=1).run([x])["fc"].reshape(6, -1).astype(np.float64)
+    entry = stats["fc"]
+    assert entry.mean == pytest.approx(real.mean(axis=1).mean(), abs=1e-5)
+    assert entry.std == pytest.approx(real.std(axis=1).mean(), rel=1e-4)
+    deviations = np.abs(real - real.mean(axis=1, keepdims=True)).mean(axis=1)
+    assert entry.b == pytest.approx(deviations.mean(), rel=1e-4)
+    assert stats["input_1"].std == pytest.approx(x.reshape(6, -1).std(axis=1).mean(), rel=1e-4)
+
+
+def test_another_observer_sees_whole_tensors() -> None:
+    class Median:
+        reductions = ("values",)
+
+        def __init__(self) -> None:
+            self.seen: list[float] = []
+
+        def update(self, reduced: dict[str, np.ndarray]) -> None:
+            self.seen.append(float(np.median(np.abs(reduced["values"]))))
+
+        def result(self) -> TensorStatistics:
+            return TensorStatistics(-max(self.seen), max(self.seen))
+
+    graph = fused_net().graph
+    batch = samples(graph)
+    stats = calibrate_graph(graph, [batch], observer=Median)
+    real = FloatEngine(graph, ["fc"], threads=1).run(batch)["fc"]
+    assert stats["fc"].maximum == pytest.approx(float(np.median(np.abs(real))))
+
+
+def test_progress_counts_samples() -> None:
+    graph = fused_net().graph
+    x = samples(graph, 5)[0]
+    done: list[int] = []
+    calibrate_graph(graph, [[x[:3]], [x[3:]]], progress=done.append)
+    assert done == [3, 2]
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="no samples"):
+        calibrate_graph(fused_net().graph, [])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_refused_by_input(value: float) -> None:
+    graph = fused_net().graph
+    x = samples(graph)[0]
+    x[0, 0, 0, 0] = value
+    with pytest.raises(InputError, match="input input_1"):
+        calibrate_graph(graph, [[x]])
+
+
+def test_samples_of_another_shape_are_refused() -> None:
+    graph = fused_net().graph
+    with pytest.raises(InputError, match="2x6x6"):
+        calibrate_graph(graph, [[np.zeros((1, 3, 6, 6), np.float32)]])
+
+
+def test_saturated_layers_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    graph = fused_net().graph
+    with caplog.at_level(logging.WARNING):
+        calibrate_graph(graph, [[1e4 * np.abs(samples(graph)[0])]])
+    assert any("conv2_fusion/act" in message for message in caplog.messages)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        calibrate_graph(graph, [samples(graph)])
+    assert caplog.messages == []
+
+
+def test_random_samples_repeat_with_the_seed_and_follow_their_scale() -> None:
+    graph = fused_net().graph
+    first = [batch[0] for batch in random_batches(graph, num_inference=3, seed=4)]
+    again = [batch[0] for batch in random_batches(graph, num_inference=3, seed=4)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], first[1])
+    (uniform,) = random_batches(graph, uniform=2.0)
+    assert np.abs(uniform[0]).max() <= 2.0
+    assert np.abs(uniform[0]).max() > 1.0
+    assert isinstance(calibrate_graph(graph, random_batches(graph)), Statistics)
+
+
+def test_moments_observer_keeps_extremes_too() -> None:
+    observer = RunningMoments()
+    one = np.array([1.0])
+    observer.update({"min": one, "max": 3 * one, "mean": one, "std": one, "b": one})
+    assert observer.result() == TensorStatistics(1.0, 3.0, 1.0, 1.0, 1.0)
