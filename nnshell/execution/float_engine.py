@@ -28,6 +28,10 @@ RUNTIME_ERRORS = (
     ValueError,
 )
 
+# Makes pads of a border of zeros before a maximum, where they no longer win over negative numbers
+# (seen in 1.31), and pads that the pool then finds larger than its kernel.
+_WRONG_OPTIMIZERS = ["Pad_Fusion"]
+
 
 def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
     """An ONNX Runtime session over a serialized model, on the CPU; quiet."""
@@ -35,7 +39,9 @@ def open_session(model: bytes, threads: int | None = None) -> onnxruntime.Infere
     options.log_severity_level = 4  # fatal only: what is refused is raised as well
     if threads is not None:
         options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
+    )
 
 
 class FloatEngine:

@@ -40,6 +40,7 @@ ONNX_ERRORS = (
     KeyError,
     IndexError,
     OSError,
+    MemoryError,
 )
 
 

@@ -62,9 +62,7 @@ class Folder:
     def _spend(self, node: onnx.NodeProto, feeds: dict[str, NDArray[Any]]) -> None:
         """Refuse outputs that are too large before they are made."""
         try:
-            inferred = onnx.shape_inference.infer_shapes(
-                self._model(node, feeds, _SMALL), data_prop=True
-            )
+            inferred = onnx.shape_inference.infer_shapes(self._model(node, feeds, _SMALL))
         except ONNX_ERRORS as error:
             raise Unsupported(f"its inputs do not fit: {first_line(error)}") from error
         known = {

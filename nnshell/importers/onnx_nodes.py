@@ -230,7 +230,7 @@ class Importer:
 
 def _infer(model: onnx.ModelProto) -> dict[str, Any]:
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(model)
     except ONNX_ERRORS:
         return {}
     return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nnshell.ops.importing import ImportContext
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+_LARGEST = 1 << 16  # kernel, stride, dilation, pad; a file that asks for more is corrupt
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
@@ -55,8 +56,8 @@ def read_window(ctx: ImportContext, size: tuple[int, int], kernel: tuple[int, ..
     axes = len(kernel)
     strides = _extents(ctx, "strides", axes)
     dilations = _extents(ctx, "dilations", axes)
-    if min(kernel) < 1:
-        ctx.refuse("kernel_shape", accepted="1 or more")
+    if min(kernel) < 1 or max(kernel) > _LARGEST:
+        ctx.refuse("kernel_shape", accepted=f"1 to {_LARGEST}")
     unpadded = Window(_two(kernel, 1), _two(strides, 1), _two(dilations, 1))
     return Window(
         unpadded.kernel, unpadded.strides, unpadded.dilations, _pads(ctx, size, unpadded, axes)
@@ -99,8 +100,8 @@ def padded(window: Window, pads: Pads) -> Window:
 
 def _extents(ctx: ImportContext, name: str, axes: int) -> tuple[int, ...]:
     values = ctx.integers(name) or (1,) * axes
-    if len(values) != axes or min(values) < 1:
-        ctx.refuse(name, accepted=f"{axes} positive number{'s' if axes > 1 else ''}")
+    if len(values) != axes or min(values) < 1 or max(values) > _LARGEST:
+        ctx.refuse(name, accepted=f"{axes} number{'s' if axes > 1 else ''} of 1 to {_LARGEST}")
     return values
 
 
@@ -115,8 +116,8 @@ def _pads(ctx: ImportContext, size: tuple[int, int], window: Window, axes: int) 
     if automatic != "NOTSET":
         return _same_pads(size, window, automatic == "SAME_UPPER")
     pads = ctx.integers("pads") or (0,) * (2 * axes)
-    if len(pads) != 2 * axes or min(pads) < 0:
-        ctx.refuse("pads", accepted=f"{2 * axes} numbers of 0 or more")
+    if len(pads) != 2 * axes or min(pads) < 0 or max(pads) > _LARGEST:
+        ctx.refuse("pads", accepted=f"{2 * axes} numbers of 0 to {_LARGEST}")
     return (pads[0], pads[1], pads[2], pads[3]) if axes == 2 else (0, pads[0], 0, pads[1])
 
 

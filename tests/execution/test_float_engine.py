@@ -58,10 +58,16 @@ def test_a_tensor_that_does_not_exist_is_refused() -> None:
 
 
 def test_a_graph_the_runtime_refuses_is_an_error_of_one_line() -> None:
-    # ONNX Runtime makes pads of the border, and then finds them larger than the kernel
-    text = "%x = input : 1x4x4 chw\n%b = pad(%x) {pads=((0, 0), (3, 3), (3, 3))}\n"
-    text += "%p = average_pool(%b) {window=Window(kernel=(2, 2))}\n%o = output(%p)"
+    text = "%x = input : 1x4x4 chw\n%o = output(%p)\n"
+    text += "%p = average_pool(%x) {window=Window(kernel=(2, 2), pads=(2, 2, 2, 2))}"
     with pytest.raises(GraphError) as caught:
         FloatEngine(parse_graph(text), threads=1)
     assert "ONNX Runtime" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_border_of_zeros_wins_over_negative_numbers_in_a_maximum() -> None:
+    text = "%x = input : 1x2x2 chw\n%b = pad(%x) {pads=((0, 0), (1, 0), (1, 0))}\n"
+    text += "%p = max_pool(%b) {window=Window(kernel=(2, 2))}\n%o = output(%p)"
+    found = FloatEngine(parse_graph(text), threads=1).run([-np.ones((1, 1, 2, 2))])
+    assert found["o"].tolist() == [[[[0.0, 0.0], [0.0, -1.0]]]]

@@ -318,6 +318,13 @@ case(
     node("MaxPool", "t", kernel_shape=[3, 3], strides=[2, 2]),
     p=BORDER,
 )
+for op in ("MaxPool", "AveragePool"):
+    case(
+        f"Pad wider than the kernel before {op}",
+        node("Pad", "x", "p", outputs=("t",)),
+        node(op, "t", kernel_shape=[2, 2]),
+        p=ints(0, 0, 3, 3, 0, 0, 3, 3),
+    )
 case(
     "MaxPool ceil_mode reaches behind by more than the kernel",
     node("MaxPool", "x", kernel_shape=[2, 2], dilations=[4, 5], strides=[3, 4], ceil_mode=1),
