@@ -158,8 +158,12 @@ def distribution_table(title: str, found: Sequence[Distribution]) -> Table:
     ]
     for number in SIGMAS:
         columns += [
-            Column(f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma"),
-            Column(f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma"),
+            Column(
+                f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma", detail=True
+            ),
+            Column(
+                f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma", detail=True
+            ),
         ]
         if detailed:
             columns.append(

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _QSHOW = (
     Column("Step", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True),
+    Column("Operator", wraps=True, detail=True),
     Column("In", wraps=True),
     Column("Out", wraps=True),
     Column("Weights", wraps=True),
-    Column("Bias", wraps=True),
-    Column("Multiplier", wraps=True),
-    Column("Shift", wraps=True),
+    Column("Bias", wraps=True, detail=True),
+    Column("Multiplier"),
+    Column("Shift"),
 )
 _CHANNELS = (
     Column("Channel", "right"),
@@ -34,12 +34,12 @@ _CHANNELS = (
 _QERROR = (
     Column("Step", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True),
+    Column("Operator", wraps=True, detail=True),
     Column("QSNR", "right", "dB", digits=1),
     Column("Cosine", "right", digits=5),
     Column("Largest error", "right"),
-    Column("Mean error", "right"),
-    Column("Largest value", "right"),
+    Column("Mean error", "right", detail=True),
+    Column("Largest value", "right", detail=True),
     Column("Tolerance", "right"),
     Column("Clipped"),
 )

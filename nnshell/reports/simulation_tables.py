@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 _LAYERS = (
     Column("Layer", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True),
+    Column("Operator", wraps=True, detail=True),
     Column("MACs", "right", grouped=True),
     Column("Cycles", "right", grouped=True),
     Column("Share", "right", "%", digits=1),
     Column("MAC/cycle", "right", digits=2),
     Column("Bound by"),
-    Column("Tile", key="tile"),
-    Column("Tiles", "right"),
+    Column("Tile", key="tile", detail=True),
+    Column("Tiles", "right", detail=True),
     Column("L1", "right", "bytes", grouped=True),
     Column("L2", "right", "bytes", grouped=True),
     Column("L3", "right", "bytes", grouped=True),
-    Column("Energy", "right", "mJ", digits=4),
+    Column("Energy", "right", "mJ", digits=4, detail=True),
 )
 _MEMORY = (
     Column("Buffer", wraps=True),

@@ -22,7 +22,8 @@ class Column:
 
     ``digits`` is the number of decimals of a float (None: six significant digits); ``grouped``
     writes thousands separators in text forms. ``wraps`` marks text that may be folded on a narrow
-    terminal. ``key`` is the name in CSV and JSON; left out, it is made from the heading and unit.
+    terminal, ``detail`` a column that is left out there before others become unreadable. ``key`` is
+    the name in CSV and JSON; left out, it is made from the heading and unit.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Column:
     digits: int | None = None
     grouped: bool = False
     wraps: bool = False
+    detail: bool = False
 
     @property
     def heading(self) -> str:

@@ -12,14 +12,14 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
@@ -36,6 +36,7 @@ from nnshell.shell.lines import LineError
 from nnshell.shell.parser import Parser
 from nnshell.shell.session import Session
 from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser, program_of
+from nnshell.shell.transcript import Guide, Place, Transcript
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -47,41 +48,6 @@ _UNUSED_SETTABLES = (
     *("scripts_add_to_history", "traceback_show_locals", "traceback_width", "timing"),
 )
 _PROGRAM_NOT_RUN = (126, 127)  # a shell's exit status when the program cannot be started
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A line of a script."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-@dataclass(slots=True)
-class Transcript:
-    """What commands printed, in plain form: results, notes and warnings, failures."""
-
-    results: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-
-class Guide(Protocol):
-    """A tutorial that leads through the prompt; ``busy`` while it runs a line itself."""
-
-    busy: bool
-
-    def read(self, line: str) -> str:
-        """The line that stands for what was entered."""
-
-    def run(self, line: str) -> bool:
-        """Run a line; True when it asks to quit nnshell."""
-
-    def toolbar(self) -> str:
-        """What can be typed now."""
 
 
 class ScriptStopped(Exception):
@@ -190,14 +156,19 @@ class Shell(cmd2.Cmd):
     def show(self, table: Table, form: str = "table", width: int | None = None) -> None:
         """A table: drawn on a terminal, aligned text in a pipe, or in the form asked for."""
         if form == "table" and self.stdout.isatty():
-            options = {"width": width} if width else None
-            drawn = render.terminal_table(table)
-            self.poutput(drawn, soft_wrap=False, rich_print_kwargs=options)
+            room = width or shutil.get_terminal_size().columns
+            drawn = render.terminal_table(table, room)
+            self.poutput(drawn, soft_wrap=False, rich_print_kwargs={"width": room})
             if self.transcript is not None:
                 self.transcript.results.append(render.plain_text(table))
         else:
             writers = {"csv": render.csv_text, "json": render.json_text}
             self.write(writers.get(form, render.plain_text)(table))
+
+    @property
+    def at_prompt(self) -> bool:
+        """Whether a person types: false in scripts and without a terminal."""
+        return self.stdin.isatty() and not self._places
 
     # -- what goes wrong -------------------------------------------------------------------
 

@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+_NARROWEST = 18  # characters of a folded column: two to three lines hold a usual node name
+_GAP = 2  # characters between columns
 
 FORMATS = ("table", "plain", "csv", "json")
 
@@ -45,8 +48,8 @@ def json_text(table: Table) -> str:
     return "[\n" + ",\n".join(f"  {record}" for record in records) + "\n]" if records else "[]"
 
 
-def terminal_table(table: Table) -> RenderableType:
-    """Columns that a terminal of any width shows: long cells fold, nothing is cut."""
+def terminal_table(table: Table, width: int) -> RenderableType:
+    """Columns within ``width`` characters: long cells fold, details are left out with a note."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -56,15 +59,56 @@ def terminal_table(table: Table) -> RenderableType:
     title = Text(table.title) if table.title else None
     drawn = RichTable(box=SIMPLE_HEAD, title=title, pad_edge=False, collapse_padding=True)
     drawn.title_justify = "left"
-    for column in table.columns:
-        drawn.add_column(Text(column.heading), justify=column.align, overflow="fold")
+    layout = _fit(table, width)
+    for index, room in layout.items():
+        column = table.columns[index]
+        drawn.add_column(
+            Text(column.heading), justify=column.align, overflow="fold", max_width=room
+        )
     for row in table.rows:
-        drawn.add_row(*map(Text, _texts(table.columns, row)))
-    for index, row in enumerate(table.footer):
-        if index == 0:
+        drawn.add_row(*(Text(table.columns[index].text(row[index])) for index in layout))
+    for number, row in enumerate(table.footer):
+        if number == 0:
             drawn.add_section()
-        drawn.add_row(*map(Text, _texts(table.columns, row)), style="bold")
-    return Group(drawn, *map(Text, table.notes))
+        texts = (Text(table.columns[index].text(row[index])) for index in layout)
+        drawn.add_row(*texts, style="bold")
+    left_out = [c.name for index, c in enumerate(table.columns) if index not in layout]
+    hint = (f"not shown here: {', '.join(left_out)} (--format plain)",) if left_out else ()
+    return Group(drawn, *map(Text, (*table.notes, *hint)))
+
+
+def _fit(table: Table, width: int) -> dict[int, int]:
+    """The columns to show and the room for each: folded where needed, then without details."""
+    needed = [
+        max(len(text) for text in (column.heading, *map(column.text, cells)))
+        for column, cells in zip(
+            table.columns, zip(*table.rows, *table.footer, strict=True), strict=False
+        )
+    ] or [len(column.heading) for column in table.columns]
+    shown = list(range(len(table.columns)))
+    while True:
+        layout = _folded(table.columns, {index: needed[index] for index in shown}, width)
+        details = [index for index in shown if table.columns[index].detail]
+        if _drawn_width(layout) <= width or not details:
+            return layout
+        shown.remove(details[-1])
+
+
+def _folded(columns: Sequence[Column], needed: dict[int, int], width: int) -> dict[int, int]:
+    """Widths with columns of text made narrower, the widest first, as far as they stay readable."""
+    layout = dict(needed)
+    foldable = [index for index in layout if columns[index].wraps]
+    while _drawn_width(layout) > width:
+        wide = [index for index in foldable if layout[index] > _NARROWEST]
+        if not wide:
+            break
+        widest = max(wide, key=lambda index: layout[index])
+        layout[widest] = max(_NARROWEST, layout[widest] - (_drawn_width(layout) - width))
+    return layout
+
+
+def _drawn_width(layout: dict[int, int]) -> int:
+    return sum(layout.values()) + _GAP * len(layout)
 
 
 def _texts(columns: Iterable[Column], row: Iterable[Cell]) -> list[str]:

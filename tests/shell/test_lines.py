@@ -115,7 +115,9 @@ def test_an_undefined_variable_lists_a_near_one() -> None:
         scan("aquant $(IMAGE)", {"IMAGES": "x"})
 
 
-@given(st.lists(st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=("Cs",)))))
+@given(
+    st.lists(st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=("Cs",))))
+)
 def test_quoted_words_come_back_as_they_were(texts: list[str]) -> None:
     assert words(shlex.join(texts)) == texts
 

@@ -72,7 +72,7 @@ def test_an_empty_table_is_valid_in_every_form() -> None:
 def test_a_terminal_table_fits_and_loses_nothing(width: int) -> None:
     screen = io.StringIO()
     Console(file=screen, width=width, force_terminal=True, color_system=None).print(
-        render.terminal_table(TABLE)
+        render.terminal_table(TABLE, width)
     )
     text = screen.getvalue()
     assert max(map(len, text.splitlines())) <= width
@@ -87,3 +87,15 @@ def test_a_terminal_table_fits_and_loses_nothing(width: int) -> None:
 def test_a_row_that_does_not_fit_its_columns_is_refused() -> None:
     with pytest.raises(AssertionError, match="fit"):
         Table("t", (Column("a"), Column("b")), ((1,),))
+
+
+def test_details_are_left_out_before_a_table_becomes_unreadable() -> None:
+    columns = (Column("Name", wraps=True), Column("Size", "right"), Column("About", detail=True))
+    table = Table("t", columns, (("a" * 30, 123456, "b" * 40),))
+    wide, narrow = io.StringIO(), io.StringIO()
+    for screen, width in ((wide, 120), (narrow, 50)):
+        console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+        console.print(render.terminal_table(table, width))
+    assert "b" * 40 in wide.getvalue() and "not shown" not in wide.getvalue()
+    assert "a" * 30 in narrow.getvalue() and "bb" not in narrow.getvalue()
+    assert "not shown here: About (--format plain)" in narrow.getvalue()
