@@ -60,13 +60,17 @@ class Network:
 
 
 def check(network: Network) -> None:
-    """Refuse a network whose layers use a tensor before it exists or make one twice.
+    """Refuse a network whose layers have empty maps, use a tensor before it exists or make one
+    twice.
 
     Raises:
         GraphError: naming the layer and the tensor.
     """
     known = set(network.inputs)
     for layer in network.layers:
+        work = layer.work
+        if min(min(shape) for shape in (work.output, work.filter_output, *work.inputs)) < 1:
+            raise GraphError("a feature map has no elements", where=layer.name)
         for tensor in layer.inputs:
             if tensor not in known:
                 raise GraphError(f"tensor {tensor} is used before it is made", where=layer.name)

@@ -312,6 +312,14 @@ def test_a_tensor_made_twice_is_refused(conv: Callable[..., Work]) -> None:
         simulate(Network("broken", layers, ("input",), ("x",)))
 
 
+@pytest.mark.parametrize("shape", [(0, 8, 8), (3, 0, 8), (3, 8, -1)])
+def test_an_empty_feature_map_is_refused(
+    shape: tuple[int, int, int], vector: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    with pytest.raises(GraphError, match="no elements"):
+        simulate(network(vector("activation", shape)))
+
+
 def test_a_work_the_table_does_not_know_is_refused(vector: Callable[..., Work]) -> None:
     layer = Layer("odd", "odd", vector("none", (1, 2, 2)), ("input",), "out")
     with pytest.raises(GraphError, match="no kernel for none"):
