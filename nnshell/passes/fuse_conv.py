@@ -73,7 +73,7 @@ class FuseConvPoolActivation(Pass):
                 return "the kernel pools once"
             if activated and isinstance(follower.op, AveragePool):
                 return "behind an activation the kernel only runs a max pool"
-            return ""
+            return _dilation_refusal(follower.op)
         if fusible(follower.op, self.kernels):
             return "the kernel runs one activation" if activated else ""
         return why_not_fusible(follower.op) or None
@@ -83,6 +83,10 @@ class FuseConvPoolActivation(Pass):
         for reader in readers(graph, last):
             if self._refusal(chain, reader) == "":
                 _note_refusal(chain, reader, shared_by(graph, last), notes)
+
+
+def _dilation_refusal(op: MaxPool | AveragePool) -> str:
+    return "" if op.window.dilations == (1, 1) else "the kernel's pool has no dilation"
 
 
 def _note_alone(graph: Graph, conv: Node, notes: Notes) -> None:

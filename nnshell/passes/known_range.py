@@ -39,19 +39,26 @@ _KEEPERS = (
     GlobalPool,
     Resizer,
 )
+_DEPTH = 16  # nodes looked through
 _UNIT = (Sigmoid, HardSigmoid, Softmax)
 
 
 def known_range(graph: Graph, ref: Ref) -> Bounds:
     """(lowest, highest) value that the tensor can take; infinite where nothing bounds it."""
-    return _range_of(graph, graph[ref.node], depth=16)
+    return _range_of(graph, graph[ref.node], _DEPTH, {})
 
 
-def _range_of(graph: Graph, node: Node, depth: int) -> Bounds:
-    own = _own_range(node)
+def _range_of(graph: Graph, node: Node, depth: int, found: dict[str, Bounds]) -> Bounds:
+    """``found`` keeps what is known of nodes that are reached on several ways."""
+    if node.name not in found:
+        found[node.name] = _derived(graph, node, depth, found)
+    return found[node.name]
+
+
+def _derived(graph: Graph, node: Node, depth: int, found: dict[str, Bounds]) -> Bounds:
     if depth == 0 or not isinstance(node.op, (*_KEEPERS, AveragePool, Concat, Pad)):
-        return own
-    given = [_range_of(graph, graph[ref.node], depth - 1) for ref in node.inputs]
+        return _own_range(node)
+    given = [_range_of(graph, graph[ref.node], depth - 1, found) for ref in node.inputs]
     low, high = min(bounds[0] for bounds in given), max(bounds[1] for bounds in given)
     if isinstance(node.op, Pad):
         return min(low, node.op.value), max(high, node.op.value)

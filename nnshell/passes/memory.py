@@ -8,7 +8,6 @@ their input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,7 +64,7 @@ class InsertCopies(Pass):
         home = _home_of_producer(graph, node)
         stacked = home == "a concat"  # a stack may lie in a graph output, not in another stack
         taken = "" if stacked else home
-        for reader, position in list(_readers(graph, ref)):
+        for reader, position in _readers(graph, ref):
             wanted = _home_of_reader(graph, reader)
             if wanted and (taken or (stacked and wanted == "a concat")):
                 _copy(graph, reader, position, f"{node.name} lies in {taken or home}", notes)
@@ -82,15 +81,16 @@ def _copy(graph: Graph, reader: Node, position: int, reason: str, notes: Notes) 
     notes.did(copy.name, text, source.node, reader.name)
 
 
-def _readers(graph: Graph, ref: Ref) -> Iterator[tuple[Node, int]]:
+def _readers(graph: Graph, ref: Ref) -> list[tuple[Node, int]]:
     """Edges that read the memory of ``ref``, those behind reshapes included."""
-    for reader, position in graph.consumers(ref.node):
-        if reader.inputs[position].index != ref.index:
-            continue
-        if isinstance(reader.op, Reshape):
-            yield from _readers(graph, Ref(reader.name))
-        else:
-            yield reader, position
+    found: list[tuple[Node, int]] = []
+    waiting = [ref]
+    while waiting:
+        source = waiting.pop()
+        edges = [(n, p) for n, p in graph.consumers(source.node) if n.inputs[p] == source]
+        waiting.extend(Ref(n.name) for n, _ in edges if isinstance(n.op, Reshape))
+        found.extend(edge for edge in edges if not isinstance(edge[0].op, Reshape))
+    return found
 
 
 def _home_of_producer(graph: Graph, node: Node) -> str:

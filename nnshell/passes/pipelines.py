@@ -75,6 +75,7 @@ SCALE8: tuple[Pass, ...] = (
     InsertCopies(),  # last: memory is shared as the final graph says
 )
 
+# The same for POW2 kernels: no tanh, no hard sigmoid patterns, pools stay behind activations.
 POW2: tuple[Pass, ...] = (
     RemoveCopies(),
     SliceInsteadOfConcat(),

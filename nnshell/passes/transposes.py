@@ -38,6 +38,8 @@ from nnshell.passes.rewriting import (
     shape_text,
 )
 
+_ALL = 1 << 30  # more steps than any graph needs
+
 
 @dataclass(frozen=True)
 class InsertTransposes(Pass):
@@ -119,37 +121,43 @@ class EliminateTransposes(Pass):
     max_steps: int | None = None
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
-        steps = 0
-        while (self.max_steps is None or steps < self.max_steps) and _one_step(graph, notes):
-            steps += 1
+        left = _ALL if self.max_steps is None else self.max_steps
+        while left > 0 and (taken := _sweep(graph, left, notes) or _reorder_best(graph, notes)):
+            left -= taken
         if self.max_steps is not None:
             return
-        left = [node.name for node in graph if isinstance(node.op, Transpose)]
-        for name in left:
+        for name in [node.name for node in graph if isinstance(node.op, Transpose)]:
             notes.did_not(name, f"kept transpose {name}: removing it would need others elsewhere")
 
 
-def _one_step(graph: Graph, notes: Notes) -> bool:
+def _sweep(graph: Graph, limit: int, notes: Notes) -> int:
+    """Simplify transposes where they stand, at most ``limit`` times; how often it was done."""
+    taken = 0
     for node in live_nodes(graph):
-        if isinstance(node.op, Transpose) and _simplify(graph, node, notes):
-            graph.prune()
-            graph.infer_types()
-            return True
-    return _reorder_best(graph, notes)
+        while (
+            taken < limit
+            and isinstance(node.op, Transpose)
+            and graph.nodes.get(node.name) is node
+            and _simplify(graph, node, notes)
+        ):
+            taken += 1
+    if taken:
+        graph.prune()
+        graph.infer_types()
+    return taken
 
 
-def _reorder_best(graph: Graph, notes: Notes) -> bool:
-    """Reorder the region that saves most; False when none saves anything."""
+def _reorder_best(graph: Graph, notes: Notes) -> int:
+    """Reorder the region that saves most: one step, or none when nothing is saved."""
     transposes = [node for node in live_nodes(graph) if isinstance(node.op, Transpose)]
     found = [best for node in transposes if (best := best_region(graph, node)) is not None]
     if not found:
-        return False
+        return 0
     region, saved = max(found, key=lambda entry: entry[1])
     apply_region(graph, region)
     quiet = Notes(notes.pass_name)
-    while any(_simplify(graph, n, quiet) for n in live_nodes(graph) if isinstance(n.op, Transpose)):
-        graph.prune()
-        graph.infer_types()
+    while _sweep(graph, _ALL, quiet):
+        pass
     inside = [graph[name] for name in region.nodes if name in graph]
     notes.touch(*inside)
     now = {node.name for node in graph if isinstance(node.op, Transpose)}
@@ -158,7 +166,7 @@ def _reorder_best(graph: Graph, notes: Notes) -> bool:
     text = f"ran {names} in another order of axes, which moves {saved} elements less"
     removed = f": removed transposes {', '.join(gone)}" if gone else ""
     notes.did(inside[0].name, text + removed, *gone, *(node.name for node in inside[1:]))
-    return True
+    return 1
 
 
 def _simplify(graph: Graph, node: Node, notes: Notes) -> bool:

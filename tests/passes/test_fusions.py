@@ -111,6 +111,12 @@ def test_average_pool_stays_behind_an_activation() -> None:
     assert wanted in near_misses(graph)
 
 
+def test_dilated_pool_stays() -> None:
+    graph = fused(chain(MaxPool(Window((2, 2), (1, 1), (2, 2)))))
+    assert "max_pool = max_pool conv : 4x4x4" in text(graph)
+    assert any("the kernel's pool has no dilation" in line for line in near_misses(graph))
+
+
 def test_second_activation_stays() -> None:
     graph = fused(chain(Tanh(), Sigmoid()))
     assert "sigmoid = sigmoid conv_fusion" in text(graph)
