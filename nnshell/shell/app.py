@@ -260,11 +260,17 @@ class Shell(cmd2.Cmd):
         except KeyboardInterrupt:
             if raise_keyboard_interrupt:
                 raise
+            if sys.stderr.isatty():
+                sys.stderr.write("\r")  # over the ^C that the terminal shows
             self._message("stopped; graph and settings are as before the command", "")
         if self.show_timing:
             self._message(f"{time.perf_counter() - started:.3f} s", "")
         self.refresh()
         return stop
+
+    def _raise_keyboard_interrupt(self) -> None:
+        """As cmd2's without its new line, which would leave half a progress bar behind."""
+        raise KeyboardInterrupt
 
     def _readable(self, line: str) -> bool:
         try:
