@@ -11,7 +11,7 @@ from nnshell.ops.concat import Concat
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.rewriting import live_nodes, make_node, shared_by, sole_consumer
+from nnshell.passes.rewriting import is_constant, live_nodes, make_node, shared_by, sole_consumer
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class RemoveConcatSplit(Pass):
         sizes = tuple(t.shape[split.op.axis] for t in graph.input_types(concat))
         if sizes != split.op.sizes:
             text = f"left split {split.name} of concat {concat.name}: they cut at other places"
+            notes.did_not(split.name, text, concat.name)
+            return
+        if any(is_constant(graph, ref) for ref in concat.inputs):
+            text = f"left split {split.name} of concat {concat.name}: a part of it is constant"
             notes.did_not(split.name, text, concat.name)
             return
         for index, ref in enumerate(concat.inputs):
@@ -119,7 +123,8 @@ class SliceInsteadOfConcat(Pass):
         if op.strides[axis] < 1:
             return
         for ref, size, start in zip(concat.inputs, sizes, starts, strict=False):
-            if start <= op.starts[axis] and op.ends[axis] <= start + size:
+            inside = start <= op.starts[axis] and op.ends[axis] <= start + size
+            if inside and not is_constant(graph, ref):
                 node.inputs[0] = ref
                 node.op = _shifted(op, axis, start)
                 notes.touch(node)

@@ -198,6 +198,16 @@ def test_split_of_a_concat_into_its_parts_goes() -> None:
     )
 
 
+def test_constant_part_of_a_concat_stays_in_it() -> None:
+    net = Net(2, 3, 3)
+    joined = net.node("joined", Concat(0), net.x, net.constant("part", net.normal(2, 3, 3)))
+    name = net.node("parts", Split(0, (2, 2)), joined).node
+    ends = [net.node("relu", Relu(), Ref(name, 1)), cut(net, joined, 0, 2, 3)]
+    before = text(net.output(*ends))
+    assert run(net.graph, RemoveConcatSplit(), SliceInsteadOfConcat()) == before
+    assert "left split parts of concat joined: a part of it is constant" in notes(net.graph)
+
+
 def test_concat_of_all_parts_of_a_split_goes() -> None:
     net = Net(3, 3, 3)
     name = net.node("parts", Split(0, (2, 1)), net.x).node
