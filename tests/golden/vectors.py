@@ -221,9 +221,7 @@ def _compare_constants(
         report.check(worst <= allowed, f"{name}: differs by {worst}")
 
 
-def _compare_activations(
-    report: Report, folder: Path, graph: Graph, options: InputOptions
-) -> None:
+def _compare_activations(report: Report, folder: Path, graph: Graph, options: InputOptions) -> None:
     samples = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
     images = bind(graph, Images((str(folder / "test" / "*"),), options))
     batch = next(images.batches(len(samples)))
