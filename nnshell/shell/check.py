@@ -10,7 +10,8 @@ from cmd2 import Statement
 from cmd2.exceptions import Cmd2ArgparseError, EmptyStatement
 
 from nnshell.errors import NNShellError
-from nnshell.shell.app import Place, Shell, read_script
+from nnshell.shell.app import Shell, read_script
+from nnshell.shell.transcript import Place
 
 # Later lines depend on what these do, and they touch nothing outside the session.
 _RUN = frozenset({"set", "set_var", "alias", "macro"})

@@ -1,45 +1,46 @@
-"""Tutorials at the prompt: the shell as the place where a tour happens, and the keys of the tour."""
+"""Tutorials in the shell: their commands run here, their text is shown, their keys read."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import textwrap
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nnshell.settings import Settings
-from nnshell.shell.app import Place, Transcript
 from nnshell.shell.lines import LineError, scan
+from nnshell.shell.transcript import Place, Transcript
 from nnshell.tutorials import folder
 from nnshell.tutorials.checks import Evidence
-from nnshell.tutorials.tour import Kind, Tour
+from nnshell.tutorials.tour import Kind, Tour, run_all
 from nnshell.tutorials.walkthrough import Line, Walkthrough
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
-    from nnshell.shell.session import Session
 
 _WIDTH = 92  # characters in a line of prose, where the terminal has more
 _ENTER = "next"
-_KEYS = ("back", "skip", "again", "quit", "exit")
+_LEAVE = ("quit", "exit")
+_STYLES = {"title": "bold reverse", "command": "bold cyan", "note": "italic"}
 
 
 class ShellHost:
-    """A shell seen from a tour. ``name`` is the file that messages about its lines name."""
+    """A shell as the place where a tour happens; messages name lines of the file ``name``."""
 
-    def __init__(self, shell: Shell, name: str = "") -> None:
+    def __init__(self, shell: Shell, name: str) -> None:
         self._shell = shell
         self._name = name
 
     def say(self, text: str, kind: Kind) -> None:
+        """Not by `write`: what a tutorial says is not what a command printed."""
         if self._shell.stdout.isatty():
             self._draw(text, kind)
         else:
-            prompt = self._shell.prompt if kind == "command" else ""
-            gap = "\n" if kind == "title" else ""
-            self._shell.stdout.write(f"{gap}{prompt}{text}\n")
+            before = {"title": "\n", "command": self._shell.prompt}.get(kind, "")
+            self._shell.stdout.write(f"{before}{text}\n")
         self._shell.stdout.flush()
 
     def _draw(self, text: str, kind: Kind) -> None:
@@ -47,12 +48,14 @@ class ShellHost:
         from rich.text import Text
 
         if kind == "prose":
-            width = min(self._shell.main_session.output.get_size().columns, _WIDTH)
+            width = min(shutil.get_terminal_size().columns, _WIDTH)
             self._shell.poutput(Markdown(text), rich_print_kwargs={"width": width})
-            return
-        styles = {"title": "bold reverse", "command": "bold cyan", "note": "italic"}
-        shown = {"title": f"\n {text} \n", "command": f"    {text}"}.get(kind, text)
-        self._shell.poutput(Text(shown, style=styles[kind]))
+            self._shell.poutput()
+        elif kind == "title":
+            self._shell.poutput("\n", Text(f" {text} ", style=_STYLES[kind]), "\n", sep="")
+        else:
+            indent = "    " if kind == "command" else ""
+            self._shell.poutput(Text(f"{indent}{text}", style=_STYLES[kind]))
 
     def words(self, line: str) -> tuple[str, ...]:
         try:
@@ -61,21 +64,19 @@ class ShellHost:
             return (line,)
 
     def run(self, line: Line, *, quiet: bool = False) -> bool:
-        shell = self._shell
+        shell, in_file = self._shell, line.number > 0
         before = shell.failures
-        with _silence(shell) if quiet else contextlib.nullcontext(), self._at(line):
+        with contextlib.ExitStack() as around:
+            if in_file:
+                around.enter_context(shell.at(Place(self._name, line.number)))
+            if quiet:
+                around.enter_context(_silent(shell))
             shell.onecmd_plus_hooks(
-                line.text,
-                add_to_history=not quiet and not line.number,
-                raise_keyboard_interrupt=bool(line.number),
+                line.text, add_to_history=not in_file, raise_keyboard_interrupt=in_file
             )
         succeeded = shell.failures == before
-        shell.failures = before  # what fails in a tutorial is the tutorial's to judge
+        shell.failures = before  # whether it should have failed is the tutorial's to judge
         return succeeded
-
-    def _at(self, line: Line) -> contextlib.AbstractContextManager[None]:
-        """Messages name the line of the walkthrough, but not lines that a person typed."""
-        return self._shell.at(Place(self._name, line.number)) if line.number else _nowhere()
 
     def forget_output(self) -> None:
         self._shell.transcript = Transcript()
@@ -90,8 +91,121 @@ class ShellHost:
             results="\n".join(heard.results),
             messages="\n".join(heard.messages),
             failures=tuple(heard.failures),
-            unsaved=opened.unsaved if opened else False,
+            unsaved=opened is not None and opened.unsaved,
         )
 
     def remember(self) -> Callable[[], None]:
         return self._shell.session.remember()
+
+
+class TutorialGuide:
+    """The keys of a tour at the prompt, until it ends."""
+
+    def __init__(self, shell: Shell, tour: Tour, leave: Callable[[], None]) -> None:
+        self.busy = False
+        self._shell = shell
+        self._tour = tour
+        self._leave = leave
+
+    def read(self, line: str) -> str:
+        """Enter on an empty line is a key. Ctrl-C also ends in an empty line, but is not read."""
+        return line if line.strip() else _ENTER
+
+    def run(self, line: str) -> bool:
+        self.busy = True
+        stop = False
+        try:
+            stop = self._react(line)
+        except KeyboardInterrupt:
+            self._shell.note("stopped")
+        finally:
+            self.busy = False
+        if self._tour.finished:
+            self._leave()
+        self._shell.refresh()
+        return stop
+
+    def _react(self, line: str) -> bool:
+        word = line.strip()
+        keys = {
+            "": lambda: None,
+            _ENTER: self._tour.enter,
+            "back": self._tour.back,
+            "skip": self._tour.skip,
+            "again": self._tour.again,
+        }
+        if word in keys:
+            keys[word]()
+        elif word in _LEAVE:
+            self._quit()
+        elif word == "_eof":
+            return self._shell.onecmd_plus_hooks(word)
+        else:
+            self._tour.command(line)
+        return False
+
+    def _quit(self) -> None:
+        name, place = self._tour.walkthrough.name, self._tour.place
+        self._leave()
+        self._shell.note(f"left the tutorial; `tutorial {name} --step {place}` goes on from here")
+
+    def toolbar(self) -> str:
+        return f" {self._tour.where()}"
+
+
+def guide(shell: Shell, walkthrough: Walkthrough, first: int, output: Path) -> None:
+    """Begin a tour at the prompt, on a session of its own."""
+    folder.prepare(output)
+    restore = _set_aside(shell)
+
+    def leave() -> None:
+        restore()
+        folder.tidy(output)
+
+    tour = Tour(walkthrough.written_to(str(output)), ShellHost(shell, f"{walkthrough.name}.md"))
+    try:
+        tour.start(first)
+    except BaseException:
+        leave()
+        raise
+    shell.guide = TutorialGuide(shell, tour, leave)
+
+
+def run_unattended(shell: Shell, walkthrough: Walkthrough, output: Path | None) -> None:
+    """Take a tour without a person, on a session of its own, in ``output`` or a passing folder."""
+    with contextlib.ExitStack() as around:
+        if output is None:
+            temporary = TemporaryDirectory(prefix="nnshell-")
+            output = Path(around.enter_context(temporary))
+        folder.prepare(output)
+        around.callback(_set_aside(shell))
+        host = ShellHost(shell, f"{walkthrough.name}.md")
+        run_all(walkthrough.written_to(str(output)), host)
+
+
+def _set_aside(shell: Shell) -> Callable[[], None]:
+    """Empty the session, settings as they are at first; the function returned brings it back."""
+    session, transcript = shell.session, shell.transcript
+    restore_session = session.remember()
+    level = session.settings.log_level
+    session.opened, session.index, session.tensors = [], 0, {}
+    session.settings.restore(Settings(log_level=level))
+    shell.refresh()
+
+    def restore() -> None:
+        restore_session()
+        shell.transcript = transcript
+        shell.guide = None
+        shell.refresh()
+
+    return restore
+
+
+@contextlib.contextmanager
+def _silent(shell: Shell) -> Iterator[None]:
+    """Nothing of what the block prints as results is seen."""
+    output, shell.stdout = shell.stdout, io.StringIO()
+    try:
+        yield
+    finally:
+        shell.stdout = output

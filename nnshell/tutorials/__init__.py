@@ -1,1 +1,1 @@
-
+"""Tutorials: walkthroughs as Markdown files whose commands run and whose claims are checked."""

@@ -16,6 +16,7 @@ from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
 from nnshell.shell.commands.spread import SpreadCommands
 from nnshell.shell.commands.tensors import TensorCommands
+from nnshell.shell.commands.tutorial import TutorialCommands
 
 
 def command_sets() -> tuple[CommandSet[Any], ...]:
@@ -30,5 +31,6 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         ChipCommands(),
         KeepCommands(),
         SettingCommands(),
+        TutorialCommands(),
         DoctorCommands(),
     )

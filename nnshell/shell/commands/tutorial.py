@@ -1,0 +1,63 @@
+"""`tutorial`: walkthroughs, with a person or without."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cmd2
+
+from nnshell.errors import UsageError
+from nnshell.reports.table import Column, Table
+from nnshell.shell import tutor
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.parser import Parser
+from nnshell.tutorials import folder, walkthrough
+
+_COLUMNS = (Column("Name"), Column("Steps", "right"), Column("Title", wraps=True))
+_HOW = "`tutorial NAME` begins one; `tutorial NAME --auto` runs and checks it without a person"
+
+
+def tutorial_parser() -> Parser:
+    parser = Parser(
+        description="List the tutorials, or take one step by step: Enter runs what a step "
+        "suggests, or type it. Graphs and settings are afterwards as they were before.",
+        example="tutorial lenet",
+    )
+    add = parser.add_argument
+    add("name", nargs="?", choices=walkthrough.names(), help="tutorial; without it: all of them")
+    add("--auto", action="store_true", help="run and check it without a person")
+    add("--step", type=int, default=1, metavar="N", help="begin at step N")
+    add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete,
+        help=f"where its files go ({folder.DEFAULT}; with --auto they are not kept)")  # fmt: skip
+    return parser
+
+
+class TutorialCommands(Commands):
+    """Commands that teach."""
+
+    DEFAULT_CATEGORY = "Scripts and help"
+
+    @cmd2.with_argparser(tutorial_parser)
+    def do_tutorial(self, args: argparse.Namespace) -> None:
+        """List tutorials or take one."""
+        names = (args.name,) if args.name else walkthrough.names()
+        loaded = [walkthrough.load(name) for name in names]
+        if args.auto:
+            for chosen in loaded:
+                output = Path(args.output) if args.output else None
+                tutor.run_unattended(self._cmd, chosen, output)
+        elif args.name:
+            self._refuse_without_person()
+            output = Path(args.output or folder.DEFAULT)
+            tutor.guide(self._cmd, loaded[0], args.step, output)
+        else:
+            rows = tuple((tour.name, len(tour.steps), tour.title) for tour in loaded)
+            self._cmd.show(Table("Tutorials", _COLUMNS, rows, notes=(_HOW,)))
+
+    def _refuse_without_person(self) -> None:
+        if self._cmd.guide is not None:
+            raise UsageError("a tutorial is running already", hint="`quit` leaves it")
+        if not self._cmd.at_prompt:
+            hint = "type it at the prompt, or add --auto to run it without a person"
+            raise UsageError("a tutorial needs somebody at the prompt", hint=hint)

@@ -1,0 +1,203 @@
+"""Walkthroughs: Markdown files whose steps hold commands to run and checks of what came out.
+
+    # Title                     once, with a summary below it
+
+    ## What this step is about
+    Why it is needed.           text before the commands
+
+    ```nnshell
+    show                        the lines to type, as in a script
+    ```
+
+    What to look at.            text behind the commands, read when they have run
+
+    ```check
+    node input_1 exists         one check on a line (nnshell/tutorials/checks.py lists them)
+    ```
+
+Every step has all four parts. ```` ```text ```` blocks are quotations and may stand in any text.
+``$(OUT)`` in text and commands is the folder that the walkthrough writes to.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+from nnshell.errors import UsageError
+from nnshell.tutorials.checks import Check, parse_check
+
+COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"
+_FENCE = re.compile(r"```(?P<kind>.*)")
+_NAMES = ("lenet",)  # in the order in which they are best taken
+_FOLDER = "$(OUT)"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of lines of one kind; ``line`` is the number of its first line in the file."""
+
+    kind: str  # "prose", "title", "step", or what stands behind ```
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command, and its line in the file."""
+
+    text: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: why, what to type, what to look at, and what must hold then."""
+
+    title: str
+    why: str
+    commands: tuple[Line, ...]
+    look: str
+    checks: tuple[Check, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walkthrough:
+    """A tutorial; ``name`` is what `tutorial` takes."""
+
+    name: str
+    title: str
+    summary: str
+    steps: tuple[Step, ...]
+
+    def written_to(self, folder: str) -> Walkthrough:
+        """The same with ``$(OUT)`` replaced: quoted where a line is a command."""
+        return replace(self, steps=tuple(_written_to(step, folder) for step in self.steps))
+
+
+def names() -> tuple[str, ...]:
+    """The walkthroughs that come with nnshell."""
+    return _NAMES
+
+
+def load(name: str) -> Walkthrough:
+    """A walkthrough by name; UsageError when there is none of that name."""
+    if name not in _NAMES:
+        raise UsageError(f"there is no tutorial '{name}'", hint=f"tutorials: {', '.join(_NAMES)}")
+    path = files("nnshell.tutorials") / f"{name}.md"
+    return parse(path.read_text(encoding="utf-8"), name)
+
+
+def parse(text: str, name: str) -> Walkthrough:
+    """Read a walkthrough; UsageError names the line that is not as it should be."""
+    blocks = list(_blocks(text, name))
+    starts = [index for index, block in enumerate(blocks) if block.kind == "step"]
+    head = blocks[: starts[0]] if starts else blocks
+    if [block.kind for block in head] != ["title", "prose"]:
+        raise _malformed(name, 1, "it does not begin with '# Title' and a summary")
+    if not starts:
+        raise _malformed(name, head[-1].line, "it has no step ('## ...')")
+    ends = [*starts[1:], len(blocks)]
+    steps = [_step(blocks[a:b], name) for a, b in zip(starts, ends, strict=True)]
+    return Walkthrough(name, head[0].text, head[1].text, tuple(steps))
+
+
+def _blocks(text: str, name: str) -> Iterator[Block]:
+    """The file cut at headings and fences; a quotation stays in the prose around it."""
+    lines = text.splitlines()
+    prose: list[str] = []
+    number = start = 0
+    while number < len(lines):
+        line = lines[number]
+        fence = _FENCE.fullmatch(line.rstrip())
+        if fence or line.startswith("#"):
+            end = _end_of_fence(lines, number, name) if fence else number
+            if fence and fence["kind"] == QUOTATION:
+                prose += lines[number : end + 1]
+                number = end + 1
+                continue
+            yield from _prose(prose, start)
+            yield _fenced(lines, number, end, name) if fence else _heading(line, number, name)
+            number, prose = end + 1, []
+            start = number
+            continue
+        prose.append(line)
+        number += 1
+    yield from _prose(prose, start)
+
+
+def _prose(lines: list[str], start: int) -> Iterator[Block]:
+    text = "\n".join(lines).strip()
+    if text:
+        yield Block("prose", text, start + 1)
+
+
+def _end_of_fence(lines: list[str], first: int, name: str) -> int:
+    for number in range(first + 1, len(lines)):
+        if lines[number].rstrip() == "```":
+            return number
+    raise _malformed(name, first + 1, "a block is never closed by ```")
+
+
+def _fenced(lines: list[str], first: int, end: int, name: str) -> Block:
+    kind = lines[first].strip().removeprefix("```")
+    if kind not in (COMMANDS, CHECKS):
+        known = f"{COMMANDS}, {CHECKS} or {QUOTATION}"
+        raise _malformed(name, first + 1, f"a block is '{kind}', not {known}")
+    return Block(kind, "\n".join(lines[first + 1 : end]), first + 2)
+
+
+def _heading(line: str, number: int, name: str) -> Block:
+    marks, _, title = line.partition(" ")
+    if marks not in ("#", "##") or not title.strip():
+        raise _malformed(name, number + 1, "a heading is '# Title' or '## Step'")
+    return Block("title" if marks == "#" else "step", title.strip(), number + 1)
+
+
+def _step(blocks: list[Block], name: str) -> Step:
+    title, *parts = blocks
+    kinds = [block.kind for block in parts]
+    if kinds != ["prose", COMMANDS, "prose", CHECKS]:
+        wanted = f"text, ```{COMMANDS}, text, ```{CHECKS}"
+        found = ", ".join(kinds) or "nothing"
+        raise _malformed(name, title.line, f"step '{title.text}' is not {wanted} but {found}")
+    why, commands, look, checks = parts
+    numbered = enumerate(commands.text.splitlines(), start=commands.line)
+    lines = tuple(Line(text, number) for number, text in numbered if text.strip())
+    if not lines:
+        raise _malformed(name, commands.line, "a step without commands")
+    return Step(title.text, why.text, lines, look.text, _checks(checks, name), title.line)
+
+
+def _checks(block: Block, name: str) -> tuple[Check, ...]:
+    found = []
+    for number, line in enumerate(block.text.splitlines(), start=block.line):
+        if line.strip() and not line.startswith("#"):
+            try:
+                found.append(parse_check(line.strip()))
+            except UsageError as error:
+                raise _malformed(name, number, error.message, error.hint) from None
+    if not found:
+        raise _malformed(name, block.line, "a step without checks")
+    return tuple(found)
+
+
+def _malformed(name: str, line: int, what: str, hint: str = "") -> UsageError:
+    return UsageError(f"the tutorial is malformed: {what}", where=f"{name}.md:{line}", hint=hint)
+
+
+def _written_to(step: Step, folder: str) -> Step:
+    quoted = shlex.quote(folder)
+    return replace(
+        step,
+        why=step.why.replace(_FOLDER, folder),
+        commands=tuple(
+            Line(line.text.replace(_FOLDER, quoted), line.number) for line in step.commands
+        ),
+        look=step.look.replace(_FOLDER, folder),
+        checks=tuple(check.written_to(folder) for check in step.checks),
+    )
