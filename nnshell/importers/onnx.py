@@ -29,6 +29,9 @@ from nnshell.ops.importing import Options
 from nnshell.ops.registry import IMPORTS
 from nnshell.ops.transpose import Transpose
 
+# the operators that become nodes, and those that are evaluated on constants, by ONNX name
+__all__ = ["FOLDABLE", "IMPORTS", "import_onnx"]
+
 _SUBGRAPHS = {"If", "Loop", "Scan"}
 
 
