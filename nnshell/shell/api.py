@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nnshell import codegen, edits, engines, flow, recipe
     from nnshell import images as image_sets
+    from nnshell.importers import onnx_fold as onnx_folding
     from nnshell.inputs import labels
     from nnshell.ir import select
     from nnshell.ir import verify as verification
     from nnshell.ops import image_format
+    from nnshell.ops import registry as operator_registry
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
     from nnshell.reports import (
@@ -40,6 +42,8 @@ else:
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.images")
     labels = _Lazy("nnshell.inputs.labels")
+    onnx_folding = _Lazy("nnshell.importers.onnx_fold")
+    operator_registry = _Lazy("nnshell.ops.registry")
     recipe = _Lazy("nnshell.recipe")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
@@ -68,6 +72,8 @@ __all__ = [
     "image_format",
     "image_sets",
     "labels",
+    "onnx_folding",
+    "operator_registry",
     "quantization_options",
     "quantization_tables",
     "recipe",

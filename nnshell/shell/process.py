@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import shlex
@@ -37,6 +38,7 @@ class _ToShell(logging.Handler):
 
 def run(invocation: Invocation) -> int:
     """Do what the command line asks for; the exit status."""
+    _replace_closed_streams()
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
     prompted = at_terminal and (invocation.interactive or not invocation.sources)
     prompted = prompted and invocation.generate is None
@@ -44,7 +46,13 @@ def run(invocation: Invocation) -> int:
     if invocation.log_level:
         session.settings.assign("log_level", invocation.log_level)
     history = HistoryFile(default_path()) if prompted and sys.stdout.isatty() else None
-    shell = Shell(session, command_sets(), keep_going=invocation.keep_going, history=history)
+    shell = Shell(
+        session,
+        command_sets(),
+        keep_going=invocation.keep_going,
+        history=history,
+        stdin=sys.stdin if prompted else io.StringIO(),  # no prompt, no terminal modes
+    )
     with _logging_to(shell), _quiet_broken_pipe():
         try:
             status = _run(shell, invocation, prompted=prompted)
@@ -54,6 +62,14 @@ def run(invocation: Invocation) -> int:
             status = INTERRUPTED
         shell.refresh()
     return status
+
+
+def _replace_closed_streams() -> None:
+    """Streams that the caller closed are None in Python: what goes there goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _run(shell: Shell, invocation: Invocation, *, prompted: bool) -> int:

@@ -30,10 +30,10 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line with these arguments; ``stdin`` is what is piped in."""
+    """Run the command line with these arguments; ``stdin`` is piped in, None is a closed one."""
 
-    def _run(*arguments: str, stdin: str = "") -> Outcome:
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+    def _run(*arguments: str, stdin: str | None = "") -> Outcome:
+        monkeypatch.setattr("sys.stdin", None if stdin is None else io.StringIO(stdin))
         capfd.readouterr()
         try:
             status = main([str(argument) for argument in arguments])

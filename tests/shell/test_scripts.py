@@ -290,3 +290,17 @@ def test_version_and_usage_end_with_0(run: Run) -> None:
     assert run("--version").out.startswith("nnshell ")
     assert run("-v", "-l", "info").out == run("-v").out
     assert "-s FILE" in run("--help").out
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_closed_output_is_no_failure(
+    run: Run, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = script("a.nns", "set l1_size > out.txt")
+    monkeypatch.setattr(f"sys.{stream}", None)
+    assert run("-s", name).status == 0
+    assert Path("out.txt").read_text() == "l1_size: 64000\n"
+
+
+def test_closed_standard_input_is_an_empty_script(run: Run) -> None:
+    assert run(stdin=None).status == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from cmd2 import Choices
 
 from nnshell.errors import UsageError
 from nnshell.shell import suggestions, topics
+from nnshell.shell.api import onnx_folding, operator_registry
 from nnshell.shell.parser import Parser
 
 if TYPE_CHECKING:
@@ -37,16 +39,37 @@ def help_parser() -> Parser:
 
 def help_topics(shell: Shell) -> Choices:
     """Commands and topics, for completion."""
-    return Choices.from_values([*shell.get_visible_commands(), *topics.TOPICS])
+    return Choices.from_values([*shell.get_visible_commands(), *topics.TOPICS, "onnx"])
 
 
 def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
     if topic is None:
         shell.write("\n".join(overview(shell, verbose=verbose)))
+    elif topic == "onnx":
+        shell.write(onnx_operators())
     elif topic in topics.TOPICS:
         shell.write(topics.TOPICS[topic].strip())
     else:
         _explain(shell, topic)
+
+
+def onnx_operators() -> str:
+    """The operators of ONNX files that `open` reads."""
+    steps = sorted(operator_registry.IMPORTS)
+    folded = sorted(set(onnx_folding.FOLDABLE) - set(steps))
+    lines = ["Operators of ONNX files (opset 7 and newer) that become steps:", ""]
+    lines += [
+        *_wrapped(steps),
+        "",
+        "Those that are computed when a file is read, on constants:",
+        "",
+    ]
+    lines += [*_wrapped(folded), "", "`open` names every operator that it cannot read, and why."]
+    return "\n".join(lines)
+
+
+def _wrapped(names: list[str]) -> list[str]:
+    return textwrap.wrap(", ".join(names), width=78, initial_indent="  ", subsequent_indent="  ")
 
 
 def _explain(shell: Shell, command: str) -> None:
@@ -73,7 +96,7 @@ def overview(shell: Shell, *, verbose: bool) -> list[str]:
         if not verbose and example(shell, shown):
             lines += [f"  for example:   {example(shell, shown)}"]
         lines += [""]
-    lines += [f"Topics: {', '.join(topics.TOPICS)}"]
+    lines += [f"Topics: {', '.join((*topics.TOPICS, 'onnx'))}"]
     return [*lines, "`help COMMAND` and `help TOPIC` explain one; Tab completes names and files."]
 
 
