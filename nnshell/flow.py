@@ -148,7 +148,9 @@ def calibrate(
     if isinstance(images, Images):
         graph.input_options = images.merged(graph)
     batches = checked(inputs, batch_size(graph))
-    return calibrate_graph(graph, batches, clip_type=clip_type, progress=progress)
+    return calibrate_graph(
+        graph, batches, clip_type=clip_type, samples=len(inputs), progress=progress
+    )
 
 
 def calibrate_randomly(

@@ -22,7 +22,7 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Constant, Input, KernelOptions, Range
 from nnshell.ops.max_pool import MaxPool
 from nnshell.quantization.groups import group_tensors
-from nnshell.quantization.limits import check_limits
+from nnshell.quantization.limits import check_dead, check_limits
 from nnshell.quantization.observers import (
     Observer,
     ObserverFactory,
@@ -56,16 +56,20 @@ def calibrate_graph(
     clip_type: str = "none",
     observer: ObserverFactory | None = None,
     everything: bool | None = None,
+    samples: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
     """Ranges of the graph's tensors over all samples, streaming.
 
     ``clip_type`` other than "none" also collects moments, ``observer`` replaces the running
     extremes. ``everything`` says whether to look at every tensor or only at those whose range
-    matters; by default at every one while there are few samples. ``progress`` is called with the
-    number of samples just done. Layers that seem to saturate are reported to the log.
+    matters; by default at every one while there are few samples. ``samples`` is how many there
+    will be, when that is known. ``progress`` is called with the number of samples just done.
+    Layers that seem to saturate are reported to the log.
     Raises InputError when there are no samples or they hold NaN.
     """
+    if everything is None and samples is not None:
+        everything = samples <= EVERYTHING_SAMPLES
     calibrator = _Calibrator(graph, clip_type, observer, everything)
     for batch in batches:
         arrays = batch if isinstance(batch, Sequence) else batch.arrays
@@ -114,7 +118,9 @@ class _Calibrator:
 
     def add(self, arrays: Sequence[NDArray[Any]]) -> None:
         """Observe one batch."""
-        for array, name in zip(arrays, self._names, strict=False):
+        if len(arrays) != len(self._names):
+            raise InputError(f"the graph has {len(self._names)} inputs, not {len(arrays)}")
+        for array, name in zip(arrays, self._names, strict=True):
             _observe_input(array, name, self._observers[name])
         if self._samples == 0:
             check_limits(self._graph, arrays)
@@ -131,7 +137,9 @@ class _Calibrator:
         if not self._samples:
             hint = "check the file pattern"
             raise InputError("there are no samples to calibrate with", hint=hint)
-        return Statistics(_in_order(self._flat, self._observers), self._samples)
+        found = Statistics(_in_order(self._flat, self._observers), self._samples)
+        check_dead(self._flat, found)
+        return found
 
 
 def _observer(item: Item, clip_type: str) -> Observer:

@@ -12,6 +12,7 @@ from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.flat import flatten
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
+from nnshell.ops.linear import Linear
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.ops.reshape import Reshape
@@ -178,6 +179,24 @@ def test_saturated_layers_are_reported(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.WARNING):
         calibrate_graph(graph, [samples(graph)])
     assert caplog.messages == []
+
+
+def test_a_rectifier_that_never_fires_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(4)
+    w, b = net.constant("w", np.eye(4)), net.constant("b", [-100.0] * 4)
+    graph = net.output(net.node("relu", Relu(), net.node("fc", Linear(), net.x, w, b)))
+    with caplog.at_level(logging.WARNING):
+        calibrate_graph(graph, [samples(graph)])
+    assert caplog.messages == [
+        "relu: no activation was ever above 0; are the inputs scaled as in training?"
+    ]
+
+
+def test_a_known_number_of_samples_decides_at_once_what_to_look_at() -> None:
+    graph = fused_net().graph
+    batch = samples(graph)
+    assert "conv_fusion/conv" in calibrate_graph(graph, [batch], samples=8)
+    assert "conv_fusion/conv" not in calibrate_graph(graph, [batch], samples=10_000)
 
 
 def test_random_samples_repeat_with_the_seed_and_follow_their_scale() -> None:
