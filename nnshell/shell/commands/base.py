@@ -46,16 +46,9 @@ class Commands(CommandSet["Shell"]):
             self._cmd.show(table, args.format, getattr(args, "table_width", None))
 
     @contextmanager
-    def inputs(
-        self, args: argparse.Namespace, doing: str, *, notes: bool = True
-    ) -> Iterator[tuple[InputSet, Progress]]:
-        """The inputs that the options name, and a progress bar while they are used.
-
-        ``notes`` is False where the API tells what it noticed about the inputs itself.
-        """
+    def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
+        """The inputs that the options name, and a progress bar while they are used."""
         images = flow.load_inputs(args.input_files, options=input_options(args))
         inputs = images.open(self.graph())
         with progress(doing, len(inputs)) as done:
             yield inputs, done
-        for note in inputs.notes if notes else ():
-            self._cmd.note(note)

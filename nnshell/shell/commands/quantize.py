@@ -105,7 +105,7 @@ class QuantizeCommands(Commands):
 
     def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
         graph, clip_type = self.graph(), options.clip_type
-        with self.inputs(args, "calibrating", notes=False) as (inputs, done):
+        with self.inputs(args, "calibrating") as (inputs, done):
             ranges = flow.calibrate(graph, inputs, clip_type=clip_type, progress=done)
         graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
         flow.quantize(graph, ranges, options, inputs=args.input_files)

@@ -6,7 +6,7 @@ import argparse
 
 import cmd2
 
-from nnshell.shell.api import distributions, engines, flow
+from nnshell.shell.api import distributions, engines, flow, image_sets
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
@@ -75,7 +75,7 @@ class SpreadCommands(Commands):
         graph = self.graph()
         engine = engines.make_engine(graph, "float", everything=True)
         with self.inputs(args, "running") as (inputs, done):
-            batches = inputs.batches(flow.batch_size(graph))
+            batches = image_sets.noted(inputs, flow.batch_size(graph))
             found = distributions.activation_distributions(
                 graph, batches, engine.run, progress=done
             )

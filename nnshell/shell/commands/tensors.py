@@ -86,6 +86,8 @@ class TensorCommands(Commands):
         with self.inputs(args, "running") as (inputs, _):
             many = flow.run(graph, inputs, "int8" if args.quantize else "float", keys=keys)
             computed = many if len(inputs) > 1 else {key: many[key][None] for key in many}
+        for note in inputs.notes:
+            self._cmd.note(note)
         if args.dequantize and args.quantize:
             computed = tensors.dequantized(graph, computed)
         if args.save:
