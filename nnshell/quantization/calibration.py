@@ -95,7 +95,7 @@ class _Calibrator:
         self._samples = 0
         self._names = [node.name for node in graph.inputs]
         self._observers = {
-            item.path: observer() if observer is not None else _observer(item, clip_type)
+            item.path: (observer or _observer_for(clip_type))()
             for item in self._flat.items
             if not isinstance(item.node.op, Constant)
         }
@@ -104,9 +104,10 @@ class _Calibrator:
         self._engine = self._make_engine()
 
     def _keep_needed(self) -> None:
-        needed = {item.path for item in needed_items(self._flat)}
-        kept = {key: entry for key, entry in self._observers.items() if key in needed}
-        self._observers = kept
+        self._observers = {
+            item.path: _cheaper(item, self._observers[item.path])
+            for item in needed_items(self._flat)
+        }
 
     def _make_engine(self) -> ReductionEngine | None:
         wanted = {
@@ -142,11 +143,15 @@ class _Calibrator:
         return found
 
 
-def _observer(item: Item, clip_type: str) -> Observer:
-    if clip_type != "none":
-        return RunningMoments()
-    needs_minimum = isinstance(item.node.op, Input) or _minimum_matters(item)
-    return RunningExtremes() if needs_minimum else RunningMaximum()
+def _observer_for(clip_type: str) -> ObserverFactory:
+    return RunningExtremes if clip_type == "none" else RunningMoments
+
+
+def _cheaper(item: Item, observer: Observer) -> Observer:
+    """The observer, or one that leaves out a minimum that decides nothing, as a relu's."""
+    if not isinstance(observer, RunningExtremes) or isinstance(item.node.op, Input):
+        return observer
+    return observer if _minimum_matters(item) else RunningMaximum(observer)
 
 
 def needed_items(flat: FlatGraph) -> list[Item]:

@@ -42,6 +42,11 @@ class RunningExtremes:
         self._minimum = np.minimum(self._minimum, reduced["min"].min())
         self._maximum = np.maximum(self._maximum, reduced["max"].max())
 
+    @property
+    def maximum(self) -> float:
+        """Largest element so far, minus infinity before the first."""
+        return float(self._maximum)
+
     def result(self) -> TensorStatistics:
         return TensorStatistics(float(self._minimum), float(self._maximum))
 
@@ -51,8 +56,9 @@ class RunningMaximum:
 
     reductions: ClassVar[tuple[str, ...]] = ("max",)
 
-    def __init__(self) -> None:
-        self._maximum = 0.0
+    def __init__(self, before: RunningExtremes | None = None) -> None:
+        """``before`` is what has seen earlier samples of the tensor."""
+        self._maximum = 0.0 if before is None else max(before.maximum, 0.0)
 
     def update(self, reduced: Reduced) -> None:
         self._maximum = np.maximum(self._maximum, reduced["max"].max())

@@ -58,6 +58,15 @@ def test_a_relu_counts_from_zero() -> None:
     assert calibrate_graph(graph, [samples(graph)])["conv_fusion/relu"].minimum == 0.0
 
 
+def test_a_sigmoid_is_seen_as_it_is_although_its_record_is_fixed() -> None:
+    net = Net(2, 6, 6)
+    net.output(net.node("gate", Sigmoid(), net.conv("conv", net.x)))
+    (x,) = samples(net.graph)
+    real = FloatEngine(net.graph, ["gate"], threads=1).run([x])["gate"]
+    seen = calibrate_graph(net.graph, [[x]], everything=True)["gate"]
+    assert 0 < seen.minimum == pytest.approx(float(real.min()), rel=1e-6)
+
+
 def test_constants_and_fusions_have_entries() -> None:
     graph = fused_net().graph
     stats = calibrate_graph(graph, [samples(graph)])
@@ -106,7 +115,9 @@ def test_looking_at_everything_stops_when_samples_are_many(
     assert "conv_fusion/conv" in calibrate_graph(graph, [[x[:2]], [x[2:4]]])
     many = calibrate_graph(graph, [[x[:2]], [x[2:4]], [x[4:]]])
     assert "conv_fusion/conv" not in many
-    assert many["sum"] == calibrate_graph(graph, [[x]])["sum"]
+    for key in ("sum", "conv_fusion/relu"):
+        assert many[key] == calibrate_graph(graph, [[x]])[key]
+        assert many[key] == calibrate_graph(graph, [[x[4:]], [x[:4]]])[key]
 
 
 def test_moments_are_means_over_samples() -> None:
