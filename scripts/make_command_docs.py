@@ -80,7 +80,7 @@ def _page(shell: Shell, command: str, group: str) -> str:
     lines = [_MADE, "", f"# {command}", "", f"*{group}*", ""]
     if parser is None:
         return "\n".join([*lines, (function.__doc__ or "").strip()]) + "\n"
-    lines += [" ".join((parser.description or summary(shell, command)).split()), ""]
+    lines += [" ".join(str(parser.description or summary(shell, command)).split()), ""]
     lines += ["```text", _synopsis(command, parser), "```"]
     lines += _subcommands(parser)
     for title, actions in _groups(parser):
@@ -161,7 +161,7 @@ def _metavar(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action) -> str:
     """Help, the values that are accepted, and the default where it says something."""
-    text = " ".join((action.help or "").split()).replace("%%", "%")
+    text = " ".join(str(action.help or "").split()).replace("%%", "%")
     if action.choices is not None and not text.startswith(_OLD):
         text += f": {_listed(action.choices)}"
     telling = isinstance(action.default, int | float | str) and action.nargs != 0

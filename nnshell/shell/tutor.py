@@ -49,10 +49,11 @@ class ShellHost:
 
         if kind == "prose":
             width = min(shutil.get_terminal_size().columns, _WIDTH)
-            self._shell.poutput(Markdown(text), rich_print_kwargs={"width": width})
+            self._shell.poutput()
+            self._shell.poutput(Markdown(text), soft_wrap=False, rich_print_kwargs={"width": width})
             self._shell.poutput()
         elif kind == "title":
-            self._shell.poutput("\n", Text(f" {text} ", style=_STYLES[kind]), "\n", sep="")
+            self._shell.poutput("\n", Text(f" {text} ", style=_STYLES[kind]), sep="")
         else:
             indent = "    " if kind == "command" else ""
             self._shell.poutput(Text(f"{indent}{text}", style=_STYLES[kind]))

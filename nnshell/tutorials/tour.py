@@ -89,7 +89,7 @@ class Tour:
         if self._pending and suggested:
             host.say(f"Next: {self._pending[0].text}", "note")
             return
-        self._judge()
+        self._judge(reason=bool(suggested))
 
     def back(self) -> None:
         """To the step before this one, with the session as it was then."""
@@ -143,15 +143,17 @@ class Tour:
             host.say(line.text, "command")
         host.say(f"({KEYS})", "note")
 
-    def _judge(self) -> None:
+    def _judge(self, *, reason: bool) -> None:
+        """Whether the step is done; ``reason`` tells what is missing, not only what to type."""
         unmet = _unmet(self.step.checks, self._host.evidence())
         if not unmet:
             self.done = True
             self._show_result()
             return
         self._pending = self._pending or self._commands()
-        self._host.say(f"Not there yet: {unmet[0]}.", "note")
-        self._host.say(f"Enter runs: {self._pending[0].text}", "note")
+        if reason:
+            self._host.say(f"Not there yet: {unmet[0]}.", "note")
+        self._host.say(f"Still to do: {self._pending[0].text} (Enter runs it)", "note")
 
     def _show_result(self) -> None:
         self._host.say(self.step.look, "prose")
