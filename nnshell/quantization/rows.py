@@ -12,8 +12,10 @@ from nnshell.errors import QuantizationError
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.operator import Constant
 from nnshell.ir.qparams import QParams
-from nnshell.numeric.fixed_point import Multiplier
+from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
+from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.sum_kernel import SumKernel
 
 
@@ -146,6 +148,8 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
             "input_shift": int(kernel.input_scaling.shift[0]),
         }
     scaling = getattr(kernel, "scaling", None)
+    if isinstance(node.op, MaxPool | AveragePool):  # always 1: a pool keeps its record
+        scaling = derive_multiplier(made.input.first_scale / made.output.first_scale)
     if isinstance(scaling, Multiplier):
         row |= _scaling(scaling)
     return QuantizationRow(step, inner, name, _kind(node), made.scheme, **row)

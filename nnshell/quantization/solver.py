@@ -31,7 +31,9 @@ from nnshell.quantization.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
 
-LARGEST_LOSS = 0.25  # of a range that a concat may cut off before the ranges are joined instead
+# Of a range that a concat may cut off before the ranges are joined instead: NNTool has no such
+# limit, so it must be near the half that a relu's record cuts off a range on both sides of zero.
+LARGEST_LOSS = 0.45
 
 
 class Solution:
@@ -57,7 +59,20 @@ class Solution:
         if tensor in self.grouping.wide:
             activation = self.grouping.wide[tensor]
             return activation.node.op.wide_record(self.record(activation.outputs[0]))
-        return self._group_record(self.grouping.groups[tensor])
+        record = self._group_record(self.grouping.groups[tensor])
+        return self._own_range(tensor, record) or record
+
+    def _own_range(self, tensor: Tensor, record: QParams) -> QParams | None:
+        """A sum in front of its rectifier says what it saw, when that gives the same scale."""
+        item = self.flat.maker(tensor)
+        readers = self.flat.readers[tensor]
+        if not item.node.op.symmetric_output or not any(
+            reader.item.node.op.pushes_range for reader in readers
+        ):
+            return None
+        seen = item.node.op.output_range(self.observed(item))
+        own = None if seen is None else symmetric_record(seen, f"node {item.path}")
+        return replace(own, forced=record.forced) if own and own.same_record(record) else None
 
     def observed(self, item: Item) -> Range | None:
         """What calibration saw of an item, clipped as the options say; a constant's own range."""

@@ -8,6 +8,8 @@ import pytest
 
 from nnshell.errors import QuantizationError
 from nnshell.ops.add import Add
+from nnshell.ops.average_pool import AveragePool
+from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu
 from nnshell.quantization import quantization_rows
 
@@ -48,6 +50,15 @@ def test_a_sum_row_says_which_input_is_scaled() -> None:
     row = rows()["sum"]
     assert {"scaled_input", "input_multiplier", "input_shift"} < set(row)
     assert row["scaled_input"] == 0
+
+
+@pytest.mark.parametrize("op", [MaxPool(), AveragePool()])
+def test_a_pool_row_says_that_it_keeps_the_scale(op: MaxPool | AveragePool) -> None:
+    net = Net(2, 6, 6)
+    graph = net.output(net.linear("fc", net.node("pool", op, net.conv("conv", net.x))))
+    quantized(graph, ranges(input_1=(-1, 1), conv=(-1, 2), fc=(-1, 1)))
+    row = next(row for row in quantization_rows(graph) if row.name == "pool").to_json()
+    assert (row["multiplier"], row["shift"]) == ([1], [0])
 
 
 def test_keys_that_do_not_apply_are_left_out() -> None:

@@ -236,6 +236,25 @@ def test_a_fused_sum_is_symmetric_whatever_follows(op) -> None:  # type: ignore[
     assert meaning(record(made, "sum_fusion")) == (6 / 127, 0)
 
 
+@pytest.mark.parametrize(
+    ("low", "recorded"),
+    [(-3.85, -3.85), (-9.0, 0.0)],  # the same scale as the relu's, a larger one
+)
+def test_a_fused_sum_keeps_its_own_minimum_when_the_scale_is_the_relus(
+    low: float, recorded: float
+) -> None:
+    net = Net(2, 6, 6)
+    y = net.fusion("sum_fusion", [net.x, net.x], [("sum", Add(), [0, 1]), ("act", Relu())])
+    graph = net.output(net.linear("fc", y))
+    stats = ranges(
+        input_1=(-1, 1), sum_fusion__sum=(low, 7.04), sum_fusion__act=(0, 7.04), fc=(0, 1)
+    )
+    made = quantized(graph, stats)
+    assert record(made, "sum_fusion/sum").minimum[0] == recorded
+    assert record(made, "sum_fusion").minimum[0] == 0.0
+    assert meaning(record(made, "sum_fusion/sum")) == (7.04 / 127, 0)
+
+
 def test_the_larger_scale_is_the_one_that_a_sum_scales() -> None:
     net = Net(2, 6, 6)
     y = net.node("sum", Add(), net.conv("a", net.x), net.conv("b", net.x))
@@ -325,6 +344,15 @@ def test_a_concat_before_a_padded_convolution_is_symmetric() -> None:
         net.output(net.conv("c", joined)), ranges(input_1=(-1, 1), a=(-1, 3), b=(-2, 1), c=(-1, 1))
     )
     assert meaning(record(made, "b")) == (3 / 127, 0)
+
+
+def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third() -> None:
+    net = Net(2, 6, 6)
+    a, b = net.conv("a", net.x, pads=NONE), net.conv("b", net.x, pads=NONE)
+    graph = net.output(net.linear("fc", net.node("joined", Concat(0), a, b)))
+    made = quantized(graph, ranges(input_1=(-1, 1), a=(-5.0, 5.5), b=(0.0, 8.4), fc=(-1, 1)))
+    assert record(made, "joined").same_record(record(made, "a"))
+    assert record(made, "joined").first_scale == 10.5 / 255
 
 
 def test_a_concat_of_ranges_on_both_sides_of_zero_covers_both() -> None:
