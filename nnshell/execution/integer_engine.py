@@ -35,7 +35,7 @@ class IntegerEngine:
         self._graph = graph
         self._chip = target == "chip"
         self._flat: FlatGraph = flatten(graph)
-        self._results = _results(graph, self._flat)
+        self._results = result_tensors(graph, self._flat)
         self.inputs = [(node.name, node.type) for node in graph.inputs]
         self.outputs = [node.name for node in graph.outputs]
 
@@ -89,18 +89,24 @@ class IntegerEngine:
         known = quantization.constants[index] if quantization.constants else None
         return np.zeros((1, 0), np.int64) if known is None else known[np.newaxis].astype(np.int64)
 
-    def _quantized(self, batch: Sequence[NDArray[Any]]) -> dict[Tensor, IntArray]:
+    def checked(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The arrays of a batch by input; raises InputError when they do not fit."""
         if len(batch) != len(self.inputs):
             raise InputError(f"the graph has {len(self.inputs)} inputs, {len(batch)} were given")
         if len({len(array) for array in batch if array.ndim}) > 1:
             raise InputError("the inputs have different numbers of samples")
-        values = {}
         for array, (name, given) in zip(batch, self.inputs, strict=True):
             if not array.ndim or array.shape[1:] != given.shape:
                 shape = "x".join(str(n) for n in array.shape)
                 raise InputError(f"wants samples of shape {given}, not {shape}", where=name)
-            values[Tensor(name)] = quantize_input(array, self.record(name), name)
-        return values
+            check_values(array, self.record(name), name)
+        return {name: array for array, (name, _) in zip(batch, self.inputs, strict=True)}
+
+    def _quantized(self, batch: Sequence[NDArray[Any]]) -> dict[Tensor, IntArray]:
+        return {
+            Tensor(name): quantize_input(array, self.record(name))
+            for name, array in self.checked(batch).items()
+        }
 
     def _tensor(self, key: str) -> Tensor:
         if key not in self._results:
@@ -112,26 +118,31 @@ class IntegerEngine:
         return value.astype(_quantization(node).outputs[tensor.index].dtype)
 
 
-def quantize_input(array: NDArray[Any], record: QParams, name: str) -> IntArray:
-    """Real numbers by their record; raw pixels (uint8, uint16) as they are."""
+def check_values(array: NDArray[Any], record: QParams, name: str) -> None:
+    """Raises InputError for values that the record cannot stand for."""
     if record.dtype not in ("uint8", "uint16"):
         if not np.isfinite(array).all():
             raise InputError("holds NaN or infinity", where=name)
-        return record.quantize(array)
-    integers = array.astype(np.int64)
+        return
     low, high = record.limits
-    if array.dtype.kind == "f" and (integers != array).any():
+    if array.dtype.kind == "f" and (np.floor(array) != array).any():
         raise InputError(
             "takes raw pixels because of its formatter, not normalized values",
             where=name,
             hint="leave out -D, -O, -T and norm functions",
         )
-    if integers.size and not low <= integers.min() <= integers.max() <= high:
+    if array.size and not low <= array.min() <= array.max() <= high:
         raise InputError(f"takes pixels of {low} to {high}", where=name)
-    return integers
 
 
-def _results(graph: Graph, flat: FlatGraph) -> dict[str, Tensor]:
+def quantize_input(array: NDArray[Any], record: QParams) -> IntArray:
+    """Real numbers by their record; raw pixels (uint8, uint16) as they are."""
+    if record.dtype not in ("uint8", "uint16"):
+        return record.quantize(array)
+    return array.astype(np.int64)
+
+
+def result_tensors(graph: Graph, flat: FlatGraph) -> dict[str, Tensor]:
     """Tensors by key, fusions' results behind their inner nodes."""
     found: dict[str, Tensor] = {}
     for item in flat.items:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError, QuantizationError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import CannotLower, IntegerGraph, IntegerTensor
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
@@ -197,13 +198,18 @@ class Operator(ABC):
         return self.integer_multi(quantization, inputs)
 
     def lower(
-        self, quantization: NodeQuantization, build: ForeignGraph, inputs: Sequence[str]
-    ) -> tuple[str, ...] | None:
-        """The same integers as ONNX nodes over float tensors that hold integers exactly.
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        """The same integers as ONNX nodes that compute them exactly in floating point.
 
-        None when the operator or these numbers cannot be lowered exactly; then the reference runs.
+        ``inputs`` are aligned with the node's inputs. Raises CannotLower when the operator or
+        these numbers cannot be lowered; then the reference runs.
         """
-        return None
+        raise CannotLower(f"operator '{self.kind}' has no fast form")
 
     # -- text form and tests ---------------------------------------------------------------
 
@@ -299,8 +305,12 @@ class Output(Operator):
         return inputs[0]
 
     def lower(
-        self, quantization: NodeQuantization, build: ForeignGraph, inputs: Sequence[str]
-    ) -> tuple[str, ...]:
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
         return (inputs[0],)
 
 

@@ -13,6 +13,7 @@ from nnshell.numeric.fixed_point import IntArray
 
 STEPS_PER_UNIT = 24
 LAST_ENTRY = 255
+LAST_ARGUMENT = 1 << 16  # a larger Q12 magnitude reads the last entry, as this one does
 ONE_Q16 = 1 << 16
 HALF_Q16 = 1 << 15
 

@@ -15,6 +15,7 @@ ONE = 1 << FRACTION_BITS
 ALMOST_ONE = ONE - 1  # what the kernel uses for 1.0
 ROUND = 1 << (FRACTION_BITS - 1)
 LARGEST_INT32 = 0x7FFFFFFF
+INVERSE_OF_ONE = ALMOST_ONE << FRACTION_BITS
 _WIDEST_SHIFT = 31  # any difference is then beyond the table
 
 # Q15 of 1/1!, 1/2!, ... 1/8!
@@ -47,17 +48,25 @@ def exp_of_negative(distance: IntArray) -> IntArray:
     return result
 
 
+def exponentials_below(difference: IntArray, scale_exponent: int) -> IntArray:
+    """e**-d in Q15 of differences d >= 0 whose scale is 2**scale_exponent."""
+    shift = min(FRACTION_BITS + scale_exponent, _WIDEST_SHIFT)
+    return exp_of_negative(difference << shift if shift >= 0 else difference >> -shift)
+
+
+def dropped_bits(output_bits: int) -> int:
+    """Fraction bits that a product of two Q15 numbers has too many."""
+    return 2 * FRACTION_BITS - (output_bits - 1)
+
+
 def softmax(x: IntArray, scale_exponent: int, axis: int, *, output_bits: int = 16) -> IntArray:
     """Softmax along ``axis`` of integers whose scale is 2**scale_exponent.
 
     The result has ``output_bits - 1`` fraction bits (Q15 or Q7), saturated.
     """
-    top = x.max(axis=axis, keepdims=True)
-    shift = min(FRACTION_BITS + scale_exponent, _WIDEST_SHIFT)
-    distance = (top - x) << shift if shift >= 0 else (top - x) >> -shift
-    exponentials = exp_of_negative(distance)
-    inverse = (ALMOST_ONE << FRACTION_BITS) // exponentials.sum(axis=axis, keepdims=True)
-    drop = 2 * FRACTION_BITS - (output_bits - 1)
+    exponentials = exponentials_below(x.max(axis=axis, keepdims=True) - x, scale_exponent)
+    inverse = INVERSE_OF_ONE // exponentials.sum(axis=axis, keepdims=True)
+    drop = dropped_bits(output_bits)
     result = (exponentials * inverse + (1 << (drop - 1))) >> drop
     limit = 1 << (output_bits - 1)
     clamped: IntArray = np.clip(result, -limit, limit - 1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Operator, Types
+from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES
+from nnshell.ops.table_lowering import lower_by_table
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -37,3 +41,13 @@ class Activation(Operator):
             constant_bytes=INFOS_BYTES,
             activation=self.kind,
         )
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        """A table over all integers that the input can hold."""
+        return (lower_by_table(self, quantization, build, inputs[0], outputs[0].shape),)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -27,6 +28,7 @@ from nnshell.ops.spatial import (
     rounding_up,
     spatial_input,
 )
+from nnshell.ops.window_lowering import lower_average_pool
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
@@ -110,6 +112,22 @@ class AveragePool(Operator):
         padded = pad_map(given, self.window, pad_value)
         total: IntArray = np.add.reduce([seen for _, _, seen in taps(padded, self.window)])
         return total
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        zero, output = quantization.input.zero_point, quantization.output
+        real = None
+        if self.window.padded and not self.count_include_pad:
+            real = self._sum(np.ones((1, 1, *inputs[0].shape[1:]), np.int64), 0)
+        shape = outputs[0].shape
+        return (
+            lower_average_pool(build, inputs[0], self.window, zero, shape, real, output, MEAN_BITS),
+        )
 
     @classmethod
     def examples(cls) -> list[Example]:

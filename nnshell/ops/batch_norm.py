@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Node, Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import (
     Constant,
     Example,
@@ -32,6 +33,7 @@ from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.filter_lowering import lower_filter
 from nnshell.ops.linear import Linear
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.reshape import Reshape
@@ -136,6 +138,27 @@ class BatchNorm(Operator):
         kernel: FilterKernel = quantization.kernel
         factor = kernel.weights.astype(np.int64).reshape(-1, *(1 for _ in inputs[0].shape[2:]))
         return kernel.finish(inputs[0] * factor, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        kernel: FilterKernel = quantization.kernel
+        per_channel = (1, -1, *(1 for _ in outputs[0].shape[1:]))
+
+        def sums(
+            data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
+        ) -> str:
+            made = build.node("Mul", [data, build.real(weights.reshape(per_channel), wide)])
+            if bias is None:
+                return made
+            return build.node("Add", [made, build.real(bias.reshape(per_channel), wide)])
+
+        x, shape = inputs[0], outputs[0].shape
+        return (lower_filter(build, x, kernel, quantization.output, shape, sums, doubles=True),)
 
     @classmethod
     def examples(cls) -> list[Example]:

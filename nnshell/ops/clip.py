@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
 from nnshell.ops.rectifier_kernel import RectifierKernel, quantize_rectifier
+from nnshell.ops.rectifier_lowering import lower_rectifier
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.relu import Relu, Relu6, ReluN
 
@@ -62,6 +64,15 @@ class Clip(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: RectifierKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization.input, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_rectifier(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -10,11 +10,13 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.arithmetic import without_batch
+from nnshell.ops.move_lowering import lower_concat
 from nnshell.ops.registry import Unsupported, imports
 
 if TYPE_CHECKING:
@@ -76,6 +78,15 @@ class Concat(Operator):
         samples = max(array.shape[0] for array in inputs)
         parts = [np.broadcast_to(array, (samples, *array.shape[1:])) for array in inputs]
         return np.concatenate(parts, axis=self.axis + 1)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_concat(build, inputs, self.axis, outputs[0].shape),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -28,9 +29,11 @@ from nnshell.ops.common import (
     windowed_map,
 )
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.filter_lowering import lower_filter
 from nnshell.ops.pad import absorbed
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.spatial import padded, produce_spatial, read_window, spatial_input
+from nnshell.ops.window_lowering import lower_padding
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
@@ -111,14 +114,17 @@ class Conv2D(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        attributes: dict[str, AttributeValue] = {
-            "kernel_shape": self.window.kernel,
-            "strides": self.window.strides,
-            "dilations": self.window.dilations,
-            "pads": self.window.pads,
+        attributes = self._attributes(self.window)
+        return (build.node("Conv", inputs, attributes, hint=self.kind),)
+
+    def _attributes(self, window: Window) -> dict[str, AttributeValue]:
+        return {
+            "kernel_shape": window.kernel,
+            "strides": window.strides,
+            "dilations": window.dilations,
+            "pads": window.pads,
             "group": self.groups,
         }
-        return (build.node("Conv", inputs, attributes, hint=self.kind),)
 
     def demands_symmetric(self, index: int) -> bool:
         """Padding is the integer 0."""
@@ -145,6 +151,27 @@ class Conv2D(Operator):
         data = seen.reshape(self.groups, weights.shape[2], rows * columns)
         products: IntArray = (weights @ data).astype(np.int64)
         return products.reshape(-1, rows, columns)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        kernel: FilterKernel = quantization.kernel
+        zero = quantization.input.zero_point
+        x, window = lower_padding(build, inputs[0], self.window, zero)
+        attributes = self._attributes(window)
+
+        def sums(
+            data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
+        ) -> str:
+            operands = [build.real(weights, wide)]
+            operands += [] if bias is None else [build.real(bias, wide)]
+            return build.node("Conv", [data, *operands], attributes, hint=self.kind)
+
+        return (lower_filter(build, x, kernel, quantization.output, outputs[0].shape, sums),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.errors import QuantizationError
-from nnshell.ir.operator import IntArray, QuantizeRequest, Range, register
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, QuantizeRequest, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.numeric.fixed_point import (
     Multiplier,
@@ -21,6 +22,7 @@ from nnshell.numeric.fixed_point import (
 )
 from nnshell.numeric.records import symmetric_record
 from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
+from nnshell.ops.div_lowering import lower_constant_quotient, lower_quotient
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.samples import align_samples
 
@@ -98,6 +100,28 @@ class Div(Arithmetic):
             quotient = kernel.multiply(dividend, second.shape)
         output = quantization.output
         return saturate(quotient + output.zero_point, output.limits)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        kernel: DivKernel = quantization.kernel
+        dividend = build.shifted(inputs[0], -quantization.input.zero_point)
+        if kernel.signs is None:
+            divisor = build.shifted(inputs[1], -quantization.inputs[1].zero_point)
+            return (
+                lower_quotient(
+                    build, dividend, divisor, kernel.scaling, quantization.output, QUOTIENT_BITS
+                ),
+            )
+        return (
+            lower_constant_quotient(
+                build, dividend, inputs[1], kernel.scaling, kernel.signs, quantization.output
+            ),
+        )
 
 
 @imports("Div")

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.ir.types import Layout, TensorType
@@ -18,8 +19,10 @@ from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.common import INFOS_BYTES, feature_map
 from nnshell.ops.registry import Value, imports
+from nnshell.ops.requantize_lowering import Accumulator, requantize
 from nnshell.ops.spatial import produce_spatial, spatial_input
 from nnshell.ops.transpose import Transpose
+from nnshell.ops.window_lowering import lower_global_mean
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -101,6 +104,18 @@ class GlobalAveragePool(GlobalPool):
         scaled = quantization.kernel.scaling.apply(mean)
         return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
 
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        given = build.shifted(inputs[0], -quantization.input.zero_point)
+        mean = Accumulator.of(lower_global_mean(build, given, MEAN_BITS))
+        scaling, output = quantization.kernel.scaling, quantization.output
+        return (requantize(build, mean, scaling, output, output.zero_point),)
+
 
 @register
 @dataclass(frozen=True)
@@ -115,6 +130,17 @@ class GlobalMaxPool(GlobalPool):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)
         return largest
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        x = inputs[0]
+        name = build.node("GlobalMaxPool", [x.name], hint=self.kind)
+        return (IntegerTensor(name, outputs[0].shape, x.low, x.high, x.wide),)
 
 
 @imports("GlobalAveragePool", "GlobalMaxPool")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
 from nnshell.ops.gate_kernel import GateKernel, gate_input_record, quantize_gate, wide_gate_record
+from nnshell.ops.gate_lowering import lower_gate
 from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ class HardSigmoid(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: GateKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_gate(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

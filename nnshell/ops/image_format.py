@@ -15,6 +15,7 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, KernelOptions, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
@@ -128,6 +129,29 @@ class ImageFormat(Operator):
             return pixels - 128
         return pixels >> 1 if self.norm == "shift_int8" else pixels
 
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        x, wide = inputs[0], FORMATS[self.format][2] == "uint16"
+        if self.format == "rgb565_rgb888":
+            shape = (*x.shape[:2], 3)
+            x, wide = IntegerTensor(_unpack_565(build, x.name), shape, 0, 252), False
+        elif wide:
+            x = _divided(build, x, 1 if self.norm == "out_int16" else 8)
+        if self.norm == "out_int16" and not wide:
+            factor = build.integers(np.full((1, 1, 1, 1), 1 << WIDE_SHIFT))
+            x = build.multiply(x, factor)
+        elif self.norm == "offset_int8":
+            x = build.shifted(x, -128)
+        elif self.norm == "shift_int8":
+            x = _divided(build, x, 1)
+        name = build.node("Transpose", [x.name], {"perm": [0, 3, 1, 2]}, hint=self.kind)
+        return (IntegerTensor(name, outputs[0].shape, x.low, x.high, x.wide),)
+
     @classmethod
     def examples(cls) -> list[Example]:
         found = []
@@ -135,6 +159,12 @@ class ImageFormat(Operator):
             pixels = TensorType((4, 5, samples or 2), Layout.HWC, dtype)
             found.append(Example(cls(name, "offset_int8", 1 / 128, -1.0), (pixels,), (), name))
         return found
+
+
+def _divided(build: IntegerGraph, x: IntegerTensor, bits: int) -> IntegerTensor:
+    """x >> bits"""
+    name = build.floor_of(x, np.array(np.ldexp(1.0, -bits)), np.array(0.0))
+    return IntegerTensor(name, x.shape, x.low >> bits, x.high >> bits, x.wide)
 
 
 def _unpack_565(build: ForeignGraph, words: str) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
 from nnshell.ops.leaky_kernel import LeakyKernel, leaky_kernel, wide_record
+from nnshell.ops.leaky_lowering import lower_leaky
 from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ class LeakyRelu(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: LeakyKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_leaky(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -5,8 +5,9 @@ Inputs are x (any shape, flattened in memory order), weights (out, in) and bias 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -23,6 +25,7 @@ from nnshell.ops.add import Add
 from nnshell.ops.arithmetic import without_batch
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, with_batch
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
+from nnshell.ops.filter_lowering import lower_filter
 from nnshell.ops.mul import Mul
 from nnshell.ops.registry import Unsupported, imports
 
@@ -85,6 +88,32 @@ class Linear(Operator):
         vectors = inputs[0].reshape(inputs[0].shape[0], -1).astype(np.float64)
         products = (vectors @ kernel.weights.T.astype(np.float64)).astype(np.int64)
         return kernel.finish(products, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        kernel: FilterKernel = quantization.kernel
+        vector = replace(inputs[0], source=None)
+        if len(vector.shape) != 1:
+            size = math.prod(vector.shape)
+            name = build.node("Reshape", [vector.name, with_batch(build, (size,))])
+            vector = replace(vector, name=name, shape=(size,), narrow="")
+
+        def sums(
+            data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
+        ) -> str:
+            operands = [build.real(weights, wide)]
+            operands += [] if bias is None else [build.real(bias, wide)]
+            return build.node("Gemm", [data, *operands], {"transB": 1}, hint=self.kind)
+
+        shape = outputs[0].shape
+        return (
+            lower_filter(build, vector, kernel, quantization.output, shape, sums, doubles=True),
+        )
 
     @classmethod
     def examples(cls) -> list[Example]:

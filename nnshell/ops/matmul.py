@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.ir.types import TensorType
@@ -20,7 +21,9 @@ from nnshell.numeric.records import weight_record
 from nnshell.ops.arithmetic import operands
 from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
 from nnshell.ops.linear import add_linear
+from nnshell.ops.product_lowering import lower_product
 from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.requantize_lowering import Accumulator, requantize, wrapped
 from nnshell.ops.samples import align_samples
 
 if TYPE_CHECKING:
@@ -126,6 +129,23 @@ class MatMul(Operator):
         scaling = quantization.kernel.scaling
         scaled = scaling.apply(wrap_int32(product.astype(np.int64)), axis=product.ndim - 1)
         return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        first, second = (
+            build.shifted(x, -record.zero_point)
+            for x, record in zip(inputs, quantization.inputs, strict=True)
+        )
+        product = lower_product(build, first, second, self.transpose_b)
+        rank = len(product.shape)
+        scaling, output = quantization.kernel.scaling, quantization.output
+        accumulator = Accumulator.of(wrapped(build, product), rank)
+        return (requantize(build, accumulator, scaling, output, output.zero_point),)
 
     @classmethod
     def examples(cls) -> list[Example]:

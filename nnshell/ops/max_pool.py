@@ -10,6 +10,7 @@ import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -26,6 +27,7 @@ from nnshell.ops.spatial import (
     rounding_up,
     spatial_input,
 )
+from nnshell.ops.window_lowering import lower_max_pool
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
@@ -90,6 +92,19 @@ class MaxPool(Operator):
         views = [seen for _, _, seen in taps(padded, self.window)]
         largest: IntArray = np.maximum.reduce(views)
         return largest
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (
+            lower_max_pool(
+                build, inputs[0], self.window, quantization.input.zero_point, outputs[0].shape
+            ),
+        )
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nnshell.ir.operator import IntArray, QuantizeRequest, register
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
 from nnshell.ops.registry import imports
+from nnshell.ops.requantize_lowering import Accumulator, requantize
 from nnshell.ops.samples import align_samples
 
 if TYPE_CHECKING:
@@ -48,6 +50,21 @@ class Mul(Arithmetic):
         )
         scaled = quantization.kernel.scaling.apply(first * second)
         return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        terms = [
+            build.shifted(x, -record.zero_point)
+            for x, record in zip(inputs, quantization.inputs, strict=True)
+        ]
+        product = Accumulator.of(build.multiply(*terms))
+        scaling, output = quantization.kernel.scaling, quantization.output
+        return (requantize(build, product, scaling, output, output.zero_point),)
 
 
 @imports("Mul")

@@ -11,9 +11,11 @@ import numpy as np
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.move_lowering import lower_border
 from nnshell.ops.registry import Unsupported, Value, imports
 from nnshell.ops.spatial import Pads
 from nnshell.ops.strided_slice import StridedSlice
@@ -59,6 +61,16 @@ class Pad(Operator):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         border = quantization.output.quantize(np.array([self.value], np.float32))
         return np.pad(inputs[0], ((0, 0), *self.pads), constant_values=border[0])
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        border = int(quantization.output.quantize(np.array([self.value], np.float32))[0])
+        return (lower_border(build, inputs[0], self.pads, border),)
 
     @classmethod
     def examples(cls) -> list[Example]:

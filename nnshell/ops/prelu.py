@@ -10,6 +10,7 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
@@ -18,6 +19,7 @@ from nnshell.ops.activation import Activation
 from nnshell.ops.arithmetic import without_batch
 from nnshell.ops.common import broadcast
 from nnshell.ops.leaky_kernel import SLOPE_BITS, LeakyKernel, leaky_kernel
+from nnshell.ops.leaky_lowering import lower_leaky
 from nnshell.ops.leaky_relu import LeakyRelu
 from nnshell.ops.registry import Unsupported, imports
 
@@ -62,6 +64,15 @@ class PRelu(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: LeakyKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_leaky(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

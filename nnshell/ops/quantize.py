@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, round_half_up, saturate
+from nnshell.ops.table_lowering import lower_by_table
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -74,6 +76,16 @@ class Quantize(Operator):
         kernel: ConvertKernel = quantization.kernel
         scaled = kernel.scaling.apply(inputs[0] + kernel.offset)
         return (saturate(scaled, quantization.output.limits),)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        x = inputs[0]
+        return (lower_by_table(self, quantization, build, x, outputs[0].shape, build.chip),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.activation import Activation
 from nnshell.ops.rectifier_kernel import RectifierKernel, quantize_rectifier
+from nnshell.ops.rectifier_lowering import lower_rectifier
 from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ class Relu(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: RectifierKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization.input, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_rectifier(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -76,6 +87,15 @@ class Relu6(Activation):
         kernel: RectifierKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization.input, quantization.output)
 
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_rectifier(quantization, build, inputs[0]),)
+
     @classmethod
     def examples(cls) -> list[Example]:
         return [
@@ -109,6 +129,15 @@ class ReluN(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: RectifierKernel = quantization.kernel
         return kernel.apply(inputs[0], quantization.input, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_rectifier(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import with_batch
+from nnshell.ops.move_lowering import lower_move
 from nnshell.ops.registry import Unsupported, Value, imports
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ class Reshape(Operator):
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         return inputs[0].reshape(inputs[0].shape[0], *self.shape)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_move(self, build, inputs[0], outputs[0].shape),)
 
     @classmethod
     def examples(cls) -> list[Example]:

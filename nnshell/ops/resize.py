@@ -13,7 +13,7 @@ over input size, or the factor in ``scales``; n_in and n_out are the extents):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.numeric.fixed_point import rounding_shift
 from nnshell.ops.common import feature_map
+from nnshell.ops.move_lowering import lower_pick
+from nnshell.ops.product_lowering import lower_weighted
 from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.requantize_lowering import Accumulator, halved, requantize_by
 from nnshell.ops.spatial import SpatialInput, produce_spatial, spatial_input
 
 if TYPE_CHECKING:
@@ -141,6 +145,20 @@ class BilinearResizer(Resizer):
         blended: IntArray = rounding_shift(_blend(across, columns, 3), 2 * WEIGHT_BITS)
         return blended
 
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        x = replace(inputs[0], source=None)
+        for axis, positions in enumerate(self.positions(TensorType(x.shape)), 1):
+            identity = np.eye(x.shape[axis], dtype=np.int64)
+            x = lower_weighted(build, x, _blend(identity, positions, 0), axis + 1)
+        mean = Accumulator.of(x)
+        return (requantize_by(build, mean, halved(quantization.output, 2 * WEIGHT_BITS)),)
+
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 6), Layout.CHW)
@@ -165,14 +183,17 @@ class NearestNeighborResizer(Resizer):
         return {**super()._attributes(), "nearest_mode": self.rounding}
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        rows, columns = (
-            np.clip(self._rounded(position), 0, extent - 1)
-            for position, extent in zip(
-                self.positions(TensorType(inputs[0].shape[1:])), inputs[0].shape[2:], strict=True
-            )
-        )
+        rows, columns = self._indices(inputs[0].shape[1:])
         picked: IntArray = inputs[0][:, :, rows][:, :, :, columns]
         return picked
+
+    def _indices(self, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
+        """Which row and column of a CHW ``shape`` each row and column of the result is."""
+        rows, columns = (
+            np.clip(self._rounded(position), 0, extent - 1)
+            for position, extent in zip(self.positions(TensorType(shape)), shape[1:], strict=True)
+        )
+        return rows, columns
 
     def _rounded(self, position: NDArray[np.float32]) -> NDArray[np.int64]:
         half = np.float32(0.5)
@@ -183,6 +204,18 @@ class NearestNeighborResizer(Resizer):
             "round_prefer_ceil": np.floor(position + half),
         }[self.rounding]
         return rounded.astype(np.int64)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        """Rows and columns picked by index, as the reference does."""
+        rows, columns = self._indices(inputs[0].shape)
+        x = lower_pick(build, inputs[0], rows, 2)
+        return (lower_pick(build, x, columns, 3),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import (
     Example,
     IntArray,
@@ -28,6 +29,7 @@ from nnshell.numeric.records import fixed_record
 from nnshell.numeric.softmax import softmax
 from nnshell.ops.common import INFOS_BYTES
 from nnshell.ops.registry import imports
+from nnshell.ops.softmax_lowering import lower_softmax
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -99,6 +101,20 @@ class Softmax(Operator):
         kernel: SoftmaxKernel = quantization.kernel
         return softmax(
             inputs[0], kernel.scale_exponent, self.axis + 1, output_bits=kernel.output_bits
+        )
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        kernel: SoftmaxKernel = quantization.kernel
+        return (
+            lower_softmax(
+                build, inputs[0], kernel.scale_exponent, self.axis + 1, kernel.output_bits
+            ),
         )
 
     @classmethod

@@ -11,9 +11,11 @@ import numpy as np
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.move_lowering import lower_split
 from nnshell.ops.registry import Value, imports
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ class Split(Operator):
     ) -> tuple[IntArray, ...]:
         ends = np.cumsum(self.sizes)[:-1]
         return tuple(np.split(inputs[0], ends, axis=self.axis + 1))
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return lower_split(self, build, inputs[0], outputs)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -11,10 +11,12 @@ import numpy as np
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat
+from nnshell.ops.move_lowering import lower_move
 from nnshell.ops.registry import Unsupported, Value, imports
 
 if TYPE_CHECKING:
@@ -71,6 +73,15 @@ class StridedSlice(Operator):
         limits = zip(self.starts, self.ends, self.strides, strict=True)
         axes = (slice(start, end if end >= 0 else None, stride) for start, end, stride in limits)
         return inputs[0][(slice(None), *axes)]
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_move(self, build, inputs[0], outputs[0].shape),)
 
     @classmethod
     def examples(cls) -> list[Example]:

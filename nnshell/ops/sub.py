@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nnshell.ir.operator import IntArray, QuantizeRequest, register
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, QuantizeRequest, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
 from nnshell.ops.registry import imports
 from nnshell.ops.sum_kernel import SumKernel, quantize_sum
+from nnshell.ops.sum_lowering import lower_sum
 
 if TYPE_CHECKING:
     from nnshell.ops.importing import ImportContext
@@ -34,6 +36,15 @@ class Sub(Arithmetic):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: SumKernel = quantization.kernel
         return kernel.apply(inputs, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_sum(quantization, build, inputs),)
 
 
 @imports("Sub")

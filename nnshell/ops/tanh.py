@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Layout, TensorType
-from nnshell.numeric.lookup import tanh_q15
+from nnshell.numeric.lookup import LAST_ARGUMENT, tanh_q15
 from nnshell.ops.activation import Activation
 from nnshell.ops.lookup_kernel import (
     LookUpKernel,
@@ -19,6 +20,7 @@ from nnshell.ops.lookup_kernel import (
     wide_argument_record,
 )
 from nnshell.ops.registry import imports
+from nnshell.ops.table_lowering import lower_by_table
 
 if TYPE_CHECKING:
     from nnshell.ops.importing import ImportContext
@@ -53,6 +55,17 @@ class Tanh(Activation):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         kernel: LookUpKernel = quantization.kernel
         return kernel.apply(tanh_q15, quantization, inputs[0])
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        """A table over the arguments below the last entry of the kernel's own."""
+        x = build.clipped(inputs[0], -LAST_ARGUMENT, LAST_ARGUMENT)
+        return (lower_by_table(self, quantization, build, x, outputs[0].shape),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.move_lowering import lower_move
 from nnshell.ops.registry import imports
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ class Transpose(Operator):
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         return inputs[0].transpose(0, *(axis + 1 for axis in self.perm))
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_move(self, build, inputs[0], outputs[0].shape),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -1,0 +1,25 @@
+"""Add and sub lowered: the larger scale's terms rescaled, the sum, MULSCALE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ops.requantize_lowering import Accumulator, requantize
+from nnshell.ops.sum_kernel import SumKernel
+
+_WIDE = QParams(np.ones(1), 0, "int32")
+
+
+def lower_sum(
+    quantization: NodeQuantization, build: IntegerGraph, inputs: Sequence[IntegerTensor]
+) -> IntegerTensor:
+    kernel: SumKernel = quantization.kernel
+    terms = list(inputs)
+    big = Accumulator.of(terms[kernel.scaled_input])
+    terms[kernel.scaled_input] = requantize(build, big, kernel.input_scaling, _WIDE)
+    total = Accumulator.of(build.add(terms[0], terms[1], kernel.sign))
+    return requantize(build, total, kernel.scaling, quantization.output, kernel.bias)
