@@ -28,7 +28,7 @@ from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
 
 from nnshell.errors import NNShellError, UsageError
 from nnshell.reports.table import Table
-from nnshell.shell import render, suggestions
+from nnshell.shell import python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
 from nnshell.shell.commands import history as history_command
 from nnshell.shell.history import HistoryFile
@@ -72,6 +72,7 @@ class Shell(cmd2.Cmd):
         self.session = session
         self.keep_going = keep_going
         self.failures = 0
+        self.last_failure = ""
         self.show_timing = False
         self.guide: Guide | None = None
         self.transcript: Transcript | None = None
@@ -175,6 +176,7 @@ class Shell(cmd2.Cmd):
     def fail(self, message: str) -> None:
         """Print what went wrong behind the script lines that led here, and remember it."""
         self.failures += 1
+        self.last_failure = message
         if self.transcript is not None:
             self.transcript.failures.append(message)
         self._message(message, Cmd2Style.ERROR)
@@ -307,6 +309,8 @@ class Shell(cmd2.Cmd):
         """Run a command; what it changed is undone when it fails or is interrupted."""
         if not isinstance(statement, Statement):
             statement = self.statement_parser.parse(statement)
+        if statement.command == "py":
+            self.py_locals.update(python_scripts.names_for_python(self))
         outside = statement.command in _RUNS_OTHERS
         undo = contextlib.nullcontext() if outside else self.session.transaction()
         with undo, self._piped_to(program_of(statement)):
@@ -406,6 +410,12 @@ class Shell(cmd2.Cmd):
     def do_run_script(self, args: argparse.Namespace) -> bool:
         """Run the commands in a file."""
         return self.run_script(args.script)
+
+    @cmd2.with_argparser(scripting.run_pyscript_parser)
+    def do_run_pyscript(self, args: argparse.Namespace) -> bool:
+        """Run a Python file that drives nnshell."""
+        path = os.path.expanduser(args.script)
+        return python_scripts.run_python_script(self, path, args.arguments)
 
     @cmd2.with_argparser(scripting.quit_parser)
     def do_quit(self, _: argparse.Namespace) -> bool:

@@ -271,3 +271,39 @@ def test_drawings_have_every_node_and_edge(commands: Any) -> None:
     assert '"conv1_fusion/relu1" -> ' in opened
     assert "fc" in opened and "weights" in opened
     assert 'label="3 conv1' not in closed and closed.count("->") < opened.count("->")
+
+
+def test_a_python_script_drives_the_shell(commands: Any) -> None:
+    Path("check.py").write_text(
+        "import sys\n"
+        "steps = app('show --format csv').stdout.splitlines()\n"
+        "arrays = app('dump img/* --limit 2 -s conv1').data\n"
+        "print(len(steps), G.name, arrays['conv1'].shape, sys.argv[1:])\n"
+    )
+    outcome = commands("open net.onnx", "run_pyscript check.py -x 1 > out.txt")
+    assert outcome.status == 0
+    assert Path("out.txt").read_text().endswith("net (2, 4, 8, 8) ['-x', '1']\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1\nraise ValueError('why')", "ValueError: why (bad.py:2)"),
+        ("app('hlep')", "there is no command 'hlep' - did you mean help? (bad.py:1)"),
+        ("import sys; sys.exit(3)", "bad.py ended with exit status 3"),
+        ("x =", "SyntaxError"),
+    ],
+)
+def test_a_failing_python_script_stops_the_script(commands: Any, code: str, message: str) -> None:
+    Path("bad.py").write_text(code)
+    outcome = commands("run_pyscript bad.py", "set l1_size")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"-e:1: {message}")
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_python_script_may_expect_failures(commands: Any) -> None:
+    Path("ok.py").write_text("try:\n    app('hlep')\nexcept Exception:\n    print('expected')\n")
+    outcome = commands("run_pyscript ok.py", "run_pyscript gone.py")
+    assert outcome.out == "expected\n"
+    assert outcome.err.startswith("-e:2: there is no Python script gone.py")

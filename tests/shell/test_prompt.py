@@ -21,7 +21,7 @@ from nnshell.shell.session import Session
 from nnshell.shell.topics import TOPICS
 
 Run = Any
-_OF_CMD2 = {"alias", "edit", "macro", "py", "run_pyscript", "shell"}
+_OF_CMD2 = {"alias", "edit", "macro", "py", "shell"}
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import cmd2
 
 from nnshell.shell.parser import Parser
@@ -14,6 +16,17 @@ def run_script_parser() -> Parser:
         example="run_script scripts/quickstart.nns",
     )
     parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="script file")
+    return parser
+
+
+def run_pyscript_parser() -> Parser:
+    parser = Parser(
+        description='Run a Python file. It finds app("COMMAND"), whose result has stdout and '
+        "data, the current graph G, graphs and tensors.",
+        example="run_pyscript check.py --threshold 30",
+    )
+    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="Python file")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the file")
     return parser
 
 

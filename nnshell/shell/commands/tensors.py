@@ -90,6 +90,7 @@ class TensorCommands(Commands):
             self._cmd.note(note)
         if args.dequantize and args.quantize:
             computed = tensors.dequantized(graph, computed)
+        self._cmd.last_result = computed  # what Python scripts get
         if args.save:
             self.session.tensors[args.save] = computed
         if args.npz:
