@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 IntArray = NDArray[np.int64]
 
 MULTIPLIER_BITS = 8
+LARGEST_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = 24  # a larger shift is taken only when no bits are left to give up
 GUARD_BITS = 14  # head room of an accumulator: 7 bits of weight and 7 of activation
 ACCUMULATOR_BITS = 31
@@ -103,10 +104,12 @@ def derive_multiplier(scale: ArrayLike, available_bits: ArrayLike = MULTIPLIER_B
         shift = bits - exponent
         poor = (multiplier >= 1 << start) | (shift > MAX_SHIFT) | (multiplier % 2 == 0)
         bits -= poor & (shift > 0) & (bits > 0)
+    multiplier = _multiplier(mantissa, bits)
+    halved = multiplier > LARGEST_MULTIPLIER  # 256, of a factor that no right shift fits
     return Multiplier(
         factors,
-        _multiplier(mantissa, bits).astype(np.uint8),
-        np.clip(bits - exponent, -128, 127).astype(np.int8),
+        (multiplier >> halved).astype(np.uint8),
+        np.clip(bits - exponent - halved, -128, 127).astype(np.int8),
         available.copy(),
     )
 

@@ -94,6 +94,7 @@ def test_factors_are_independent_of_their_neighbours(first: float, second: float
         (2.0, (2, 0)),
         (127 / 32768, (127, 15)),  # Q15 to a scale of 1/127
         (256.0, (128, -1)),
+        (255.9, (128, -1)),  # rounds to 256 and has no right shift to give up
         (0.7, (179, 8)),
         (0.75, (3, 2)),
         (1 - 2.0**-30, (1, 0)),  # rounds to 256, which does not fit
