@@ -16,6 +16,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from nnshell.errors import QuantizationError
 from nnshell.ir.flat import FlatGraph, Item, Reader, Tensor, flatten
 from nnshell.ir.graph import Graph
@@ -57,10 +59,18 @@ class Solution:
     def record(self, tensor: Tensor) -> QParams:
         """The record of a tensor that is not a parameter (weights, bias)."""
         if tensor in self.grouping.wide:
-            activation = self.grouping.wide[tensor]
-            return activation.node.op.wide_record(self.record(activation.outputs[0]))
+            return self._wide_record(tensor, self.grouping.wide[tensor])
         record = self._group_record(self.grouping.groups[tensor])
         return self._own_range(tensor, record) or record
+
+    def _wide_record(self, tensor: Tensor, activation: Item) -> QParams:
+        """int32 inside a fusion; where the kernel fixes the scale, the range says what was seen."""
+        wide = activation.node.op.wide_record(self.record(activation.outputs[0]))
+        seen = self.observed(self.flat.maker(tensor)) if wide.forced else None
+        if seen is None:
+            return wide
+        low, high = np.array([seen.minimum]), np.array([seen.maximum])
+        return replace(wide, minimum=low, maximum=high)
 
     def _own_range(self, tensor: Tensor, record: QParams) -> QParams | None:
         """A sum in front of its rectifier says what it saw, when that gives the same scale."""

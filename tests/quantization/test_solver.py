@@ -194,9 +194,10 @@ def test_a_filter_before_a_hard_sigmoid_has_a_fixed_scale() -> None:
     alpha = float(np.float32(1 / 6))
     net = Net(2, 6, 6)
     y = net.fused(net.x, ("conv", conv_op()), ("act", HardSigmoid(alpha, 0.5)))
-    made = quantized(net.output(net.linear("fc", y)), ranges(input_1=(-1, 1), fc=(-1, 1)))
+    stats = ranges(input_1=(-1, 1), conv_fusion__conv=(-2, 9), fc=(-1, 1))
+    made = quantized(net.output(net.linear("fc", y)), stats)
     inner = record(made, "conv_fusion/conv")
-    assert inner.dtype == "int32"
+    assert (inner.dtype, inner.minimum[0], inner.maximum[0]) == ("int32", -2, 9)
     assert inner.first_scale == pytest.approx(0.04724409308, rel=1e-9)
     kernel = made["conv_fusion/act"].kernel
     assert (kernel.offset, kernel.upper) == (64, 127)
