@@ -101,8 +101,8 @@ def _name(node: onnx.NodeProto) -> str:
 def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
     if len(problems) == 1:
         return ModelError(f"{problems[0]}", where=file.path.name)
-    lines = "\n".join(f"  {problem}" for problem in problems)
-    return ModelError(f"{len(problems)} nodes of {file.path.name} cannot be imported\n{lines}")
+    message = f"{len(problems)} nodes of {file.path.name} cannot be imported"
+    return ModelError(message, details=[str(problem) for problem in problems])
 
 
 def _finished(graph: Graph) -> Graph:

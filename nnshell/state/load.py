@@ -145,7 +145,8 @@ def _guarded(act: Callable[[], Result], step: Step, path: Path) -> Result:
     try:
         return act()
     except NNShellError as error:
-        raise StateError(f"replay failed: {error.message}", where=where, hint=error.hint) from error
+        message = f"replay failed: {error.message}"
+        raise StateError(message, where=where, hint=error.hint, details=error.details) from error
     except _MISFITS as error:
         _LOG.debug("replay of %s", where, exc_info=True)
         reason = " ".join(str(error).split())[:200]
