@@ -99,6 +99,8 @@ class IntegerEngine:
             if not array.ndim or array.shape[1:] != given.shape:
                 shape = "x".join(str(n) for n in array.shape)
                 raise InputError(f"wants samples of shape {given}, not {shape}", where=name)
+            if not len(array):
+                raise InputError("there are no samples", where=name)
             check_values(array, self.record(name), name)
         return {name: array for array, (name, _) in zip(batch, self.inputs, strict=True)}
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnshell.errors import QuantizationError
 from nnshell.ir.operator import IntArray, QuantizeRequest, Range
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.numeric.fixed_point import (
@@ -25,6 +26,9 @@ from nnshell.numeric.fixed_point import (
     saturate,
 )
 from nnshell.numeric.records import INT8_MAX, fixed_record
+
+
+SMALLEST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +69,11 @@ def quantize_gate(
 
 def gate_input_scale(alpha: float) -> float:
     """127 steps from 0 to 1 / alpha."""
+    if not SMALLEST_SLOPE <= alpha <= 1.0 / SMALLEST_SLOPE:
+        raise QuantizationError(
+            f"a hard sigmoid with alpha={alpha:g} cannot be quantized",
+            hint="its alpha must be above 0, as in 0.2 or 1/6",
+        )
     return (1.0 / alpha) / INT8_MAX
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.errors import QuantizationError
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.numeric.fixed_point import (
@@ -23,6 +24,7 @@ from nnshell.numeric.fixed_point import (
 from nnshell.numeric.records import FloatArray
 
 SLOPE_BITS = 7
+LARGEST_SLOPE = 1e6  # keeps the product with any int32 within 64 bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,10 @@ class LeakyKernel:
 
 
 def leaky_kernel(slope: FloatArray, given: QParams, output: QParams) -> LeakyKernel:
-    slopes = round_half_up(np.asarray(slope, np.float64) * (1 << SLOPE_BITS)).astype(np.int64)
+    if not np.isfinite(slope).all():
+        raise QuantizationError("the slope of a leaky relu is NaN or infinite")
+    bounded = np.clip(np.asarray(slope, np.float64), -LARGEST_SLOPE, LARGEST_SLOPE)
+    slopes = round_half_up(bounded * (1 << SLOPE_BITS)).astype(np.int64)
     return LeakyKernel(slopes, derive_multiplier(given.first_scale / output.first_scale))
 
 

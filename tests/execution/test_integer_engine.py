@@ -141,6 +141,7 @@ def test_a_float_graph_is_refused() -> None:
         [],
         [np.ones((1, 3), np.float32)],
         [np.float32(1.0)],
+        [np.ones((0, 4), np.float32)],
         [np.full((1, 4), np.nan, np.float32)],
         [np.full((1, 4), np.inf, np.float32)],
         [np.ones((1, 4), np.float32), np.ones((1, 4), np.float32)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnshell.errors import QuantizationError
 from nnshell.ir.operator import KernelOptions, Operator, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import TensorType
@@ -186,6 +187,17 @@ def test_the_hard_sigmoid_of_a_sixth() -> None:
     assert (quantization.kernel.offset, quantization.kernel.upper) == (64, 127)
     assert scaling(quantization.kernel) == (1, 0)
     assert op.integer(quantization, [row(-64, 0, 63, 1000)]).tolist() == [[0, 64, 127, 127]]
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.2, float("inf"), float("nan")])
+def test_a_hard_sigmoid_that_does_not_rise_is_refused(alpha: float) -> None:
+    with pytest.raises(QuantizationError, match="alpha"):
+        HardSigmoid(alpha, 0.5).input_record(0)
+
+
+def test_a_slope_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(QuantizationError, match="slope"):
+        made(LeakyRelu(float("nan")), (rec(1.0),), rec(1.0))
 
 
 def test_a_sigmoid_of_int8_is_shifted_to_q12() -> None:
