@@ -88,7 +88,7 @@ def parse_check(line: str) -> Check:
     for form in FORMS:
         arguments = _match(form.words.split(), words)
         if arguments is not None:
-            _refuse_bad_comparison(form, arguments, line)
+            _refuse_bad_arguments(form, arguments, line)
             return Check(line, form, arguments)
     known = sorted({form.words for form in FORMS if form.words.split()[0] == words[0]})
     hint = f"known: {'; '.join(known or sorted(form.words for form in FORMS))}"
@@ -104,8 +104,13 @@ def _match(pattern: Sequence[str], words: Sequence[str]) -> tuple[str, ...] | No
     return tuple(word for wanted, word in pairs if wanted.isupper())
 
 
-def _refuse_bad_comparison(form: Form, arguments: tuple[str, ...], line: str) -> None:
-    if "OP" not in form.words.split():
+def _refuse_bad_arguments(form: Form, arguments: tuple[str, ...], line: str) -> None:
+    given = dict(zip(filter(str.isupper, form.words.split()), arguments, strict=True))
+    if given.get("FIELD", "scale") not in _FIELDS:
+        raise UsageError(f"'{line}': a record has {', '.join(_FIELDS)}, not {given['FIELD']}")
+    if "EXPRESSION" in given:
+        _value_of(given["EXPRESSION"])
+    if "OP" not in given:
         return
     operator, value = arguments[-2:]
     if operator != _EQUAL and operator not in _COMPARISONS:
@@ -185,8 +190,6 @@ _FIELDS: dict[str, Callable[[QuantizationRow], float | str]] = {
 def _record(evidence: Evidence, name: str, field: str, operator: str, value: str) -> str:
     from nnshell.quantization.rows import quantization_rows
 
-    if field not in _FIELDS:
-        raise UsageError(f"a record has {', '.join(_FIELDS)}, not {field}")
     row = next((row for row in quantization_rows(_graph(evidence)) if row.name == name), None)
     if row is None:
         return f"there is no node {name}"
@@ -231,15 +234,19 @@ def _number_behind(evidence: Evidence, text: str, operator: str, value: str) -> 
 
 
 def _calculate(_: Evidence, expression: str, operator: str, value: str) -> str:
+    return _compare(expression, _value_of(expression), operator, value)
+
+
+def _value_of(expression: str) -> float:
+    """Arithmetic by the rules of norm functions; UsageError when it has no value."""
     from nnshell.inputs.norm import EVALUATION_ERRORS, evaluate
     from nnshell.inputs.norm_parser import parse_norm
 
-    function = parse_norm(f"x: 0 * x + ({expression})")  # it has to use x
     try:
-        result = float(evaluate(function.body, 0.0, 1))
-    except EVALUATION_ERRORS as error:
-        return f"{expression} has no value: {error}"
-    return _compare(expression, result, operator, value)
+        function = parse_norm(f"x: 0 * x + ({expression})")  # it has to use x
+        return float(evaluate(function.body, 0.0, 1))
+    except (NNShellError, *EVALUATION_ERRORS) as error:
+        raise UsageError(f"'{expression}' has no value: {error}") from None
 
 
 def _file_exists(_: Evidence, path: str) -> str:
