@@ -34,6 +34,18 @@ _DROPPED = {
     "feedback_to_output": "results go to standard output, messages to standard error",
 }
 
+# Settings that keep their value for old scripts and change nothing.
+_WITHOUT_EFFECT = {
+    "load_quantization": "quantization in a model file is not read; use `aquant`",
+    "load_dequantized": "quantization in a model file is not read",
+    "fusions": "use the command `fusions`",
+    "weight_equalization": "per-channel weight scales make it unnecessary",
+    "equalization_threshold": "there is no weight equalization",
+    "adjust_image": "an image that fits the graph only transposed is transposed by itself",
+    "template_file": "code templates of one's own are not supported",
+    "at_ver": "files are written for AutoTiler 3",
+}
+
 _MODES = ("", "1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F")
 _L2 = "AT_MEM_L2"
 _FLASH = "AT_MEM_L3_HFLASH"
@@ -138,19 +150,25 @@ class Settings:
     """The values of all settings, as attributes: ``settings.l1_size`` is an int."""
 
     # What open does by itself.
-    load_quantization: bool = _setting(False, "import", "use the quantization in the model file")
-    load_dequantized: bool = _setting(False, "import", "load a quantized model as a float model")
-    fusions: bool = _setting(False, "import", "kept for old scripts; nothing follows from it")
+    load_quantization: bool = _setting(
+        False, "import", "kept for old scripts: not read from model files"
+    )
+    load_dequantized: bool = _setting(
+        False, "import", "kept for old scripts: not read from model files"
+    )
+    fusions: bool = _setting(False, "import", "kept for old scripts: use the command fusions")
     adjust_order: bool = _setting(False, "import", "run adjust when a graph is opened")
     weight_equalization: bool = _setting(
-        False, "import", "equalize weight ranges when a graph is opened"
+        False, "import", "kept for old scripts: weights have a scale per channel"
     )
     equalization_threshold: float = _setting(
-        0.1, "import", "largest range change at which weight equalization stops", minimum=0
+        0.1, "import", "kept for old scripts, as weight_equalization", minimum=0
     )
 
     # How images become the graph's input; commands' own options come before these.
-    adjust_image: bool = _setting(False, "input", "adapt the order of image axes to the graph")
+    adjust_image: bool = _setting(
+        False, "input", "kept for old scripts: images are transposed as needed"
+    )
     image_width: int = _setting(
         -1, "input", "resize images to this width in pixels; -1 keeps it", minimum=-1
     )
@@ -167,7 +185,7 @@ class Settings:
     graph_name: str = _setting(
         "", "naming", "name of the graph in generated code; '' is the file's"
     )
-    template_file: str = _setting("", "naming", "code template; not used, kept for old scripts")
+    template_file: str = _setting("", "naming", "kept for old scripts: code templates are not read")
     anonymise: bool = _setting(False, "naming", "hash node names in generated code")
     log_level: str = _setting(
         "INFO", "naming", "least message level shown", ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -205,7 +223,7 @@ class Settings:
         250_000_000, "memory", "clock of the fabric controller in Hz", minimum=1
     )
     cl_freq: int = _setting(175_000_000, "memory", "clock of the cluster in Hz", minimum=1)
-    at_ver: int = _setting(3, "memory", "version of the AutoTiler that the model is written for")
+    at_ver: int = _setting(3, "memory", "kept for old scripts: files are for AutoTiler 3")
     AT_force_relu: bool = _setting(
         True, "memory", "write relu6 and relun as relu where the range already clips"
     )
@@ -360,5 +378,12 @@ def describe(name: str) -> Setting:
 
 
 def why_dropped(name: str) -> str:
-    """Why a setting of other NNTool versions does nothing here; "" when it is not one of them."""
+    """Why a setting of other NNTool versions does not exist here; "" when it is not one of them."""
     return _DROPPED.get(name, "")
+
+
+def why_without_effect(name: str, text: str) -> str:
+    """Why giving a setting this value changes nothing; "" when it does, or is the default."""
+    if name in _DROPPED or text.lower() in (*_FALSE, ""):
+        return _DROPPED.get(name, "")
+    return _WITHOUT_EFFECT.get(name, "")

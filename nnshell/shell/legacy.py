@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from nnshell.settings import why_dropped
+from nnshell.settings import why_without_effect
 from nnshell.shell.lines import Word
 
 _DASHES = "\u2012\u2013\u2014\u2212"  # figure dash, en dash, em dash, minus sign
@@ -27,7 +27,7 @@ def modernize(words: tuple[Word, ...]) -> tuple[tuple[Word, ...], list[str]]:
         for old, new in zip(words, changed, strict=True)
         if old is not new
     ]
-    return changed, warnings + _dropped_setting(changed)
+    return changed, warnings + _idle_setting(changed)
 
 
 def _modern_option(word: Word) -> Word:
@@ -43,8 +43,8 @@ def _spelled(text: str) -> Word:
     return Word(text, text)
 
 
-def _dropped_setting(words: tuple[Word, ...]) -> list[str]:
+def _idle_setting(words: tuple[Word, ...]) -> list[str]:
     if len(words) < 3 or words[0].text != "set":
         return []
-    reason = why_dropped(words[1].text)
+    reason = why_without_effect(words[1].text, words[2].text)
     return [f"setting {words[1].text} does nothing here: {reason}"] if reason else []

@@ -73,10 +73,13 @@ class Session:
         self.index = index
 
     def note_line(self, line: str) -> None:
-        """Write a command's line, as typed, to the steps that it added to the recipe."""
+        """Write a command's line to the step it added to the recipe, their names to any others."""
         for opened in self.opened:
             recipe = opened.graph.recipe
-            with_line = {id(s): replace(s, line=line) for s in recipe if not s.line}
+            new = [step for step in recipe if not step.line]
+            with_line = {
+                id(s): replace(s, line=s.command if n else line) for n, s in enumerate(new)
+            }
             recipe[:] = [with_line.get(id(step), step) for step in recipe]
             opened.saved = tuple(with_line.get(id(step), step) for step in opened.saved)
 

@@ -307,3 +307,11 @@ def test_a_python_script_may_expect_failures(commands: Any) -> None:
     outcome = commands("run_pyscript ok.py", "run_pyscript gone.py")
     assert outcome.out == "expected\n"
     assert outcome.err.startswith("-e:2: there is no Python script gone.py")
+
+
+def test_adjust_order_adjusts_models_as_they_are_opened(commands: Any) -> None:
+    outcome = commands("set adjust_order on", "open net.onnx", "history")
+    assert [line.split(None, 1)[1] for line in outcome.out.splitlines()[-2:]] == [
+        "open net.onnx",
+        "adjust",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nnshell.errors import UsageError
-from nnshell.settings import SETTINGS, Settings, describe, why_dropped
+from nnshell.settings import SETTINGS, Settings, describe, why_dropped, why_without_effect
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,10 @@ def test_settings_of_other_versions_say_why_they_do_nothing() -> None:
     assert why_dropped("gen_name_suffix")
     assert not why_dropped("l1_size")
     assert not [name for name in SETTINGS if why_dropped(name)]
+
+
+def test_settings_without_effect_say_so_only_when_that_matters() -> None:
+    assert why_without_effect("load_quantization", "true")
+    assert not why_without_effect("load_quantization", "false")
+    assert why_without_effect("gen_name_suffix", "")
+    assert not why_without_effect("l1_size", "1")

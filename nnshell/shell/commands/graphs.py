@@ -99,6 +99,8 @@ class GraphCommands(Commands):
         self.session.add(Opened(graph, args.file), keep=args.new)
         self.session.current.mark_saved()
         self.write(graph_tables.graph_summary(graph))
+        if self.session.settings.adjust_order and len(graph.recipe) == 1:
+            flow.adjust(graph)  # a model, not a state, which has adjusted already
 
     @cmd2.with_argparser(show_parser)
     def do_show(self, args: argparse.Namespace) -> None:
