@@ -27,7 +27,6 @@ from nnshell.numeric.fixed_point import (
 )
 from nnshell.numeric.records import INT8_MAX, fixed_record
 
-
 SMALLEST_SLOPE = 1e-6
 
 
