@@ -51,7 +51,7 @@ def add_input_options(parser: Parser, files: str = "+") -> None:
         completer=cmd2.Cmd.path_complete,
         help="files, patterns, folders; NAME=PATTERN for each of several graph inputs",
     )
-    group = parser.add_argument_group("preparing inputs (`help inputs`)")
+    group = parser.add_argument_group("preparing inputs", "`help inputs` explains the order")
     add = group.add_argument
     add("-D", "--divisor", type=float, metavar="X", help="divide values by X")
     add("-O", "--offset", type=float, metavar="X", help="then add X")
@@ -59,15 +59,15 @@ def add_input_options(parser: Parser, files: str = "+") -> None:
     add("-H", "--height", type=int, metavar="PIXELS", help="resize to this height")
     add("-W", "--width", type=int, metavar="PIXELS", help="resize to this width")
     add("-T", "--transpose", action="store_const", const=True, help="channels first")
-    add("-M", "--mode", choices=MODES, help="convert images to this mode")
-    add("-F", "--nptype", choices=NUMBER_TYPES, help="number type of raw data")
+    add("-M", "--mode", choices=MODES, metavar="MODE", help="convert images to L, RGB, ...")
+    add("-F", "--nptype", choices=NUMBER_TYPES, metavar="TYPE", help="of raw data: int8, ...")
     add("-B", "--bit_shift", type=int, metavar="N", help="shift integers left (right below 0)")
     add("--rgb888_rgb565", action="store_const", const=True, help="colours as 16-bit rgb565 has")
     add("--zero_pad", type=int, nargs="+", metavar="N", help="zeros before and after each axis")
     add("--slices", type=_slice_end, nargs="+", metavar="N",
         help="start, stop, step for each axis; - leaves one open")  # fmt: skip
-    add("--limit", type=int, metavar="N", help="use N samples, spread evenly, or by --seed")
-    add("--seed", type=int, metavar="S", help="with --limit: choose at random, the same each time")
+    add("--limit", type=int, metavar="N", help="the first N samples, or with --seed any N")
+    add("--seed", type=int, metavar="S", help="with --limit: which N, the same each time")
 
 
 def _slice_end(text: str) -> int | None:
