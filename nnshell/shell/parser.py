@@ -105,8 +105,13 @@ class _NotHere(argparse.Action):
 
 def not_here(parser: Parser, reason: str, *options: str, nargs: int = 0) -> None:
     """Answer NNTool's options that are not had with the reason instead of "unknown option"."""
-    text = f"not here: {reason}"
     for option in options:
         parser.add_argument(
-            option, action=_NotHere, nargs=nargs, const=reason, dest="_", default=None, help=text
-        )  # fmt: skip
+            option,
+            action=_NotHere,
+            nargs=nargs,
+            const=reason,
+            dest="_",
+            default=None,
+            help=argparse.SUPPRESS,
+        )
