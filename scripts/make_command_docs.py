@@ -1,7 +1,7 @@
 """Write docs/commands/: one page per command, made from the parsers that also make `help`.
 
-    python scripts/make_command_docs.py            write the pages
-    python scripts/make_command_docs.py --check    say which are missing, stale or left over
+python scripts/make_command_docs.py            write the pages
+python scripts/make_command_docs.py --check    say which are missing, stale or left over
 """
 
 from __future__ import annotations
@@ -148,9 +148,7 @@ def _values(action: argparse.Action) -> str:
     name = _metavar(action)
     if isinstance(action.nargs, int):
         return " ".join([name] * action.nargs)
-    return {"?": f"[{name}]", "+": f"{name} ...", "*": f"[{name} ...]"}.get(
-        str(action.nargs), name
-    )
+    return {"?": f"[{name}]", "+": f"{name} ...", "*": f"[{name} ...]"}.get(str(action.nargs), name)
 
 
 def _metavar(action: argparse.Action) -> str:
