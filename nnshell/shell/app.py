@@ -182,10 +182,10 @@ class Shell(cmd2.Cmd):
         self._message(message, Cmd2Style.ERROR)
 
     def note(self, message: str) -> None:
-        """Something worth knowing that is not a result; `set log_level WARNING` silences it."""
+        """Something worth knowing that is not a result; log_level and quiet silence it."""
         if self.transcript is not None:
             self.transcript.messages.append(message)
-        if logging.getLogger("nnshell").isEnabledFor(logging.INFO):
+        if logging.getLogger("nnshell").isEnabledFor(logging.INFO) and not self.quiet:
             self.print_to(sys.stderr, message)
 
     def warn(self, message: str) -> None:

@@ -204,9 +204,10 @@ def _set_aside(shell: Shell) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _silent(shell: Shell) -> Iterator[None]:
-    """Nothing of what the block prints as results is seen."""
-    output, shell.stdout = shell.stdout, io.StringIO()
+    """Results and notes of the block are not seen; warnings and errors are."""
+    output, quiet = shell.stdout, shell.quiet
+    shell.stdout, shell.quiet = io.StringIO(), True
     try:
         yield
     finally:
-        shell.stdout = output
+        shell.stdout, shell.quiet = output, quiet
