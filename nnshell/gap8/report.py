@@ -25,8 +25,9 @@ class LayerReport:
     """One layer. Cycles are cluster cycles; the busy cycles of the three resources overlap.
 
     ``dma_l3_l2_cycles`` is what the micro-DMA did while this layer ran, for itself or ahead for
-    the next; ``l3_bytes`` is what this layer's own data moved from and to L3. ``tile_rows`` and
-    ``tile_channels`` are output rows and output channels of a full tile.
+    the next; ``l3_bytes`` is what this layer's own data moved from and to L3. The two waits are
+    the cores': ``l3_wait_cycles`` includes ``stall_cycles``, the wait for weights before the
+    layer starts. ``tile_rows`` and ``tile_channels`` are those of a full output tile.
     """
 
     name: str
@@ -38,6 +39,8 @@ class LayerReport:
     dma_l2_l1_cycles: int
     dma_l3_l2_cycles: int
     stall_cycles: int
+    dma_wait_cycles: int
+    l3_wait_cycles: int
     bound_by: str
     tile_rows: int
     tile_channels: int
@@ -51,6 +54,11 @@ class LayerReport:
     @property
     def macs_per_cycle(self) -> float:
         return self.macs / self.cycles if self.cycles else 0.0
+
+    @property
+    def overhead_cycles(self) -> int:
+        """What is neither computing nor waiting: the node's call, programming the DMA."""
+        return self.cycles - self.compute_cycles - self.dma_wait_cycles - self.l3_wait_cycles
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -64,13 +64,23 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Cycles of one layer and what each resource was busy with."""
+    """Cycles of one layer and what each resource was busy with.
+
+    The cores compute, wait for the cluster DMA, wait for L3, or start transfers and calls.
+    """
 
     cycles: int
     compute_cycles: int
     dma_cycles: int
     l3_cycles: int
     l3_bytes: int
+    dma_wait_cycles: int
+    l3_wait_cycles: int
+
+    @property
+    def overhead_cycles(self) -> int:
+        """What is neither computing nor waiting: the node's call, programming the DMA."""
+        return self.cycles - self.compute_cycles - self.dma_wait_cycles - self.l3_wait_cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +196,8 @@ class _Timeline:
     dma: int = 0
     l3: int = 0
     l3_bytes: int = 0
+    dma_wait: int = 0
+    l3_wait: int = 0
     fetched: dict[tuple[int, Step], int] = field(default_factory=dict)
 
     def note(self, resource: str, what: str, first: int, last: int) -> None:
@@ -207,7 +219,7 @@ class _Timeline:
         if index in self.plan.in_l3:
             if (index, step) not in self.fetched:
                 self.fetch(index, step)
-            self.wait(self.fetched.pop((index, step)))
+            self.wait_for_l3(self.fetched.pop((index, step)))
         cycles, _, _ = self.costs.move(index, step)
         pieces = self.plan.geometry.operands[index].pieces
         self.now += pieces * self.setting.chip.cluster_dma.program_cycles
@@ -242,9 +254,15 @@ class _Timeline:
         self.l3_bytes += size
         self.note("micro-DMA", "store output", first, self.l3_free)
         if "output" in self.setting.table.blocking_l3:
-            self.wait(self.l3_free)
+            self.wait_for_l3(self.l3_free)
 
     def wait(self, until: int) -> None:
+        """The cores wait for the cluster DMA."""
+        self.dma_wait += max(0, until - self.now)
+        self.now = max(self.now, until)
+
+    def wait_for_l3(self, until: int) -> None:
+        self.l3_wait += max(0, until - self.now)
         self.now = max(self.now, until)
 
     def _role(self, index: int) -> str:
@@ -279,7 +297,8 @@ def schedule(plan: LayerPlan, setting: Setting, record: Record | None = None) ->
         if step.depth == plan.tile.trips[2] - 1:
             for index in outputs:
                 line.store(index, step)
-    line.wait(max(line.dma_free, line.l3_free))
+    line.wait(line.dma_free)
+    line.wait_for_l3(line.l3_free)
     return _extrapolated(plan, line, len(order))
 
 
@@ -333,4 +352,6 @@ def _extrapolated(plan: LayerPlan, line: _Timeline, done: int) -> Timing:
         dma_cycles=scaled(line.dma),
         l3_cycles=scaled(line.l3),
         l3_bytes=scaled(line.l3_bytes),
+        dma_wait_cycles=int(line.dma_wait * factor),
+        l3_wait_cycles=int(line.l3_wait * factor),
     )

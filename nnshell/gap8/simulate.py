@@ -88,12 +88,13 @@ class _Simulation:
     def _choices(self, plan: Plan) -> list[Choice]:
         """The cut of every layer under this plan."""
         used = plan.usage(self.network)
-        picked = []
-        for at, layer in enumerate(self.network.layers):
-            streamed = operands_in_l3(layer, plan, at)
-            room = max(0, self.parameters.l2_size - used[at]) if streamed else 0
-            picked.append(self._choice(layer, streamed, room))
-        return picked
+        return [self._choice_at(plan, used, at) for at in range(len(self.network.layers))]
+
+    def _choice_at(self, plan: Plan, used: list[int], at: int) -> Choice:
+        layer = self.network.layers[at]
+        streamed = operands_in_l3(layer, plan, at)
+        room = max(0, self.parameters.l2_size - used[at]) if streamed else 0
+        return self._choice(layer, streamed, room)
 
     def _choice(self, layer: Layer, streamed: Operands, room: int) -> Choice:
         """The best cut when L2 had room for all its buffers, if it has; else the best in steps
@@ -113,6 +114,7 @@ class _Simulation:
         """Plan, cut and pack; give L2 room back until the buffers pack into the budget."""
         limit = self.parameters.l2_size
         plan = make_plan(self.network, self._budget(), self._hidden_bytes())
+        self._stream_exposed(plan)
         while True:
             picked = self._choices(plan)
             staging = [choice.staging_bytes for choice in picked]
@@ -121,6 +123,30 @@ class _Simulation:
             )
             if memory.peak_bytes <= limit or not plan.release(memory, limit):
                 return plan, picked, memory
+
+    def _stream_exposed(self, plan: Plan) -> None:
+        """Stream weights tile by tile, beside their own layer's computation, where bringing them
+        in as a whole during the layer before takes longer."""
+        picked = self._choices(plan)
+        for at in range(len(picked)):
+            if plan.weights[at] != "prefetched" or not self._stalls(plan, picked)[at]:
+                continue
+            before = self._cycles(plan, picked)
+            plan.weights[at] = "streamed"
+            streamed = list(picked)
+            streamed[at] = self._choice_at(plan, plan.usage(self.network), at)
+            if self._cycles(plan, streamed) < before:
+                picked = streamed
+            else:
+                plan.weights[at] = "prefetched"
+
+    def _cycles(self, plan: Plan, picked: list[Choice]) -> int:
+        return sum(choice.timing.cycles for choice in picked) + sum(self._stalls(plan, picked))
+
+    def _stalls(self, plan: Plan, picked: list[Choice]) -> list[int]:
+        """Cycles each layer waits for weights its predecessor had no time to bring in."""
+        spare = [0, *(choice.timing.cycles - choice.timing.l3_cycles for choice in picked)]
+        return [max(0, self._prefetch_cycles(plan, at) - spare[at]) for at in range(len(picked))]
 
     def _budget(self) -> Budget:
         """The application's own L2 is what the budget leaves of the chip's."""
@@ -135,12 +161,9 @@ class _Simulation:
         return [layer.work.macs / TYPICAL_MACS_PER_CYCLE * rate for layer in self.network.layers]
 
     def _layers(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[LayerReport]:
-        """Add up: a layer first waits for weights its predecessor had no time to bring in."""
+        """One row a layer: the waiting for its weights, then its own time."""
         rows: list[LayerReport] = []
-        spare = 0
-        for at, choice in enumerate(picked):
-            need = self._prefetch_cycles(plan, at)
-            stall = max(0, need - spare)
+        for at, (choice, stall) in enumerate(zip(picked, self._stalls(plan, picked), strict=True)):
             following = self._prefetch_cycles(plan, at + 1)
             spare = choice.timing.cycles - choice.timing.l3_cycles
             rows.append(self._row(at, plan, choice, memory, stall, min(following, spare)))
@@ -180,6 +203,8 @@ class _Simulation:
             dma_l2_l1_cycles=timing.dma_cycles,
             dma_l3_l2_cycles=timing.l3_cycles + stall + ahead,
             stall_cycles=stall,
+            dma_wait_cycles=timing.dma_wait_cycles,
+            l3_wait_cycles=timing.l3_wait_cycles + stall,
             bound_by=_bound(timing.compute_cycles, timing.dma_cycles, timing.l3_cycles + stall),
             tile_rows=choice.tile_rows,
             tile_channels=choice.tile_channels,
