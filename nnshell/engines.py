@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.operator import Constant
-
-if TYPE_CHECKING:
-    from nnshell.execution.integer_engine import IntegerEngine
 
 EngineName = Literal["float", "int8", "simulated"]
 
@@ -38,21 +35,10 @@ def make_engine(
 
         return FloatEngine(graph, keys)
     if name == "int8":
-        from nnshell.execution.integer_engine import IntegerEngine
+        from nnshell.execution.fast_engine import FastEngine
 
-        return Selected(IntegerEngine(graph, graph.settings.int8_target), keys)
+        return FastEngine(graph, keys, graph.settings.int8_target)
     raise UsageError(f"there is no engine '{name}'", hint="engines: float, int8")
-
-
-class Selected:
-    """The reference engine, computing only some tensors."""
-
-    def __init__(self, engine: IntegerEngine, keys: Sequence[str]) -> None:
-        self.engine = engine
-        self.keys = keys
-
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        return self.engine.run(batch, self.keys)
 
 
 def tensor_keys(graph: Graph) -> list[str]:

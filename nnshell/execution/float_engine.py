@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ RUNTIME_ERRORS = (
     RuntimeError,
     ValueError,
 )
+
+_ERROR_CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 # Makes pads of a border of zeros before a maximum, where they no longer win over negative numbers
 # (seen in 1.31), and pads that the pool then finds larger than its kernel.
@@ -91,5 +94,5 @@ class FloatEngine:
 
 
 def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    return f"ONNX Runtime: {' '.join(line for line in lines if line)}"
+    text = _ERROR_CODE.sub("", " ".join(str(error).split()))
+    return f"ONNX Runtime: {text}"

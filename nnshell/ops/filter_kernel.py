@@ -96,7 +96,14 @@ def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArr
     options = request.options
     axis = 0 if options.per_channel else None
     where = f"node {request.name}"
-    record = weight_record(weights, axis, narrow=options.narrow_weights, where=where)
+    record = weight_record(
+        weights,
+        axis,
+        narrow=options.narrow_weights,
+        where=where,
+        bits=options.weight_bits,
+        clip=options.weight_clip,
+    )
     if axis is None:
         return record
     units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
@@ -108,8 +115,8 @@ def _zero_point_offset(
     weights: IntArray, data: QParams, output: QParams, scale: FloatArray
 ) -> IntArray:
     per_channel = weights.reshape(weights.shape[0], -1).sum(axis=1)
-    shifted = round_half_up(output.zero_point * output.first_scale / scale).astype(np.int64)
-    offset: IntArray = shifted - data.zero_point * per_channel
+    shifted = round_half_up(output.zero_point * output.first_scale / scale).clip(-_FAR, _FAR)
+    offset: IntArray = shifted.astype(np.int64) - data.zero_point * per_channel
     return offset
 
 

@@ -115,6 +115,8 @@ class MatMul(Operator):
             axis if options.per_channel else None,
             narrow=options.narrow_weights,
             where=f"node {request.name}",
+            bits=options.weight_bits,
+            clip=options.weight_clip,
         )
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

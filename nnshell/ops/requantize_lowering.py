@@ -63,6 +63,11 @@ class Factors:
         multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
         return cls(multiplier, shift, zero_point, record.limits, record.dtype)
 
+    @classmethod
+    def of_limits(cls, scaling: Multiplier, limits: tuple[int, int]) -> Factors:
+        multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
+        return cls(multiplier, shift, 0, limits, "int32")
+
     def apply(self, accumulator: IntArray) -> IntArray:
         """Exactly, in integers, without wrap-around; one row per factor."""
         multiplier, shift = self.multiplier[:, np.newaxis], self.shift[:, np.newaxis]
@@ -77,6 +82,11 @@ class Requantized:
 
     accumulator: Accumulator
     factors: Factors
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel of a float32 feature map has one factor."""
+        return self.accumulator.axis in (None, 1) and not self.accumulator.tensor.wide
 
 
 def requantize(

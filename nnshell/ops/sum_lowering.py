@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.qparams import NodeQuantization, QParams
-from nnshell.ops.requantize_lowering import Accumulator, requantize
+from nnshell.ir.lowering import FLOAT64_LIMIT, IntegerGraph, IntegerTensor
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ops.requantize_lowering import Accumulator, Factors, requantize, requantize_by
 from nnshell.ops.sum_kernel import SumKernel
 
-_WIDE = QParams(np.ones(1), 0, "int32")
+_UNLIMITED = (-FLOAT64_LIMIT, FLOAT64_LIMIT)
 
 
 def lower_sum(
@@ -20,6 +18,7 @@ def lower_sum(
     kernel: SumKernel = quantization.kernel
     terms = list(inputs)
     big = Accumulator.of(terms[kernel.scaled_input])
-    terms[kernel.scaled_input] = requantize(build, big, kernel.input_scaling, _WIDE)
+    factors = Factors.of_limits(kernel.input_scaling, _UNLIMITED)
+    terms[kernel.scaled_input] = requantize_by(build, big, factors)
     total = Accumulator.of(build.add(terms[0], terms[1], kernel.sign))
     return requantize(build, total, kernel.scaling, quantization.output, kernel.bias)

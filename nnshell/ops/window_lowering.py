@@ -56,7 +56,7 @@ def lower_max_pool(
 ) -> IntegerTensor:
     """Before the requantization that made ``x`` if possible: there are fewer elements behind."""
     source = x.source
-    if not window.padded and isinstance(source, Requantized) and not source.accumulator.tensor.wide:
+    if not window.padded and isinstance(source, Requantized) and source.per_channel:
         tensor = source.accumulator.tensor
         name = build.node("MaxPool", [tensor.name], _attributes(window))
         pooled = replace(tensor, name=name, shape=shape, narrow="", source=None)
