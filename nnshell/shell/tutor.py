@@ -161,7 +161,8 @@ def guide(shell: Shell, walkthrough: Walkthrough, first: int, output: Path) -> N
 
     def leave() -> None:
         restore()
-        folder.tidy(output)
+        if folder.tidy(output):
+            shell.note(f"its files are in {output}")
 
     tour = Tour(walkthrough.written_to(str(output)), ShellHost(shell, f"{walkthrough.name}.md"))
     try:

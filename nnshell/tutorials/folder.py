@@ -23,9 +23,10 @@ def prepare(folder: Path) -> None:
         raise NNShellError(message, hint="name another one: --output FOLDER") from None
 
 
-def tidy(folder: Path) -> None:
-    """Remove the folder if nothing was written to it."""
+def tidy(folder: Path) -> bool:
+    """Remove the folder if nothing was written to it; whether it still is there."""
     ignore = folder / _IGNORE_FILE
     if folder.is_dir() and [*folder.iterdir()] == [ignore] and ignore.read_text() == _IGNORE_ALL:
         ignore.unlink()
         folder.rmdir()
+    return folder.is_dir()

@@ -126,9 +126,9 @@ def test_a_folder_that_was_there_gets_no_ignore_file(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
     mine = tmp_path / "new"
     folder.prepare(mine)
-    folder.tidy(mine)
+    assert folder.tidy(mine) is False
     assert not mine.exists()
     folder.prepare(mine)
     (mine / "model.h").touch()
-    folder.tidy(mine)
+    assert folder.tidy(mine) is True
     assert (mine / "model.h").exists()
