@@ -10,7 +10,8 @@ from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Step
 
 _SNAPSHOTS = 50  # nodes are small and arrays are shared, so a snapshot costs little
-_LATEST_ONLY = ("aquant", "fquant")  # a new quantization replaces the one before
+_QUANTIZING = ("aquant", "fquant")
+_REPLACED = (*_QUANTIZING, "qtune")  # by a new quantization, which has its own options
 
 
 @contextmanager
@@ -25,8 +26,8 @@ def recorded(graph: Graph, command: str, options: dict[str, Any] | None = None) 
     except BaseException:
         graph.restore(saved)
         raise
-    if command in _LATEST_ONLY:
-        graph.recipe = [step for step in graph.recipe if step.command not in _LATEST_ONLY]
+    if command in _QUANTIZING:
+        graph.recipe = [step for step in graph.recipe if step.command not in _REPLACED]
     graph.recipe.append(Step(command, options or {}))
     graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
 

@@ -55,7 +55,10 @@ def read_header(stream: IO[bytes], name: str) -> Header:
         }.get(version)
         if read is None:
             raise ValueError(f"version {version} of the .npy format")
-        shape, fortran_order, dtype = read(stream)
+        try:
+            shape, fortran_order, dtype = read(stream)
+        except Exception as error:  # numpy reads Python's syntax there, and raises what that does
+            raise InputError("the header of the array is damaged") from error
     return Header(shape, dtype, fortran_order)
 
 

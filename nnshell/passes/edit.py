@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nnshell.errors import GraphError, UsageError
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Input, Output
+from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.select import near_names
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.image_format import FORMATS, NORMS, ImageFormat
@@ -149,7 +149,7 @@ class RemoveBetween(Pass):
     last: str = ""
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
-        first, last = find(graph, self.first), find(graph, self.last)
+        first, last = _no_constant(find(graph, self.first)), find(graph, self.last)
         above = _ancestors(graph, last)
         if first.name not in above:
             hint = f"type `remove {last.name} {first.name}`" if _reads(graph, first, last) else ""
@@ -184,7 +184,7 @@ class CutGraph(Pass):
     leave: bool = False
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
-        node = find(graph, self.node)
+        node = _no_constant(find(graph, self.node))
         before = set(graph.nodes)
         if self.up:
             refs = _data_inputs(graph, node) if self.leave else _outputs(node)
@@ -294,6 +294,15 @@ def find(graph: Graph, name: str) -> Node:
     if name not in graph:
         raise GraphError(f"no node is called '{name}'", hint=near_names(graph, name))
     return graph[name]
+
+
+def _no_constant(node: Node) -> Node:
+    if isinstance(node.op, Constant):
+        raise GraphError(
+            f"{node.name} is a constant, the graph cannot be cut there",
+            hint="name a step that computes something; `show` lists them",
+        )
+    return node
 
 
 def graph_input(graph: Graph, name: str) -> Node:

@@ -282,3 +282,15 @@ def test_raw_inputs_refuse_floats(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((8, 6, 3)))
     with pytest.raises(InputError, match="raw pixels, not float64"):
         all_of(open_one(tmp_path / "a.npy", InputSpec("x", (8, 6, 3), raw=True)))
+
+
+def test_a_header_that_is_no_header_is_refused_in_plain_words(
+    tmp_path: Path, rgb: InputSpec
+) -> None:
+    np.save(tmp_path / "x.npy", np.ones((3, 8, 6), np.float32))
+    content = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(content.replace(b"(3, 8, 6)", b"1 and (2)"))
+    with pytest.raises(InputError) as caught:
+        all_of(open_one(tmp_path / "x.npy", rgb))
+    assert "header of the array is damaged" in str(caught.value)
+    assert "object at" not in str(caught.value)

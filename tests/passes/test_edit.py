@@ -165,6 +165,14 @@ def test_cut_that_leaves_nothing_is_refused(graph: Graph) -> None:
     assert text(graph) == before
 
 
+@pytest.mark.parametrize("last", [None, "tanh"])
+def test_constant_is_no_place_to_cut(graph: Graph, last: str | None) -> None:
+    before = text(graph)
+    with pytest.raises(GraphError, match="conv_weights is a constant"):
+        remove_nodes(graph, "conv_weights", last, leave=last is None)
+    assert text(graph) == before
+
+
 def test_one_step_is_extracted_with_its_constants(graph: Graph) -> None:
     extract_step(graph, "conv")
     assert text(graph) == lines(
