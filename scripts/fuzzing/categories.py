@@ -1,0 +1,20 @@
+"""The kinds of bad input, and how many of 100 cases are of each."""
+
+from __future__ import annotations
+
+from fuzzing import data_files, onnx_files, scripts, sequences
+from fuzzing.cases import Category
+
+CATEGORIES = (
+    Category("onnx-bytes", 20, onnx_files.bytes_case),
+    Category("onnx-structure", 25, onnx_files.structure_case),
+    Category("states", 10, data_files.state_case),
+    Category("statistics", 5, data_files.statistics_case),
+    Category("options", 5, data_files.options_case),
+    Category("inputs", 10, data_files.inputs_case),
+    Category("scripts", 10, scripts.script_case),
+    Category("writers", 3, scripts.writer_case),
+    Category("process", 4, scripts.process_case),
+    Category("sequences", 6, sequences.sequence_case),
+    Category("settings", 2, sequences.setting_case),
+)

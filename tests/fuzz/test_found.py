@@ -1,0 +1,78 @@
+"""What fuzzing found, each as the shortest way to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from nnshell import flow
+from nnshell.edits import remove, tune
+from nnshell.ir.graph import Graph
+from nnshell.quantization import Statistics
+from nnshell.quantization.statistics import TensorStatistics
+
+
+def save(
+    folder: Path,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, NDArray[np.generic]],
+    shape: tuple[int, ...] = (1, 3, 6, 6),
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 18)])
+    path = folder / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Graph:
+    """conv, relu, flatten, linear."""
+    generator = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("Flatten", ["r"], ["f"], "flatten"),
+        helper.make_node("Gemm", ["f", "w2"], ["y"], "fc", transB=1),
+    ]
+    weights = generator.normal(0, 1, (2, 3, 3, 3)).astype(np.float32)
+    matrix = generator.normal(0, 1, (4, 32)).astype(np.float32)
+    return flow.open_graph(save(tmp_path, nodes, {"w": weights, "w2": matrix}))
+
+
+@pytest.mark.filterwarnings("error")
+def test_ranges_that_no_integer_bridges_saturate_without_a_warning(graph: Graph) -> None:
+    """The zero point's share of a bias is beyond int64."""
+    ranges = {node.name: TensorStatistics(-1.0, 1.0) for node in graph}
+    ranges["relu"] = TensorStatistics(0.0, 2e-8)
+    ranges["fc"] = TensorStatistics(0.0, 1e30)
+    flow.quantize(graph, Statistics(ranges))
+    found = flow.run(graph, [np.ones((3, 6, 6), np.float32)], "int8")
+    assert found["output_1"].shape == (4,)
+
+
+def test_a_state_opens_after_a_node_that_was_tuned_is_gone(graph: Graph, tmp_path: Path) -> None:
+    """A new quantization replaces earlier ones and what was tuned in them."""
+    flow.quantize(graph, flow.calibrate_randomly(graph))
+    tune(graph, {"fc": {"narrow_weights": False}})
+    remove(graph, "fc")
+    flow.quantize(graph, flow.calibrate_randomly(graph))
+    assert [step.command for step in graph.recipe] == ["open", "remove", "aquant"]
+    again = flow.open_graph(flow.save_state(graph, tmp_path / "net.json"))
+    image = Random(1).choices(range(9), k=108)
+    batch = [np.array(image, np.float32).reshape(1, 3, 6, 6)]
+    np.testing.assert_array_equal(
+        flow.run(again, batch, "int8")["output_1"], flow.run(graph, batch, "int8")["output_1"]
+    )
