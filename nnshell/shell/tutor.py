@@ -16,7 +16,7 @@ from nnshell.shell.transcript import Place, Transcript
 from nnshell.tutorials import folder
 from nnshell.tutorials.checks import Evidence
 from nnshell.tutorials.tour import Kind, Tour, run_all
-from nnshell.tutorials.walkthrough import Line, Walkthrough
+from nnshell.tutorials.walkthrough import Line, Walkthrough, file_of
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
@@ -164,7 +164,7 @@ def guide(shell: Shell, walkthrough: Walkthrough, first: int, output: Path) -> N
         if folder.tidy(output):
             shell.note(f"its files are in {output}")
 
-    tour = Tour(walkthrough.written_to(str(output)), ShellHost(shell, f"{walkthrough.name}.md"))
+    tour = Tour(walkthrough.written_to(str(output)), ShellHost(shell, file_of(walkthrough.name)))
     try:
         tour.start(first)
     except BaseException:
@@ -181,7 +181,7 @@ def run_unattended(shell: Shell, walkthrough: Walkthrough, output: Path | None) 
             output = Path(around.enter_context(temporary))
         folder.prepare(output)
         around.callback(_set_aside(shell))
-        host = ShellHost(shell, f"{walkthrough.name}.md")
+        host = ShellHost(shell, file_of(walkthrough.name))
         run_all(walkthrough.written_to(str(output)), host)
 
 

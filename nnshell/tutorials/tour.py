@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from nnshell.errors import NNShellError
 from nnshell.tutorials.checks import Check, Evidence
-from nnshell.tutorials.walkthrough import Line, Step, Walkthrough
+from nnshell.tutorials.walkthrough import Line, Step, Walkthrough, file_of
 
 Kind = Literal["title", "prose", "command", "note"]
 
@@ -210,5 +210,5 @@ def _unmet(checks: Sequence[Check], evidence: Evidence) -> list[str]:
 
 
 def _not_as_told(walkthrough: Walkthrough, step: Step, what: str) -> NNShellError:
-    where = f"{walkthrough.name}.md:{step.line}"
+    where = f"{file_of(walkthrough.name)}:{step.line}"
     return NNShellError(f"step '{step.title}': {what}", where=where)

@@ -26,6 +26,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 
 from nnshell.errors import UsageError
 from nnshell.tutorials.checks import Check, parse_check
@@ -34,6 +35,7 @@ COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"
 _FENCE = re.compile(r"```(?P<kind>.*)")
 _NAMES = ("lenet", "mistakes", "questions")  # in the order in which they are best taken
 _FOLDER = "$(OUT)"
+_SUFFIX = ".md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Walkthrough:
-    """A tutorial; ``name`` is what `tutorial` takes."""
+    """A tutorial; ``name`` is what `tutorial` takes: a name, or the path of a file."""
 
     name: str
     title: str
@@ -85,11 +87,28 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Walkthrough:
-    """A walkthrough by name; UsageError when there is none of that name."""
+    """A walkthrough by name, or from a file (.md); UsageError when there is none."""
+    if name.endswith(_SUFFIX):
+        return parse(_read(name), name)
     if name not in _NAMES:
-        raise UsageError(f"there is no tutorial '{name}'", hint=f"tutorials: {', '.join(_NAMES)}")
-    path = files("nnshell.tutorials") / f"{name}.md"
+        hint = f"tutorials: {', '.join(_NAMES)}, or the path of a file ({_SUFFIX})"
+        raise UsageError(f"there is no tutorial '{name}'", hint=hint)
+    path = files("nnshell.tutorials") / file_of(name)
     return parse(path.read_text(encoding="utf-8"), name)
+
+
+def file_of(name: str) -> str:
+    """The file of a walkthrough, as messages name it."""
+    return name if name.endswith(_SUFFIX) else f"{name}{_SUFFIX}"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"cannot read the tutorial {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, ValueError):
+        raise UsageError(f"the tutorial {path} is not UTF-8 text") from None
 
 
 def parse(text: str, name: str) -> Walkthrough:
@@ -187,7 +206,8 @@ def _checks(block: Block, name: str) -> tuple[Check, ...]:
 
 
 def _malformed(name: str, line: int, what: str, hint: str = "") -> UsageError:
-    return UsageError(f"the tutorial is malformed: {what}", where=f"{name}.md:{line}", hint=hint)
+    where = f"{file_of(name)}:{line}"
+    return UsageError(f"the tutorial is malformed: {what}", where=where, hint=hint)
 
 
 def _written_to(step: Step, folder: str) -> Step:

@@ -257,3 +257,18 @@ def test_auto_stops_at_a_command_that_fails(
     error = capfd.readouterr().err
     assert "small.md:10: there is no sample 'lennet'" in error
     assert "step 'Open': 'open sample:lennet' failed (small.md:5)" in error
+
+
+def test_a_tutorial_of_ones_own(shell: Shell, tmp_path: Path, output: Output) -> None:
+    (tmp_path / "lab.md").write_text(SMALL)
+    shell.onecmd_plus_hooks("tutorial lab.md --auto")
+    assert shell.failures == 0 and "ok: fails" in output.new()
+    shell.onecmd_plus_hooks("tutorial lab.md")
+    assert " lab.md 1/3 |" in shell.get_bottom_toolbar()
+
+
+def test_names_and_files_are_completed(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "lab.md").write_text(SMALL)
+    for text, expected in (("le", "lenet"), ("la", "lab.md")):
+        found = shell.complete(text, f"tutorial {text}", 9, 9 + len(text))
+        assert [item.text.rstrip() for item in found] == [expected]

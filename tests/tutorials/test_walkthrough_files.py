@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from nnshell.errors import UsageError
@@ -107,6 +110,20 @@ def test_what_is_malformed_is_refused_with_its_line(old: str, new: str, message:
 def _last(old: str, new: str) -> str:
     head, _, tail = GOOD.rpartition(old)
     return head + new + tail
+
+
+def test_a_tutorial_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "lab.md"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert load(str(path)).title == "A title"
+    path.write_text(GOOD.replace("quantized", "quantised"))
+    with pytest.raises(UsageError, match=re.escape(f"({path}:36)")):
+        load(str(path))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="is not UTF-8 text"):
+        load(str(path))
+    with pytest.raises(UsageError, match=r"cannot read the tutorial nowhere.md: No such file"):
+        load("nowhere.md")
 
 
 def test_a_tutorial_that_does_not_exist_is_an_error_that_lists_them() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cmd2
+from cmd2 import Completions
 
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
@@ -13,6 +15,9 @@ from nnshell.shell import tutor
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 from nnshell.tutorials import folder, walkthrough
+
+if TYPE_CHECKING:
+    from nnshell.shell.app import Shell
 
 _COLUMNS = (Column("Name"), Column("Steps", "right"), Column("Title", wraps=True))
 _HOW = "`tutorial NAME` begins one; `tutorial NAME --auto` runs and checks it without a person"
@@ -25,12 +30,18 @@ def tutorial_parser() -> Parser:
         example="tutorial lenet",
     )
     add = parser.add_argument
-    add("name", nargs="?", choices=walkthrough.names(), help="tutorial; without it: all of them")
+    add("name", nargs="?", completer=complete_tutorial, help="tutorial, or a file of one's own")
     add("--auto", action="store_true", help="run and check it without a person")
     add("--step", type=int, default=1, metavar="N", help="begin at step N")
     add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete,
         help=f"where its files go ({folder.DEFAULT}; with --auto they are not kept)")  # fmt: skip
     return parser
+
+
+def complete_tutorial(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
+    """Names of tutorials, else files."""
+    found = shell.basic_complete(text, line, begin, end, walkthrough.names())
+    return found if found.items else shell.path_complete(text, line, begin, end)
 
 
 class TutorialCommands(Commands):
