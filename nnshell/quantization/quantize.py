@@ -46,6 +46,13 @@ def quantize_graph(
     remove_quantization(twin)
     solution = _solve(twin, statistics, options)
     _Filler(solution).fill()
+    for name, loss in solution.warnings.items():
+        _LOG.warning(
+            "%s: %.0f%% of its range is cut off, as what it is joined with has larger steps; "
+            "try --no_allow_asymmetric_out",
+            name,
+            100 * loss,
+        )
     graph.nodes = twin.nodes
     graph.statistics = statistics
     graph.quantization_options = options

@@ -33,9 +33,10 @@ from nnshell.quantization.statistics import Statistics
 
 _LOG = logging.getLogger(__name__)
 
-# Of a range that a concat may cut off before the ranges are joined instead: NNTool has no such
-# limit, so it must be near the half that a relu's record cuts off a range on both sides of zero.
-LARGEST_LOSS = 0.45
+# Of a range that a concat may cut off. NNTool has no such limit, so only what would leave next to
+# nothing of an input is joined instead; from NOTABLE_LOSS on a warning says what is lost.
+LARGEST_LOSS = 0.9
+NOTABLE_LOSS = 0.25
 
 
 class Solution:
@@ -47,6 +48,7 @@ class Solution:
         self.options = options
         self.grouping: Grouping = group_tensors(self.flat, options.kernel)
         self._records: dict[int, QParams] = {}
+        self.warnings: dict[str, float] = {}  # share of a node's range that a concat cuts off
         self._open: set[int] = set()  # groups whose record is being made
         self._collect_demands()
         self.conflicts: list[Reader] = list(self.grouping.cuts)
@@ -188,7 +190,12 @@ class Solution:
         if best.asymmetric and group.strict:
             records = self._make_records(group, ranges, [True] * len(ranges))
             best = max(records, key=lambda record: record.first_scale)
-        if len(ranges) > 1 and any(_loss(best, entry) > LARGEST_LOSS for entry in ranges):
+        losses = [_loss(best, entry) for entry in ranges] if len(ranges) > 1 else [0.0]
+        for candidate, loss in zip(group.candidates, losses, strict=False):
+            self.warnings.pop(candidate.source.path, None)  # of an earlier attempt
+            if NOTABLE_LOSS < loss <= LARGEST_LOSS:
+                self.warnings[candidate.source.path] = loss
+        if max(losses) > LARGEST_LOSS:
             everything = [_union(ranges)]
             best = self._make_records(group, everything, [not best.asymmetric])[0]
         return replace(best, forced=group.strict)

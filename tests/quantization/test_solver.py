@@ -347,13 +347,16 @@ def test_a_concat_before_a_padded_convolution_is_symmetric() -> None:
     assert meaning(record(made, "b")) == (3 / 127, 0)
 
 
-def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third() -> None:
+def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     net = Net(2, 6, 6)
     a, b = net.conv("a", net.x, pads=NONE), net.conv("b", net.x, pads=NONE)
     graph = net.output(net.linear("fc", net.node("joined", Concat(0), a, b)))
     made = quantized(graph, ranges(input_1=(-1, 1), a=(-5.0, 5.5), b=(0.0, 8.4), fc=(-1, 1)))
     assert record(made, "joined").same_record(record(made, "a"))
     assert record(made, "joined").first_scale == 10.5 / 255
+    assert [r.message[:6] for r in caplog.records if r.levelname == "WARNING"] == ["b: 34%"]
 
 
 def test_a_concat_of_ranges_on_both_sides_of_zero_covers_both() -> None:
