@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from nnshell import __version__
 
+_INTERRUPTED = 130
 _VERSION_QUESTIONS = (["-v"], ["--version"])
 
 
@@ -20,6 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words in _VERSION_QUESTIONS:
         print(f"nnshell {__version__}")
         return 0
+    try:
+        return _run(words)
+    except KeyboardInterrupt:  # before there was a shell that could have said so
+        return _INTERRUPTED
+
+
+def _run(words: Sequence[str]) -> int:
     from nnshell.shell.invocation import parse_command_line
 
     invocation = parse_command_line(words)

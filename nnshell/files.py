@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import stat
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from nnshell.errors import NNShellError
 
@@ -19,27 +24,63 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
     """Write several files, folders included; none is touched before all of them are on the disk.
 
-    Targets that are no regular files (a terminal, a pipe) are written to directly.
+    Targets that are no regular files (a terminal, a pipe) are written to directly, and first.
+    Ctrl-C takes effect before or after the files are written, not while some are.
     """
+    files: dict[Path, bytes] = {}
+    for path, content in contents.items():
+        with _refusals(path):
+            if _is_stream(path):
+                path.write_bytes(content)
+            else:
+                files[path] = content
+    with interrupts_waiting():
+        _replace_all(files)
+
+
+def _replace_all(contents: Mapping[Path, bytes]) -> None:
     staged: list[tuple[Path, Path]] = []
     made: list[Path] = []
-    current = Path()
     try:
-        for current, content in contents.items():
-            _make_folder(current.parent, made)
-            target = Path(os.path.realpath(current))
-            if _is_stream(target):
-                target.write_bytes(content)
-            else:
+        for path, content in contents.items():
+            with _refusals(path):
+                _make_folder(path.parent, made)
+                target = Path(os.path.realpath(path))
                 staged.append((_stage(target, content), target))
-        for temporary, current in staged:
-            temporary.replace(current)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = "give another path" if not current.is_dir() else "it is a folder, give a file name"
-        raise NNShellError(f"cannot write {current}: {reason}", hint=hint) from None
+        for temporary, target in staged:
+            with _refusals(target):
+                temporary.replace(target)
     finally:
         _clean(staged, made)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """What the operating system says about writing to ``path``, as an error of ours."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        hint = "it is a folder, give a file name" if _is_folder(path) else "give another path"
+        raise NNShellError(f"cannot write {path}: {reason}", hint=hint) from None
+
+
+@contextmanager
+def interrupts_waiting() -> Iterator[None]:
+    """A block that Ctrl-C does not cut in two: it takes effect behind the block."""
+    handler = signal.getsignal(signal.SIGINT)
+    interrupted_here = threading.current_thread() is threading.main_thread()
+    if handler is None or not interrupted_here:
+        yield
+        return
+    arrived: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *given: arrived.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if arrived and callable(handler):
+            handler(*arrived[0])
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:
@@ -52,12 +93,18 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
         made.append(entry)
 
 
-def _is_stream(target: Path) -> bool:
+def _is_stream(path: Path) -> bool:
     try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
 
 
 def _stage(target: Path, content: bytes) -> Path:
@@ -86,7 +133,8 @@ def _umask() -> int:
 def _clean(staged: list[tuple[Path, Path]], made: list[Path]) -> None:
     """Remove what a failed write left: temporary files, then folders that are still empty."""
     for temporary, _ in staged:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     for folder in reversed(made):
-        if not any(folder.iterdir()):
+        with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -48,6 +51,48 @@ def test_an_interruption_leaves_the_old_file(
         write_atomically(target, b"after")
     assert target.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_ctrl_c_waits_until_all_files_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def interrupt(temporary: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return replace(temporary, target)
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_all_atomically({tmp_path / "a": b"1", tmp_path / "b": b"2"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "b": b"2"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second file does not fit."""
+    (tmp_path / "a").write_bytes(b"before")
+    fdopen = os.fdopen
+
+    def full(handle: int, mode: str) -> BinaryIO:
+        stream = fdopen(handle, mode)
+        if len(list(tmp_path.glob(".nnshell-*"))) < 2:
+            return stream
+        stream.close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(NNShellError, match=r"cannot write .*b: No space left on device"):
+        write_all_atomically({tmp_path / "a": b"1", tmp_path / "b": b"2"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"before"}
+
+
+def test_a_device_that_is_full_is_an_error(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(NNShellError, match="No space left"):
+        write_all_atomically({tmp_path / "a": b"1", Path("/dev/full"): b"2"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_permissions_of_a_replaced_file_stay(tmp_path: Path) -> None:

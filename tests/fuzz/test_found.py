@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from nnshell import flow
+from nnshell.cli import main
 from nnshell.edits import remove, tune
 from nnshell.ir.graph import Graph
 from nnshell.quantization import Statistics
@@ -76,3 +77,14 @@ def test_a_state_opens_after_a_node_that_was_tuned_is_gone(graph: Graph, tmp_pat
     np.testing.assert_array_equal(
         flow.run(again, batch, "int8")["output_1"], flow.run(graph, batch, "int8")["output_1"]
     )
+
+
+def test_ctrl_c_before_there_is_a_shell_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nnshell.shell.process.run", interrupt)
+    assert main(["-e", "show"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
