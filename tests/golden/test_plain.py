@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nnshell import flow
+from nnshell.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph
 from nnshell.quantization import Statistics
@@ -80,13 +81,18 @@ def bounds(statistics: Statistics, key: str) -> tuple[float, float]:
 
 
 def differences(graph: Graph, sample: Any, expected: Mapping[str, Any]) -> dict[str, int]:
-    """How many values differ, by key, where any do."""
-    found = IntegerEngine(graph).run([sample[np.newaxis]])
-    return {
-        key: int(np.count_nonzero(found[key][0].reshape(value.shape) != value))
-        for key, value in expected.items()
-        if not np.array_equal(found[key][0].reshape(value.shape), value)
+    """How many values differ, by engine and key, where any do."""
+    engines: dict[str, Engine] = {
+        "reference": IntegerEngine(graph),
+        "fast": make_engine(graph, "int8", keys=list(expected)),
     }
+    found = {}
+    for name, engine in engines.items():
+        made = engine.run([sample[np.newaxis]])
+        for key, value in expected.items():
+            wrong = int(np.count_nonzero(made[key][0].reshape(value.shape) != value))
+            found[f"{name} {key}"] = wrong
+    return {key: wrong for key, wrong in found.items() if wrong}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnshell import edits, flow
+from nnshell.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.images import Images, bind
 from nnshell.inputs.options import InputOptions
@@ -225,16 +226,22 @@ def _compare_activations(report: Report, folder: Path, graph: Graph, options: In
     samples = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
     images = bind(graph, Images((str(folder / "test" / "*"),), options))
     batch = next(images.batches(len(samples)))
-    results = IntegerEngine(graph).run(batch.arrays)
-    for position, key, expected in _stored_activations(samples):
-        report.check(key in results, f"no tensor {key}")
-        if key not in results:
-            continue
-        found = results[key][position]
-        report.count("activations", expected.size)
-        report.check(found.dtype == expected.dtype, f"{key}: {found.dtype}")
-        wrong = int(np.count_nonzero(found.reshape(expected.shape) != expected))
-        report.check(wrong == 0, f"{key}: {wrong} of {expected.size} values in image {position}")
+    engines: dict[str, Engine] = {
+        "reference": IntegerEngine(graph),
+        "fast": make_engine(graph, "int8", everything=True),
+    }
+    for name, engine in engines.items():
+        results = engine.run(batch.arrays)
+        for position, key, expected in _stored_activations(samples):
+            report.check(key in results, f"{name}: no tensor {key}")
+            if key not in results:
+                continue
+            found = results[key][position]
+            report.count("activations", expected.size)
+            report.check(found.dtype == expected.dtype, f"{name}: {key}: {found.dtype}")
+            wrong = int(np.count_nonzero(found.reshape(expected.shape) != expected))
+            where = f"{key}: {wrong} of {expected.size} values in image {position}"
+            report.check(wrong == 0, f"{name}: {where}")
 
 
 def _stored_activations(samples: list[Any]) -> Iterator[tuple[int, str, Any]]:
