@@ -38,7 +38,11 @@ def make_engine(
         from nnshell.execution.fast_engine import FastEngine
 
         return FastEngine(graph, keys, graph.settings.int8_target)
-    raise UsageError(f"there is no engine '{name}'", hint="engines: float, int8")
+    if name == "simulated":
+        from nnshell.execution.simulated_engine import SimulatedEngine
+
+        return SimulatedEngine(graph, keys)
+    raise UsageError(f"there is no engine '{name}'", hint="engines: float, int8, simulated")
 
 
 def tensor_keys(graph: Graph) -> list[str]:

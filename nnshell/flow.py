@@ -9,7 +9,7 @@ graph's recipe. ``nnshell.edits`` has the commands that change single nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,10 +140,13 @@ def calibrate(
     graph: Graph,
     images: Images | InputSet,
     *,
-    clip_type: str = "none",
+    clip_type: str | Collection[str] = "none",
     progress: Progress | None = None,
 ) -> Statistics:
-    """Run the float graph over images and keep the range of every tensor (streaming)."""
+    """Run the float graph over images and keep the range of every tensor (streaming).
+
+    Clip types other than "none" need moments or histograms, which are kept as well.
+    """
     inputs = bind(graph, images)
     if isinstance(images, Images):
         graph.input_options = images.merged(graph)

@@ -33,7 +33,7 @@ _ERROR_CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 # Makes pads of a border of zeros before a maximum, where they no longer win over negative numbers
 # (seen in 1.31), and pads that the pool then finds larger than its kernel.
-_WRONG_OPTIMIZERS = ["Pad_Fusion"]
+WRONG_OPTIMIZERS = ["Pad_Fusion"]
 
 
 def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
@@ -43,7 +43,7 @@ def open_session(model: bytes, threads: int | None = None) -> onnxruntime.Infere
     if threads is not None:
         options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_WRONG_OPTIMIZERS
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
     )
 
 
@@ -64,7 +64,7 @@ class FloatEngine:
         try:
             self._session = open_session(export_bytes(graph, self.keys), threads)
         except RUNTIME_ERRORS as error:
-            raise GraphError(_one_line(error), where=f"graph {graph.name} in float") from error
+            raise GraphError(one_line(error), where=f"graph {graph.name} in float") from error
 
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Arrays by key, batch axis first.
@@ -76,7 +76,7 @@ class FloatEngine:
         try:
             results = self._session.run(self.keys, feeds)
         except RUNTIME_ERRORS as error:
-            raise NNShellError(_one_line(error), where=f"graph {self._name} in float") from error
+            raise NNShellError(one_line(error), where=f"graph {self._name} in float") from error
         return dict(zip(self.keys, results, strict=True))
 
     def _feeds(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -93,6 +93,6 @@ class FloatEngine:
         return feeds
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     text = _ERROR_CODE.sub("", " ".join(str(error).split()))
     return f"ONNX Runtime: {text}"

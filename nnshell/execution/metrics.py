@@ -95,7 +95,9 @@ class Accumulator:
     def qsnr_db(self) -> float:
         if self.noise == 0.0:
             return math.inf
-        return 10.0 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        if self.signal == 0.0:
+            return -math.inf
+        return 10.0 * (math.log10(self.signal) - math.log10(self.noise))  # their ratio may overflow
 
     @property
     def cosine(self) -> float:

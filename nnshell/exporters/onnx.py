@@ -60,7 +60,7 @@ def export_onnx(graph: Graph, outputs: Sequence[str] | None = None) -> onnx.Mode
 
 def export_bytes(graph: Graph, outputs: Sequence[str] | None = None) -> bytes:
     """``export_onnx``, serialized."""
-    return _serialized(export_onnx(graph, outputs))
+    return to_bytes(export_onnx(graph, outputs))
 
 
 def foreign_to_model(
@@ -97,7 +97,7 @@ def foreign_to_bytes(
     build: ForeignGraph, inputs: Sequence[Port], outputs: Sequence[Port], name: str = "graph"
 ) -> bytes:
     """``foreign_to_model``, serialized."""
-    return _serialized(foreign_to_model(build, inputs, outputs, name))
+    return to_bytes(foreign_to_model(build, inputs, outputs, name))
 
 
 def activation_keys(graph: Graph) -> list[str]:
@@ -154,20 +154,27 @@ class GraphWriter:
         for node in graph.steps():
             key = f"{scope}{node.name}"
             if isinstance(node.op, Input):
-                made: Sequence[str] = [given[node.op.index] if given else node.name]
+                made: Sequence[str] = [self._write_input(node, node.op.index, given)]
             else:
                 made = self._write_node(graph, node, key, scope)
             for index, tensor in enumerate(made):
                 self.tensors[f"{key}[{index}]" if index else key] = tensor
         return [self.tensors[f"{scope}{node.name}"] for node in graph.outputs]
 
-    def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
-        if isinstance(node.op, Constant):
-            return [self.build.constant(_narrowed(node.op.value), f"{key}_value")]
-        inputs = [
+    def _write_input(self, node: Node, index: int, given: Sequence[str]) -> str:
+        """The tensor of a graph input, or what a fusion is given for its input."""
+        return given[index] if given else node.name
+
+    def _inputs(self, node: Node, scope: str) -> list[str]:
+        return [
             self.tensors[f"{scope}{ref.node}[{ref.index}]" if ref.index else f"{scope}{ref.node}"]
             for ref in node.inputs
         ]
+
+    def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
+        if isinstance(node.op, Constant):
+            return [self.build.constant(_narrowed(node.op.value), f"{key}_value")]
+        inputs = self._inputs(node, scope)
         if isinstance(node.op, Fusion):
             if node.body is None:
                 raise GraphError("a fusion without a body", where=f"node {key}")
@@ -227,7 +234,7 @@ def _port_proto(port: Port) -> onnx.ValueInfoProto:
     )
 
 
-def _serialized(model: onnx.ModelProto) -> bytes:
+def to_bytes(model: onnx.ModelProto) -> bytes:
     try:
         data: bytes = model.SerializeToString()
     except ValueError as error:

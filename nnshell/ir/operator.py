@@ -48,6 +48,8 @@ class KernelOptions:
     per_channel: bool = True  # one weight scale for each output channel
     narrow_weights: bool = True  # weights limited to +-127
     softmax_8_bits: bool = False  # softmax results in Q7 instead of Q15
+    weight_bits: int = 8
+    weight_clip: str = "none"  # which extremes of the weights are cut off
 
 
 @dataclass(frozen=True, slots=True, eq=False)

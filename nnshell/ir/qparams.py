@@ -19,6 +19,9 @@ _LIMITS = {
     "int32": (-(1 << 31), (1 << 31) - 1),
 }
 
+INT8_BITS = 8  # what the chip's kernels have
+FLOAT_BITS = 32  # stands for "not quantized" in simulations
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QParams:
@@ -38,11 +41,14 @@ class QParams:
     narrow: bool = False  # weights limited to +-127
     asymmetric: bool = False
     forced: bool = False  # a consumer or the graph output fixed it
+    bits: int = INT8_BITS  # of an int8 record: fewer use a part of it, FLOAT_BITS simulate none
 
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest integer that is used."""
         low, high = _LIMITS[self.dtype]
+        if self.dtype == "int8" and self.bits < INT8_BITS:
+            low, high = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
         return (-high, high) if self.narrow else (low, high)
 
     @property
@@ -53,6 +59,7 @@ class QParams:
         """Equal scale, zero point and element type: integers mean the same in both."""
         return (
             self.dtype == other.dtype
+            and self.bits == other.bits
             and self.zero_point == other.zero_point
             and np.array_equal(self.scale, other.scale)
         )

@@ -9,6 +9,7 @@ integers depend on it. Biases: ``s = s_input * s_weights`` in float64.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 
 from nnshell.errors import QuantizationError
 from nnshell.ir.operator import Range
-from nnshell.ir.qparams import QParams
+from nnshell.ir.qparams import INT8_BITS, QParams
+from nnshell.numeric.weight_clipping import clipped_reach
 
 FloatArray = NDArray[np.floating[Any]]
 
-INT8_MIN, INT8_MAX = -128, 127
-INT8_STEPS = 255
+INT8_MAX = 127
 NO_WEIGHT = 1e-8  # a smaller extreme of a channel's weights counts as 0
 SMALLEST_RANGE = 1e-8  # a constant tensor below this counts as all zero
 
@@ -48,19 +49,30 @@ def usable_range(observed: Range, where: str = "") -> Range:
     return Range(low, high).including_zero()
 
 
-def symmetric_record(observed: Range, where: str = "", *, forced: bool = False) -> QParams:
+def integer_limits(bits: int) -> tuple[int, int]:
+    """Smallest and largest integer of so many bits, at most those of int8."""
+    half = 1 << (min(bits, INT8_BITS) - 1)
+    return -half, half - 1
+
+
+def symmetric_record(
+    observed: Range, where: str = "", *, forced: bool = False, bits: int = INT8_BITS
+) -> QParams:
     """int8, zero point 0: -128 is usable although the largest value is stored at 127."""
     usable = usable_range(observed, where)
-    scale = max(abs(usable.maximum) / INT8_MAX, abs(usable.minimum) / -INT8_MIN)
-    return _activation(scale, 0, usable, forced=forced)
+    low, high = integer_limits(bits)
+    scale = max(abs(usable.maximum) / high, abs(usable.minimum) / -low)
+    return replace(_activation(scale, 0, usable, forced=forced), bits=bits)
 
 
-def asymmetric_record(observed: Range, where: str = "") -> QParams:
-    """int8 whose 256 values cover the range."""
+def asymmetric_record(observed: Range, where: str = "", *, bits: int = INT8_BITS) -> QParams:
+    """int8 whose 256 values, or fewer with fewer bits, cover the range."""
     usable = usable_range(observed, where)
-    scale = (usable.maximum - usable.minimum) / INT8_STEPS
-    zero_point = int(np.round(INT8_MIN - usable.minimum / scale))
-    return _activation(scale, max(INT8_MIN, min(INT8_MAX, zero_point)), usable, asymmetric=True)
+    low, high = integer_limits(bits)
+    scale = (usable.maximum - usable.minimum) / (high - low)
+    zero_point = int(np.round(low - usable.minimum / scale))
+    record = _activation(scale, max(low, min(high, zero_point)), usable, asymmetric=True)
+    return replace(record, bits=bits)
 
 
 def power_of_two_record(record: QParams) -> QParams:
@@ -74,6 +86,7 @@ def power_of_two_record(record: QParams) -> QParams:
         record.minimum,
         record.maximum,
         forced=True,
+        bits=record.bits,
     )
 
 
@@ -111,9 +124,18 @@ def fixed_record(
 
 
 def weight_record(
-    values: FloatArray, axis: int | None, *, narrow: bool = True, where: str = ""
+    values: FloatArray,
+    axis: int | None,
+    *,
+    narrow: bool = True,
+    where: str = "",
+    bits: int = INT8_BITS,
+    clip: str = "none",
 ) -> QParams:
-    """int8, zero point 0, one scale for each index of ``axis`` or one for the whole tensor."""
+    """int8, zero point 0, one scale for each index of ``axis`` or one for the whole tensor.
+
+    ``clip`` is one of ``WEIGHT_CLIPS``: which extremes are cut off for finer steps.
+    """
     weights = np.asarray(values, np.float32)
     if not np.isfinite(weights).all():
         raise QuantizationError(
@@ -124,10 +146,14 @@ def weight_record(
     low = _without_specks(rows.min(axis=1, initial=0.0))
     high = _without_specks(rows.max(axis=1, initial=0.0))
     high = np.where((low == 0) & (high == 0), np.float32(1), high)
-    top, bottom = np.abs(high) / np.float32(INT8_MAX), np.abs(low)
-    bottom = bottom / np.float32(INT8_MAX if narrow else -INT8_MIN)
+    smallest, largest = integer_limits(bits)
+    reach = clipped_reach(rows, clip, largest)
+    if reach is not None:
+        low, high = np.maximum(low, -reach), np.minimum(high, reach)
+    top, bottom = np.abs(high) / np.float32(largest), np.abs(low)
+    bottom = bottom / np.float32(largest if narrow else -smallest)
     scale = np.maximum(top, bottom).astype(np.float32)
-    return QParams(scale, 0, "int8", axis, low, high, narrow=narrow)
+    return QParams(scale, 0, "int8", axis, low, high, narrow=narrow, bits=bits)
 
 
 def _without_specks(extremes: NDArray[np.float32]) -> NDArray[np.float32]:

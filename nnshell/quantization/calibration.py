@@ -9,7 +9,7 @@ to a hundred samples or so, all tensors are looked at: it costs little, and tabl
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,12 +24,14 @@ from nnshell.ops.max_pool import MaxPool
 from nnshell.quantization.groups import group_tensors
 from nnshell.quantization.limits import check_dead, check_limits
 from nnshell.quantization.observers import (
+    HistogramObserver,
     Observer,
     ObserverFactory,
     RunningExtremes,
     RunningMaximum,
     RunningMoments,
 )
+from nnshell.quantization.options import HISTOGRAM_CLIPS
 from nnshell.quantization.statistics import Statistics, TensorStatistics
 
 _LOG = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def calibrate_graph(
     graph: Graph,
     batches: Batches,
     *,
-    clip_type: str = "none",
+    clip_type: str | Collection[str] = "none",
     observer: ObserverFactory | None = None,
     everything: bool | None = None,
     samples: int | None = None,
@@ -61,8 +63,8 @@ def calibrate_graph(
 ) -> Statistics:
     """Ranges of the graph's tensors over all samples, streaming.
 
-    ``clip_type`` other than "none" also collects moments, ``observer`` replaces the running
-    extremes. ``everything`` says whether to look at every tensor or only at those whose range
+    ``clip_type``, one or several, says what else to collect: moments or histograms; ``observer``
+    replaces the running extremes. ``everything`` says whether to look at every tensor or only at those whose range
     matters; by default at every one while there are few samples. ``samples`` is how many there
     will be, when that is known. ``progress`` is called with the number of samples just done.
     Layers that seem to saturate are reported to the log.
@@ -85,7 +87,7 @@ class _Calibrator:
     def __init__(
         self,
         graph: Graph,
-        clip_type: str,
+        clip_type: str | Collection[str],
         observer: ObserverFactory | None,
         everything: bool | None,
     ) -> None:
@@ -143,8 +145,11 @@ class _Calibrator:
         return found
 
 
-def _observer_for(clip_type: str) -> ObserverFactory:
-    return RunningExtremes if clip_type == "none" else RunningMoments
+def _observer_for(clip_type: str | Collection[str]) -> ObserverFactory:
+    names = {clip_type} if isinstance(clip_type, str) else set(clip_type)
+    if names & set(HISTOGRAM_CLIPS):
+        return HistogramObserver
+    return RunningExtremes if names <= {"none"} else RunningMoments
 
 
 def _cheaper(item: Item, observer: Observer) -> Observer:

@@ -7,11 +7,13 @@ ONNX Runtime. One that needs whole tensors, for a histogram or percentiles, asks
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.quantization.histogram import BINS, StreamingHistogram
 from nnshell.quantization.statistics import TensorStatistics
 
 Reduced = Mapping[str, NDArray[Any]]
@@ -86,7 +88,69 @@ class RunningMoments:
     def result(self) -> TensorStatistics:
         seen = self._extremes.result()
         means = {name: total / max(self._samples, 1) for name, total in self._sums.items()}
-        return TensorStatistics(seen.minimum, seen.maximum, **means)
+        return TensorStatistics(
+            seen.minimum, seen.maximum, means["mean"], means["std"], means["b"]
+        )
+
+
+class HistogramObserver:
+    """Everything that a clip type may ask for: extremes, moments and a histogram."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("values",)
+
+    def __init__(self, bins: int = BINS) -> None:
+        self._histogram = StreamingHistogram(bins)
+        self._moments = RunningMoments()
+
+    def update(self, reduced: Reduced) -> None:
+        values = reduced["values"]
+        self._histogram.add(values)
+        if values.size:
+            self._moments.update(_moments(values))
+
+    def result(self) -> TensorStatistics:
+        return replace(self._moments.result(), histogram=self._histogram.result())
+
+
+def _moments(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    rows = values.reshape(len(values), -1)
+    mean = rows.mean(axis=1)
+    return {
+        "min": rows.min(),
+        "max": rows.max(),
+        "mean": mean,
+        "std": rows.std(axis=1),
+        "b": np.abs(rows - mean[:, np.newaxis]).mean(axis=1),
+    }
+
+
+class ChannelObserver:
+    """One observer for each channel, the first axis behind the samples."""
+
+    reductions: ClassVar[tuple[str, ...]] = ("values",)
+
+    def __init__(self, factory: ObserverFactory = HistogramObserver) -> None:
+        """``factory`` makes observers that ask for extremes, moments or values."""
+        self._factory = factory
+        self._channels: list[Observer] = []
+
+    def update(self, reduced: Reduced) -> None:
+        values = reduced["values"]
+        if not self._channels:
+            self._channels = [self._factory() for _ in range(values.shape[1])]
+        for index, observer in enumerate(self._channels):
+            part = values[:, index]
+            found = {"values": part} if observer.reductions == ("values",) else _moments(part)
+            observer.update(found)
+
+    def channels(self) -> tuple[TensorStatistics, ...]:
+        """Statistics by channel."""
+        return tuple(observer.result() for observer in self._channels)
+
+    def result(self) -> TensorStatistics:
+        """The range of all channels together."""
+        found = self.channels()
+        return TensorStatistics(min(s.minimum for s in found), max(s.maximum for s in found))
 
 
 ObserverFactory = Callable[[], Observer]

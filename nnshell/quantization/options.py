@@ -11,8 +11,14 @@ from typing import Any
 
 from nnshell.errors import UsageError
 from nnshell.ir.operator import KernelOptions
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.numeric.weight_clipping import WEIGHT_CLIPS
 
-CLIP_TYPES = ("none", "laplace", "gaus", "mix", "std3", "std5")
+MOMENT_CLIPS = ("std1", "std2", "std3", "std4", "std5", "laplace", "gaus", "mix")
+HISTOGRAM_CLIPS = ("percentile", "entropy", "mse", "histogram", "kth", "whiskers")
+CLIP_TYPES = ("none", *HISTOGRAM_CLIPS, *MOMENT_CLIPS)
+BITS = (2, 3, 4, 5, 6, 7, INT8_BITS, FLOAT_BITS)  # the last leaves values as they are
+WEIGHT_CLIP_TYPES = ("auto", *WEIGHT_CLIPS)
 DIMENSIONS = ("channel", "tensor")
 SCHEMES = ("SQ8",)
 
@@ -26,7 +32,6 @@ _SCHEMES_REFUSED = {
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "use_ne16": ((False,), "NE16 is an accelerator of GAP9"),
     "force_ne16": ((False,), "NE16 is an accelerator of GAP9"),
-    "weight_bits": ((8,), "other weight widths need NE16 of GAP9"),
     "force_input_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
     "force_output_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
     "force_external_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
@@ -46,7 +51,8 @@ class QuantizationOptions:
     """How to quantize; ``nodes`` holds other values for single nodes.
 
     Keys of ``nodes`` are node names (``NODE``, ``FUSION`` or ``FUSION/NODE``; ``*`` and ``?``
-    match any characters), values the options that differ there.
+    match any characters), values the options that differ there. Widths other than 8 bits are for
+    simulation: the chip has no kernels for them.
     """
 
     scheme: str = "SQ8"
@@ -56,6 +62,9 @@ class QuantizationOptions:
     narrow_weights: bool = True
     softmax_out_8bits: bool = False
     sq_bits: int = 8
+    weight_bits: int = INT8_BITS
+    act_bits: int = INT8_BITS
+    weight_clip: str = "auto"  # "none" at 8 bits, "mse" below
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,6 +73,9 @@ class QuantizationOptions:
         _check_choice("quantized_dimension", self.quantized_dimension, DIMENSIONS)
         _check_choice("clip_type", self.clip_type, CLIP_TYPES)
         _check_choice("sq_bits", self.sq_bits, (8,))
+        _check_choice("weight_bits", self.weight_bits, BITS)
+        _check_choice("act_bits", self.act_bits, BITS)
+        _check_choice("weight_clip", self.weight_clip, WEIGHT_CLIP_TYPES)
         for name in ("allow_asymmetric_out", "narrow_weights", "softmax_out_8bits"):
             _check_choice(name, getattr(self, name), (True, False))
         for selector, values in self.nodes.items():
@@ -86,12 +98,28 @@ class QuantizationOptions:
 
     def for_node(self, path: str) -> QuantizationOptions:
         """The options of one node; later entries of ``nodes`` come before earlier ones."""
-        names = {path, *path.split("/")}
         found: dict[str, Any] = {}
-        for selector, values in self.nodes.items():
-            if any(fnmatch.fnmatchcase(name, selector) for name in names):
-                found.update(_checked(values))
+        for _, values in self._entries(path):
+            found.update(_checked(values))
         return dataclasses.replace(self, **found, nodes={}) if found else self
+
+    def _entries(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+        names = {path, *path.split("/")}
+        return [
+            (selector, values)
+            for selector, values in self.nodes.items()
+            if any(fnmatch.fnmatchcase(name, selector) for name in names)
+        ]
+
+    def names_bits(self, path: str) -> bool:
+        """Whether ``nodes`` gives the activations of just this node a width."""
+        return any(key != "*" and "act_bits" in values for key, values in self._entries(path))
+
+    @property
+    def clip_types(self) -> frozenset[str]:
+        """All clip types in use, for calibration to collect what they need."""
+        chosen = [values.get("clip_type") for values in self.nodes.values()]
+        return frozenset({self.clip_type, *(str(name) for name in chosen if name is not None)})
 
     def with_node(self, selector: str, values: Mapping[str, Any]) -> QuantizationOptions:
         """These options with other values for the nodes that ``selector`` matches (`qtune`)."""
@@ -101,8 +129,15 @@ class QuantizationOptions:
 
     @property
     def kernel(self) -> KernelOptions:
+        clip = self.weight_clip
+        if clip == "auto":
+            clip = "mse" if self.weight_bits < INT8_BITS else "none"
         return KernelOptions(
-            self.quantized_dimension == "channel", self.narrow_weights, self.softmax_out_8bits
+            self.quantized_dimension == "channel",
+            self.narrow_weights,
+            self.softmax_out_8bits,
+            self.weight_bits,
+            clip,
         )
 
 

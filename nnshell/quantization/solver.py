@@ -22,14 +22,14 @@ from nnshell.errors import QuantizationError
 from nnshell.ir.flat import FlatGraph, Item, Reader, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Constant, Input, Output, Range
-from nnshell.ir.qparams import QParams
+from nnshell.ir.qparams import INT8_BITS, QParams
 from nnshell.numeric.records import asymmetric_record, power_of_two_record, symmetric_record
 from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.quantize import Quantize
 from nnshell.quantization.clipping import clipped_range
 from nnshell.quantization.groups import Candidate, Group, Grouping, group_tensors
 from nnshell.quantization.options import QuantizationOptions
-from nnshell.quantization.statistics import Statistics
+from nnshell.quantization.statistics import Statistics, TensorStatistics
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Solution:
         self.options = options
         self.grouping: Grouping = group_tensors(self.flat, options.kernel)
         self._records: dict[int, QParams] = {}
+        self._kept: dict[tuple[str, str, int], Range] = {}  # clipped ranges
         self.warnings: dict[str, float] = {}  # share of a node's range that a concat cuts off
         self._open: set[int] = set()  # groups whose record is being made
         self._collect_demands()
@@ -83,8 +84,10 @@ class Solution:
         ):
             return None
         seen = item.node.op.output_range(self.observed(item))
-        own = None if seen is None else symmetric_record(seen, f"node {item.path}")
-        return replace(own, forced=record.forced) if own and own.same_record(record) else None
+        if seen is None:
+            return None
+        own = symmetric_record(seen, f"node {item.path}", bits=record.bits)
+        return replace(own, forced=record.forced) if own.same_record(record) else None
 
     def observed(self, item: Item) -> Range | None:
         """What calibration saw of an item, clipped as the options say; a constant's own range."""
@@ -99,7 +102,41 @@ class Solution:
             entry = self.statistics.find(item.fusion.name)
         if entry is None:
             return None
-        return clipped_range(entry, self.options.for_node(item.path).clip_type, item.path)
+        return self._clipped(item, entry)
+
+    def _clipped(self, item: Item, entry: TensorStatistics) -> Range:
+        """Searched once for each node: it takes a while in histograms."""
+        options = self.options.for_node(item.path)
+        key = (item.path, options.clip_type, self._bits_of(item))
+        if key not in self._kept:
+            self._kept[key] = clipped_range(entry, options.clip_type, item.path, key[2])
+        return self._kept[key]
+
+    # -- widths --------------------------------------------------------------------------------
+
+    def _bits_of(self, item: Item) -> int:
+        """Of what an item makes. Graph inputs and what gives the graph's answer keep 8 bits,
+
+        unless an option names just them: nothing is gained by rounding them, and much is lost.
+        """
+        group = self.grouping.groups.get(item.outputs[0]) if item.outputs else None
+        if group is not None and self._is_edge(group, item):
+            named = self.options.names_bits(item.path)
+            return self.options.for_node(item.path).act_bits if named else INT8_BITS
+        return self.options.for_node(item.path).act_bits
+
+    def _is_edge(self, group: Group, item: Item) -> bool:
+        if isinstance(item.node.op, Input | ImageFormat):
+            return True
+        return group.power_of_two or any(
+            isinstance(reader.item.node.op, Output) and reader.item.graph is self.flat.graph
+            for tensor in group.tensors
+            for reader in self.flat.readers[tensor]
+        )
+
+    def _narrower(self, candidate: Candidate) -> bool:
+        """Fewer than 8 bits are simulated, where no kernel asks for zero points of 0."""
+        return self._bits_of(candidate.maker) < INT8_BITS
 
     def _is_parameter(self, group: Group) -> bool:
         """Weights and biases: the operator makes their records."""
@@ -133,7 +170,8 @@ class Solution:
             group.pushed = wishes[0]
             return
         self.conflicts += [r for r, record in fixed if record is not None]
-        needing = [r for r in readers if self._needs_symmetric(r)]
+        narrower = any(map(self._narrower, group.candidates))
+        needing = [] if narrower else [r for r in readers if self._needs_symmetric(r)]
         if needing and self._group_record(group).zero_point != 0:
             if len(needing) == len(readers) and group.fixed is None:
                 group.symmetric = True
@@ -184,10 +222,13 @@ class Solution:
 
     def _winner(self, group: Group) -> QParams:
         ranges = [self._range(candidate, group) for candidate in group.candidates]
-        flags = [group.symmetric or self._symmetric(entry) for entry in group.candidates]
+        flags = [
+            self._symmetric(entry) or (group.symmetric and not self._narrower(entry))
+            for entry in group.candidates
+        ]
         records = self._make_records(group, ranges, flags)
         best = max(records, key=lambda record: record.first_scale)
-        if best.asymmetric and group.strict:
+        if best.asymmetric and group.strict and best.bits >= INT8_BITS:
             records = self._make_records(group, ranges, [True] * len(ranges))
             best = max(records, key=lambda record: record.first_scale)
         losses = [_loss(best, entry) for entry in ranges] if len(ranges) > 1 else [0.0]
@@ -202,11 +243,12 @@ class Solution:
 
     def _make_records(self, group: Group, ranges: list[Range], flags: list[bool]) -> list[QParams]:
         names = [candidate.source.path for candidate in group.candidates]
+        bits = [self._bits_of(candidate.maker) for candidate in group.candidates]
         return [
-            symmetric_record(entry, f"node {name}")
+            symmetric_record(entry, f"node {name}", bits=width)
             if symmetric
-            else asymmetric_record(entry, f"node {name}")
-            for entry, symmetric, name in zip(ranges, flags, names, strict=False)
+            else asymmetric_record(entry, f"node {name}", bits=width)
+            for entry, symmetric, name, width in zip(ranges, flags, names, bits, strict=False)
         ]
 
     def _range(self, candidate: Candidate, group: Group) -> Range:
@@ -236,6 +278,8 @@ class Solution:
         """Whether a candidate's own record has zero point 0."""
         item = candidate.maker
         op = item.node.op
+        if self._narrower(candidate) and not isinstance(op, Constant):
+            return not self.options.for_node(item.path).allow_asymmetric_out
         if candidate.demanded or op.symmetric_output or isinstance(op, Constant):
             return True
         if not self.options.for_node(item.path).allow_asymmetric_out:

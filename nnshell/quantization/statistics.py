@@ -16,6 +16,7 @@ from typing import Any
 from nnshell.errors import InputError
 from nnshell.files import write_atomically
 from nnshell.ir.operator import Range
+from nnshell.quantization.histogram import Histogram
 
 MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
@@ -30,15 +31,17 @@ class TensorStatistics:
     mean: float | None = None
     std: float | None = None  # standard deviation
     b: float | None = None  # mean absolute deviation
+    histogram: Histogram | None = None
 
     @property
     def range(self) -> Range:
         return Range(self.minimum, self.maximum)
 
-    def to_json(self) -> dict[str, float]:
-        values = {"min": self.minimum, "max": self.maximum}
-        moments = {name: getattr(self, name) for name in _MOMENTS}
-        return {**values, **{name: value for name, value in moments.items() if value is not None}}
+    def to_json(self) -> dict[str, Any]:
+        values: dict[str, Any] = {"min": self.minimum, "max": self.maximum}
+        values |= {name: getattr(self, name) for name in _MOMENTS}
+        values["histogram"] = None if self.histogram is None else self.histogram.to_json()
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,10 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     if set(numbers) < {"min", "max"} or not numbers["min"] <= numbers["max"]:
         raise InputError(f"the entry of '{key[:80]}' is not a range", where=where)
     moments = {name: numbers.get(name) for name in _MOMENTS}
-    return TensorStatistics(numbers["min"], numbers["max"], **moments)
+    low, high, given = numbers["min"], numbers["max"], value.get("histogram")
+    place = f"{where}, '{key[:80]}'"
+    counts = None if given is None else Histogram.from_json(given, low, high, place)
+    return TensorStatistics(low, high, **moments, histogram=counts)
 
 
 def _number(value: Any, what: str, where: str) -> float:

@@ -104,7 +104,6 @@ _SWITCHES = (
     ("force_ne16", "NE16 kernels: not here"),
 )
 _CHOSEN = (
-    ("weight_bits", (2, 3, 4, 5, 6, 7, 8)),
     ("force_input_size", (8, 16)),
     ("force_output_size", (8, 16)),
     ("force_external_size", (8, 16)),
@@ -126,8 +125,13 @@ def add_quantization_options(parser: Parser) -> None:
     add(
         "--clip_type",
         choices=quantization_options.CLIP_TYPES,
-        help="cut ranges: mean +- 3 or 5 sigma, ...",
+        help="which outliers of activations are cut off (`help clip_types`)",
     )
+    add("--weight_clip", choices=quantization_options.WEIGHT_CLIP_TYPES,
+        help="which outliers of weights; auto: none at 8 bits, mse below")  # fmt: skip
+    for name, what in (("weight_bits", "weights"), ("act_bits", "activations")):
+        add(f"--{name}", type=int, choices=quantization_options.BITS, metavar="BITS",
+            help=f"of {what}; other than 8 for `--engine simulated`, 32: float")  # fmt: skip
     add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="options from a file")
     for name, text in _SWITCHES:
         short = ("-n",) if name == "narrow_weights" else ()
@@ -139,7 +143,8 @@ def add_quantization_options(parser: Parser) -> None:
 
 def quantization_values(args: argparse.Namespace) -> dict[str, Any]:
     """The given quantization options by NNTool's names."""
-    names = ["scheme", "quantized_dimension", "clip_type"]
+    names = ["scheme", "quantized_dimension", "clip_type", "weight_clip"]
+    names += ["weight_bits", "act_bits"]
     names += [name for name, _ in (*_SWITCHES, *_CHOSEN)]
     values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.force_width is not None and args.force_width != 8:

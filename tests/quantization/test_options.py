@@ -33,7 +33,7 @@ def test_other_schemes_are_refused_with_what_to_type(scheme: object) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("use_ne16", True), ("weight_bits", 4), ("hwc", True), ("float_type", "bfloat16")],
+    [("use_ne16", True), ("force_input_size", 16), ("hwc", True), ("float_type", "bfloat16")],
 )
 def test_options_of_other_chips_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"{key}=.*is not possible"):
@@ -51,7 +51,7 @@ def test_a_mistyped_key_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"clip_type": "p99"}, {"narrow_weights": 1}, {"sq_bits": 4}, {"nodes": [1]}]
+    "values", [{"clip_type": "p99"}, {"narrow_weights": 1}, {"sq_bits": 4}, {"weight_bits": 1}, {"act_bits": True}, {"nodes": [1]}]
 )
 def test_values_of_the_wrong_kind_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -104,9 +104,9 @@ class QuantizeCommands(Commands):
         self.write(_DONE)
 
     def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
-        graph, clip_type = self.graph(), options.clip_type
+        graph, clip_types = self.graph(), options.clip_types
         with self.inputs(args, "calibrating") as (inputs, done):
-            ranges = flow.calibrate(graph, inputs, clip_type=clip_type, progress=done)
+            ranges = flow.calibrate(graph, inputs, clip_type=clip_types, progress=done)
         graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
         flow.quantize(graph, ranges, options, inputs=args.input_files)
 

@@ -1,0 +1,47 @@
+"""The simulated engine: any number of bits, at the speed of the float graph.
+
+ONNX Runtime runs the graph with a quantize-dequantize pair behind every tensor; its own rewriting
+of such pairs into integer operators is off, as those round differently and are slower here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnxruntime
+
+from nnshell.errors import GraphError
+from nnshell.execution.float_engine import RUNTIME_ERRORS, WRONG_OPTIMIZERS, FloatEngine, one_line
+from nnshell.exporters.onnx import to_bytes
+from nnshell.exporters.simulated import export_simulated
+from nnshell.ir.graph import Graph
+
+
+class SimulatedEngine(FloatEngine):
+    """Runs a quantized graph in rounded floats; keys, batches and errors are as in FloatEngine.
+
+    Raises QuantizationError when the graph is not quantized.
+    """
+
+    def __init__(
+        self, graph: Graph, keys: Sequence[str] | None = None, threads: int | None = None
+    ) -> None:
+        self.inputs = [(node.name, node.type) for node in graph.inputs]
+        self.keys = list(keys) if keys is not None else [node.name for node in graph.outputs]
+        self._name = graph.name
+        model = to_bytes(export_simulated(graph, self.keys))
+        try:
+            self._session = _open(model, threads)
+        except RUNTIME_ERRORS as error:
+            raise GraphError(one_line(error), where=f"graph {graph.name} simulated") from error
+
+
+def _open(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
+    )

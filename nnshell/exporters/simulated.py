@@ -1,0 +1,183 @@
+"""A quantized graph as float ONNX with a quantize-dequantize pair behind every tensor.
+
+It computes what the integers compute up to the rounding inside kernels, in float, so it runs at
+the speed of the float graph whatever the number of bits. Fewer than 8 bits are a clip in front of
+the int8 pair; tensors of FLOAT_BITS stay as they are.
+
+Where a tensor is rounded: what only moves values (reshape, split, max pool) is on its input's grid
+already, and a node in front of a rectifier that shares its record is rounded behind the rectifier,
+which gives the same and lets ONNX Runtime fuse the two. Filters use the weights' integers times
+their scale, and what their multiplier really is: one of 5 bits can be 3 % off, as on the chip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from nnshell.errors import QuantizationError
+from nnshell.exporters.onnx import GraphWriter
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.operator import Constant, Fusion
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
+from nnshell.numeric.fixed_point import Multiplier
+from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.ops.sum_kernel import SumKernel
+
+_ROUNDED = ("int8", "int16")  # element types of activations that are simulated
+_WIDEST = 200  # ratio of scales whose rescaled integers fit int16
+
+
+def export_simulated(
+    graph: Graph, outputs: Sequence[str] | None = None, *, integers: bool = False
+) -> onnx.ModelProto:
+    """The quantized graph as a QDQ model; ``outputs`` are as in ``export_onnx``.
+
+    With ``integers`` weights are stored as int8 with a DequantizeLinear, as files have them; else
+    as the floats that this gives, which is faster to run. Raises QuantizationError when the graph
+    is not quantized.
+    """
+    if not graph.quantized:
+        raise QuantizationError(
+            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
+        )
+    names = outputs if outputs is not None else [node.name for node in graph.outputs]
+    keys = list(dict.fromkeys(names))
+    return SimulatedWriter(graph, keys, integers).model(keys)
+
+
+class SimulatedWriter(GraphWriter):
+    """Writes nodes as ``GraphWriter`` does, and rounds what they read and make."""
+
+    def __init__(self, graph: Graph, keys: Sequence[str], integers: bool) -> None:
+        self._wanted = set(keys)
+        self._integers = integers
+        super().__init__(graph)
+        self.tensors.update((node.name, node.name) for node in graph.inputs)  # as they are given
+
+    def _write_input(self, node: Node, index: int, given: Sequence[str]) -> str:
+        tensor = super()._write_input(node, index, given)
+        return tensor if given else self._rounded(tensor, _of(node).output)
+
+    def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
+        if isinstance(node.op, Constant | Fusion):
+            return super()._write_node(graph, node, key, scope)
+        inputs = self._with_parameters(_of(node), self._inputs(node, scope), key)
+        made = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
+        if self._stays(graph, node, key):
+            return made
+        steps = _kernel_step(_of(node))
+        if steps is not None:
+            return [self._rounded(made[0], _of(node).output, steps)]
+        records = _of(node).outputs
+        return [self._rounded(name, record) for name, record in zip(made, records, strict=True)]
+
+    def _stays(self, graph: Graph, node: Node, key: str) -> bool:
+        """Whether the node's results are on their grid already, or will be behind its reader."""
+        if node.op.boundary or (node.op.keeps_record and node.op.order_preserving):
+            return True
+        if _kernel_step(_of(node)) is not None:
+            return False
+        readers = graph.consumers(node.name)
+        if len(readers) != 1 or key in self._wanted or not readers[0][0].op.pushes_range:
+            return False
+        return _of(readers[0][0]).output.same_record(_of(node).output)
+
+    def _rounded(self, tensor: str, record: QParams, step: float | None = None) -> str:
+        """The tensor on its record's grid; ``step`` is what a kernel divides by, if not the scale."""
+        if record.dtype not in _ROUNDED or record.bits == FLOAT_BITS:
+            return tensor
+        scale = self.build.constant(np.float32(record.first_scale), "scale")
+        if record.bits < INT8_BITS:
+            bounds = [
+                self.build.constant(np.float32((q - record.zero_point) * record.first_scale), "bound")
+                for q in record.limits
+            ]
+            tensor = self.build.node("Clip", [tensor, *bounds], hint="clip")
+        zero = self.build.constant(np.array(record.zero_point, record.dtype), "zero_point")
+        given = scale if step is None else self.build.constant(np.float32(step), "step")
+        integers = self.build.node("QuantizeLinear", [tensor, given, zero], hint="quantize")
+        return self.build.node("DequantizeLinear", [integers, scale, zero], hint="dequantize")
+
+    # -- constants -----------------------------------------------------------------------------
+
+    def _with_parameters(self, made: NodeQuantization, inputs: list[str], key: str) -> list[str]:
+        """The inputs, constants among them replaced by what their integers stand for."""
+        if isinstance(made.kernel, FilterKernel):
+            return self._filter(made, made.kernel, inputs, key) if made.constants else inputs
+        if isinstance(made.kernel, SumKernel) and _kernel_step(made) is not None:
+            index = made.kernel.scaled_input
+            if not made.constants or made.constants[index] is None:
+                inputs[index] = self._rescaled(inputs[index], made, made.kernel)
+        for index, values in enumerate(made.constants):
+            if values is not None and made.inputs[index].bits != FLOAT_BITS:
+                inputs[index] = self._constant(values, made.inputs[index], f"{key}_{index}")
+        return inputs
+
+    def _filter(
+        self, made: NodeQuantization, kernel: FilterKernel, inputs: list[str], key: str
+    ) -> list[str]:
+        """Weights and bias as their integers mean, times the error of the multiplier.
+
+        The output's zero point is part of the kernel's bias, so the error moves it as well.
+        """
+        data, weights, units = made.inputs
+        error = np.ones(1)
+        if {data.bits, weights.bits, made.output.bits} == {INT8_BITS}:
+            wanted = units.scale / made.output.first_scale
+            error = kernel.multiplier * np.exp2(-kernel.shift.astype(np.float64)) / wanted
+        given = self.build.constants[inputs[2]]
+        shifted = made.output.zero_point * made.output.first_scale * (error - 1)
+        bias = self.build.constant((given * error + shifted).astype(np.float32), f"{key}_bias")
+        if weights.bits == FLOAT_BITS:
+            return [inputs[0], inputs[1], bias]
+        scale = (weights.scale * error).astype(np.float32)
+        record = replace(weights, scale=scale, axis=0 if scale.size > 1 else None)
+        return [inputs[0], self._constant(kernel.weights, record, f"{key}_weights"), bias]
+
+    def _rescaled(self, tensor: str, made: NodeQuantization, kernel: SumKernel) -> str:
+        """The input of a sum that is brought to the other's scale, which rounds it once more."""
+        step = made.inputs[kernel.scaled_input].first_scale / _factor(kernel.input_scaling)
+        other = made.inputs[1 - kernel.scaled_input].first_scale
+        record = QParams(np.array([other]), 0, "int16")
+        return self._rounded(tensor, record, step)
+
+    def _constant(self, integers: NDArray[Any], record: QParams, hint: str) -> str:
+        """Integers as a float constant, or as int8 with their scale."""
+        if not self._integers or record.dtype != "int8":
+            return self.build.constant(record.dequantize(integers), hint)
+        scale = record.scale.astype(np.float32)
+        axis = {} if scale.size == 1 or record.axis is None else {"axis": record.axis}
+        zeros = np.full(scale.shape if axis else (), record.zero_point, np.int8)
+        operands = [
+            self.build.constant(integers.astype(np.int8), hint),
+            self.build.constant(scale if axis else scale.reshape(()), f"{hint}_scale"),
+            self.build.constant(zeros, f"{hint}_zero_point"),
+        ]
+        return self.build.node("DequantizeLinear", operands, axis, hint=f"{hint}_real")
+
+
+def _kernel_step(made: NodeQuantization) -> float | None:
+    """What a sum's total is divided by, as its multiplier says; None for other kernels."""
+    kernel = made.kernel
+    plain = all(record.bits == INT8_BITS for record in (*made.inputs, *made.outputs))
+    if not isinstance(kernel, SumKernel) or not plain or any(r.zero_point for r in made.inputs):
+        return None
+    small = made.inputs[1 - kernel.scaled_input].first_scale
+    if made.inputs[kernel.scaled_input].first_scale > _WIDEST * small:
+        return None
+    return small / _factor(kernel.scaling)
+
+
+def _factor(scaling: Multiplier) -> float:
+    return float(scaling.multiplier[0]) * 2.0 ** -int(scaling.shift[0])
+
+
+def _of(node: Node) -> NodeQuantization:
+    assert node.quantization is not None, f"{node.name} is not quantized"
+    return node.quantization
