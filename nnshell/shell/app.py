@@ -186,7 +186,7 @@ class Shell(cmd2.Cmd):
         if self.transcript is not None:
             self.transcript.messages.append(message)
         if logging.getLogger("nnshell").isEnabledFor(logging.INFO) and not self.quiet:
-            self.print_to(sys.stderr, message)
+            self._to_stderr(message)
 
     def warn(self, message: str) -> None:
         if self.transcript is not None:
@@ -197,7 +197,13 @@ class Shell(cmd2.Cmd):
         with contextlib.suppress(BrokenPipeError):
             self.stdout.flush()  # results before the message that follows them
         places = "".join(f"{place}: " for place in self._places)
-        self.print_to(sys.stderr, f"{places}{message}", style=style)
+        self._to_stderr(f"{places}{message}", style)
+
+    def _to_stderr(self, message: str, style: str = "") -> None:
+        if hasattr(sys.stderr, "rich_proxied_file"):
+            sys.stderr.write(f"{message}\n")  # a progress bar is there: above it, not behind it
+        else:
+            self.print_to(sys.stderr, message, style=style or None)
 
     @contextlib.contextmanager
     def at(self, place: Place) -> Iterator[None]:
