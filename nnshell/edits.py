@@ -29,7 +29,8 @@ from nnshell.passes.edit import (
 from nnshell.passes.manager import PassRecord, run_passes
 from nnshell.passes.regions import FROZEN
 from nnshell.quantization import QuantizationOptions, quantize_graph, remove_quantization
-from nnshell.recipe import recorded
+from nnshell.recipe import recorded, remember_setting
+from nnshell.settings import describe
 
 log = logging.getLogger(__name__)
 
@@ -216,14 +217,13 @@ def tune(graph: Graph, selectors: Mapping[str, Mapping[str, Any]]) -> None:
         quantize_graph(graph, graph.statistics, options)
 
 
-def change_setting(graph: Graph, name: str, value: bool | int | float | str) -> None:
-    """Record a setting in the graph's recipe, so that its state restores it."""
-    graph.settings.assign(name, value)
-    same = {"name": name}
-    graph.recipe = [
-        s for s in graph.recipe if not (s.command == "set" and s.options | same == s.options)
-    ]
-    graph.recipe.append(Step("set", {"name": name, "value": value}))
+def change_setting(graphs: Sequence[Graph], name: str, value: bool | int | float | str) -> None:
+    """Record a setting in the recipe of graphs that share it, so that their states restore it."""
+    describe(name).check(value)
+    for graph in graphs:
+        remember_setting(graph, name, value)
+    for graph in graphs:
+        graph.settings.assign(name, value)
 
 
 def _replay_tune(graph: Graph, step: Step) -> None:
@@ -246,5 +246,5 @@ EDITS: dict[str, Callable[[Graph, Step], Any]] = {
     "extract": lambda graph, step: extract(graph, **step.options),
     "nodeoption": lambda graph, step: node_option(graph, **step.options),
     "qtune": _replay_tune,
-    "set": lambda graph, step: change_setting(graph, **step.options),
+    "set": lambda graph, step: change_setting([graph], **step.options),
 }

@@ -10,6 +10,7 @@ from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Step
 
 _SNAPSHOTS = 50  # nodes are small and arrays are shared, so a snapshot costs little
+_SETTING = "set"
 _QUANTIZING = ("aquant", "fquant")
 _REPLACED = (*_QUANTIZING, "qtune")  # by a new quantization, which has its own options
 
@@ -32,11 +33,33 @@ def recorded(graph: Graph, command: str, options: dict[str, Any] | None = None) 
     graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
 
 
+def remember_setting(graph: Graph, name: str, value: Any) -> None:
+    """Append a setting that is about to change; of several changes of one the last is kept."""
+    saved = graph.copy()
+    saved.settings = graph.settings.copy()
+    graph.recipe = [
+        step
+        for step in graph.recipe
+        if step.command != _SETTING or step.options.get("name") != name
+    ]
+    graph.recipe.append(Step(_SETTING, {"name": name, "value": value}))
+    graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
+
+
 def undo(graph: Graph) -> Step:
-    """Take back the last recorded command; returns it. GraphError when there is none."""
+    """Take back the last recorded command; returns it. GraphError when there is none.
+
+    Settings are the session's: the graph goes on sharing them, and only one that a ``set`` changed
+    gets its former value.
+    """
     if not graph.snapshots:
         raise GraphError("there is nothing to undo", where=graph.name)
     undone = graph.recipe[-1] if graph.recipe else Step("open")
-    graph.restore(graph.snapshots[-1])
+    saved, settings = graph.snapshots[-1], graph.settings
+    if undone.command == _SETTING:
+        name = undone.options["name"]
+        settings.assign(name, saved.settings[name])
+    graph.restore(saved)
+    graph.settings = settings
     graph.snapshots = graph.snapshots[:-1]
     return undone

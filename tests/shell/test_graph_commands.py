@@ -159,6 +159,22 @@ def test_undo_takes_back_one_command(commands: Any) -> None:
     assert "conv1_fusion" not in outcome.out.split("took back")[1]
 
 
+def test_undo_of_a_setting_gives_it_its_former_value_and_leaves_the_graph(commands: Any) -> None:
+    outcome = commands(
+        "open net.onnx", "set input_divisor 2", "fusions --scale8", "set input_divisor 4",
+        "open -n net.onnx", "graph 0", "undo", "set input_divisor", "show --format csv", "undo",
+        "undo", "set input_divisor",
+    )  # fmt: skip
+    assert outcome.status == 0
+    taken = [line for line in outcome.out.splitlines() if line.startswith("took back")]
+    assert [line.split(": ")[1] for line in taken] == [
+        "set input_divisor 4", "fusions --scale8", "set input_divisor 2",
+    ]  # fmt: skip
+    values = [line for line in outcome.out.splitlines() if line.startswith("input_divisor: ")]
+    assert values == ["input_divisor: 2.0", "input_divisor: 1.0"]
+    assert "conv1_fusion" in outcome.out.split("took back")[1]
+
+
 def test_history_is_a_script_that_makes_the_graph_again(commands: Any, run: Run) -> None:
     first = commands(*QUANTIZE, "hlep", "nodeoption 0 ALLOCATE 1", "history -s > again.nns")
     assert first.status == 1  # of hlep

@@ -55,9 +55,10 @@ def _get(shell: Shell, name: str) -> Any:
 
 def _change(shell: Shell, name: str, text: str) -> None:
     if name not in shell.settables:
-        value = describe(name).parse(text)
-        for opened in shell.session.opened:
-            edits.change_setting(opened.graph, describe(name).name, value)
+        setting = describe(name)
+        value = setting.parse(text)
+        graphs = [opened.graph for opened in shell.session.opened]
+        edits.change_setting(graphs, setting.name, value)
         shell.session.settings.assign(name, value)
         return
     settable = shell.settables[name]
