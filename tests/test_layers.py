@@ -28,7 +28,7 @@ LAYERS = (
     ("gap8",),
     ("codegen",),
     ("state", "recipe"),
-    ("images", "engines"),
+    ("images", "engines", "simulation"),
     ("edits",),
     ("reports",),
     ("flow",),

@@ -6,6 +6,7 @@ a hardware number.
 
 from __future__ import annotations
 
+import itertools
 import math
 import tomllib
 from dataclasses import dataclass
@@ -91,13 +92,57 @@ class Chip:
     micro_dma: MicroDma
     operating_points: tuple[OperatingPoint, ...]
 
-    def operating_point(self, fc_hz: float, cluster_hz: float) -> OperatingPoint:
-        """The lowest voltage that runs both clocks; the highest one for faster clocks."""
+    def operating_point(self, fc_hz: float, cluster_hz: float, volt: float = 0.0) -> OperatingPoint:
+        """The lowest voltage that runs both clocks, the highest one for faster clocks; or what
+        the chip does at ``volt``."""
+        if volt:
+            return self.at_voltage(volt)
         points = sorted(self.operating_points, key=lambda point: point.volt)
         for point in points:
             if fc_hz <= point.fc_max_hz and cluster_hz <= point.cluster_max_hz:
                 return point
         return points[-1]
+
+    def at_voltage(self, volt: float) -> OperatingPoint:
+        """Between two operating points: clocks go with the voltage, power per hertz with its
+        square.
+
+        Raises:
+            UsageError: the voltage is outside of the chip's operating points.
+        """
+        points = sorted(self.operating_points, key=lambda point: point.volt)
+        for low, high in itertools.pairwise([points[0], *points]):
+            if low.volt <= volt <= high.volt:
+                return _between(low, high, volt)
+        raise UsageError(
+            f"voltage is {volt:g}, accepted are {points[0].volt:g} to {points[-1].volt:g}",
+            hint=f"take {points[0].volt:g} for the least energy, {points[-1].volt:g} for speed",
+        )
+
+
+def _between(low: OperatingPoint, high: OperatingPoint, volt: float) -> OperatingPoint:
+    if low.volt == high.volt:
+        return low
+    part = (volt - low.volt) / (high.volt - low.volt)
+    square = (volt**2 - low.volt**2) / (high.volt**2 - low.volt**2)
+
+    def clock(a: float, b: float) -> float:
+        return a + part * (b - a)
+
+    def power(a: float, b: float) -> float:
+        """At the upper point's reference clock."""
+        scaled = a * high.reference_cluster_hz / low.reference_cluster_hz
+        return scaled + square * (b - scaled)
+
+    return OperatingPoint(
+        name=f"{volt:g} V",
+        volt=volt,
+        fc_max_hz=clock(low.fc_max_hz, high.fc_max_hz),
+        cluster_max_hz=clock(low.cluster_max_hz, high.cluster_max_hz),
+        reference_cluster_hz=high.reference_cluster_hz,
+        compute_mw=power(low.compute_mw, high.compute_mw),
+        wait_mw=power(low.wait_mw, high.wait_mw),
+    )
 
 
 def load_chip(path: Path | str | None = None) -> Chip:

@@ -34,7 +34,8 @@ class Term:
     """``cycles`` for every combination of the counts in ``per``.
 
     ``when``: for every tile, for every tile that completes its output (the last slice of input
-    channels), or once a layer.
+    channels), or once a layer. ``fitted_on`` names the networks whose rows chose a fitted number;
+    ``counted`` is what instruction counts alone give for it.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Term:
     when: When
     origin: str
     source: str
+    fitted_on: tuple[str, ...] = ()
+    counted: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,8 @@ def _term(row: dict[str, Any]) -> Term:
         when=cast(When, _one_of(row.get("when", "tile"), WHEN)),
         origin=_one_of(row["origin"], ORIGINS),
         source=str(row["source"]),
+        fitted_on=tuple(str(name) for name in row.get("fitted_on", ())),
+        counted=float(row["counted"]) if "counted" in row else None,
     )
 
 

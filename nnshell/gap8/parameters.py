@@ -13,9 +13,11 @@ from nnshell.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Budgets in bytes and clocks in hertz. ``l1_size`` includes the cluster's stacks, as the
-    tools' setting does; ``l2_size`` 0 takes what the kernel library takes; ``kernels`` names a
-    kernel table or a TOML file."""
+    """Budgets in bytes, clocks in hertz, ``voltage`` in volt (0: the lowest that runs the clocks).
+
+    ``l1_size`` includes the cluster's stacks, as the tools' setting does; ``l2_size`` 0 takes what
+    the kernel library takes; ``kernels`` names a kernel table or a TOML file.
+    """
 
     l1_size: int = 64_000
     l2_size: int = 0
@@ -26,6 +28,7 @@ class Parameters:
     cluster_num_cores: int = 8
     fc_freq: float = 250e6
     cl_freq: float = 175e6
+    voltage: float = 0.0
     kernels: str = "autotiler-sq8"
 
     @classmethod
@@ -78,12 +81,25 @@ class Parameters:
                     f"{name} is {value}, not a frequency in Hz",
                     hint=f"set {name} between 1e3 and 1e10, for example 175e6",
                 )
+        self._check_voltage(chip)
         if self.l1_budget() <= 0:
             raise UsageError(
                 f"l1_size {self.l1_size} is smaller than the cluster's stacks of "
                 f"{self.stack_bytes} bytes",
                 hint=f"set l1_size above {self.stack_bytes}",
             )
+
+    def _check_voltage(self, chip: Chip) -> None:
+        if not self.voltage:
+            return
+        point = chip.at_voltage(self.voltage)
+        limits = (("fc_freq", point.fc_max_hz), ("cl_freq", point.cluster_max_hz))
+        for name, limit in limits:
+            if getattr(self, name) > limit:
+                raise UsageError(
+                    f"{name} {getattr(self, name):g} is too fast for {self.voltage:g} V",
+                    hint=f"{name} may be {limit:g} there",
+                )
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

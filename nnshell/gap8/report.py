@@ -18,6 +18,7 @@ from nnshell.gap8.plan import Plan
 from nnshell.gap8.schedule import Setting
 from nnshell.gap8.search import Choice
 from nnshell.gap8.trace import chrome_trace
+from nnshell.gap8.uncertainty import Range, Validation, load_validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class LayerReport:
     l3_bytes: int
     energy_mj: float
     fits: bool
+    range: Range
+    measured: bool
 
     @property
     def macs_per_cycle(self) -> float:
@@ -76,6 +79,8 @@ class LayerReport:
             "l2_bytes": self.l2_bytes,
             "l3_bytes": self.l3_bytes,
             "energy_mj": round(self.energy_mj, 6),
+            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
+            "measured": self.measured,
         }
 
 
@@ -107,6 +112,17 @@ class SimulationReport:
     @property
     def total_cycles(self) -> int:
         return sum(layer.cycles for layer in self.layers)
+
+    @property
+    def validation(self) -> Validation:
+        """What is known about the errors of this kernel library."""
+        return load_validation(self.kernels)
+
+    @property
+    def range(self) -> Range:
+        """Where nine of ten measurements of the total are expected."""
+        error = self.validation.total_error_of(self.layers)
+        return Range.around(self.total_cycles, error)
 
     @property
     def latency_ms(self) -> float:
@@ -157,6 +173,7 @@ class SimulationReport:
             "l1_bytes": self.l1_bytes,
             "l2_peak_bytes": self.l2_peak_bytes,
             "l3_bytes": self.l3_bytes,
+            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
             "layers": [layer.to_json() for layer in self.layers],
         }
         if self.shortfalls:

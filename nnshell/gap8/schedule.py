@@ -26,10 +26,12 @@ Record = Callable[[str, str, int, int], None]  # resource, what, first cycle, en
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Frequencies in hertz; L3 transfers are timed by the fabric controller's clock."""
+    """Frequencies in hertz; L3 transfers are timed by the fabric controller's clock. ``volt`` 0
+    is the lowest voltage that runs both."""
 
     fc_hz: float
     cluster_hz: float
+    volt: float = 0.0
 
     def cluster_cycles(self, fc_cycles: float) -> int:
         return math.ceil(fc_cycles * self.cluster_hz / self.fc_hz)

@@ -17,7 +17,7 @@ from nnshell.ir.work import Work
 Operands = frozenset[tuple[str, int]]
 
 # How many of the best estimates are scheduled exactly before one is chosen.
-FINALISTS = 3
+FINALISTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def choose(work: Work, setting: Setting, l3_operands: Operands, l2_room: int, na
     """
     smallest: Choice | None = None
     for kernel in setting.table.matching(work):
-        found = _choose(work, kernel, setting, l3_operands, l2_room)
+        ranked = ranked_choices(work, kernel, setting, l3_operands, l2_room, FINALISTS)
+        found = min(ranked, key=lambda choice: choice.timing.cycles)
         if found.fits:
             return found
         if smallest is None or found.l1_bytes < smallest.l1_bytes:
@@ -66,26 +67,30 @@ def choose(work: Work, setting: Setting, l3_operands: Operands, l2_room: int, na
     return smallest
 
 
-def _choose(
-    work: Work, kernel: Kernel, setting: Setting, l3_operands: Operands, l2_room: int
-) -> Choice:
+def ranked_choices(
+    work: Work,
+    kernel: Kernel,
+    setting: Setting,
+    l3_operands: Operands,
+    l2_room: int,
+    count: int,
+) -> list[Choice]:
+    """The ``count`` most promising cuts of one kernel, each scheduled exactly."""
     nest = geometry(work, matrix=kernel.matrix)
     in_l3 = frozenset(
         index
         for index, operand in enumerate(nest.operands)
         if (operand.role, operand.tensor) in l3_operands
     )
-    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room)
-    best: Choice | None = None
+    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, count)
+    choices = []
     for found, index in finalists:
         plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
         timing = schedule(plan, setting)
-        if best is None or timing.cycles < best.timing.cycles:
-            staging = int(_staging(found, in_l3)[index])
-            rows = _image_rows(work, plan)
-            best = Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits)
-    assert best is not None
-    return best
+        staging = int(_staging(found, in_l3)[index])
+        rows = _image_rows(work, plan)
+        choices.append(Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits))
+    return choices
 
 
 def _finalists(
@@ -95,6 +100,7 @@ def _finalists(
     setting: Setting,
     in_l3: frozenset[int],
     l2_room: int,
+    count: int,
 ) -> tuple[list[tuple[Candidates, int]], bool]:
     """The cuts with the lowest estimates; the smallest one when none fits."""
     chip, clocks = setting.chip, setting.clocks
@@ -119,14 +125,14 @@ def _finalists(
             per_byte, per_line,
         )  # fmt: skip
         costs = np.where(usable, costs, np.iinfo(np.int64).max)
-        for index in np.argsort(costs, kind="stable")[:FINALISTS]:
+        for index in np.argsort(costs, kind="stable")[:count]:
             if usable[index]:
                 ranked.append((int(costs[index]), number, found, int(index)))
     if not ranked:
         assert smallest is not None
         return [(smallest[2], smallest[3])], False
     ranked.sort(key=lambda entry: (entry[0], entry[1], entry[3]))
-    return [(found, index) for _, _, found, index in ranked[:FINALISTS]], True
+    return [(found, index) for _, _, found, index in ranked[:count]], True
 
 
 def _usable(found: Candidates, l1_bytes: int, staging: IntArray, l2_room: int) -> BoolArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from nnshell.gap8.chip import Chip, load_chip
@@ -18,6 +18,7 @@ from nnshell.gap8.plan import Budget, Plan, buffers, make_plan
 from nnshell.gap8.report import LayerReport, SimulationReport
 from nnshell.gap8.schedule import Clocks, Setting
 from nnshell.gap8.search import Choice, Operands, choose
+from nnshell.gap8.uncertainty import Range, Validation, load_validation
 from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work
 from nnshell.settings import Settings
@@ -27,6 +28,9 @@ TYPICAL_MACS_PER_CYCLE = 8.0
 # Cuts whose streaming buffers must shrink are searched for L2 rooms in these steps.
 ROOM_STEP_BYTES = 4096
 
+# Cuts by work, operands in L3, L2 room, clocks (where L3 is involved), cores and L1 bytes.
+Cuts = dict[tuple[Work, Operands, int, Clocks | None, int, int], Choice]
+
 
 def simulate(
     network: Network,
@@ -34,10 +38,12 @@ def simulate(
     *,
     kernels: str | Path | KernelTable | None = None,
     chip: Chip | None = None,
+    cuts: Cuts | None = None,
 ) -> SimulationReport:
     """Cycles, memory and energy of one inference.
 
-    ``kernels`` overrides the parameters' kernel table. What does not fit is reported, not raised.
+    ``kernels`` overrides the parameters' kernel table. ``cuts`` remembers what was searched, for
+    simulations with one table and chip. What does not fit is reported, not raised.
 
     Raises:
         GraphError: a layer that the kernel table does not know, or tensors that do not connect.
@@ -50,10 +56,10 @@ def simulate(
         kernels = load_kernels(kernels or parameters.kernels)
     parameters = parameters.resolve(kernels)
     parameters.validate(chip)
-    clocks = Clocks(parameters.fc_freq, parameters.cl_freq)
+    clocks = Clocks(parameters.fc_freq, parameters.cl_freq, parameters.voltage)
     cores = parameters.cluster_num_cores
     setting = Setting(chip, kernels, clocks, cores, parameters.l1_budget())
-    return _Simulation(network, parameters, setting).run()
+    return _Simulation(network, parameters, setting, cuts if cuts is not None else {}).run()
 
 
 def simulate_graph(graph: Graph, settings: Settings | None = None) -> SimulationReport:
@@ -69,7 +75,16 @@ class _Simulation:
     network: Network
     parameters: Parameters
     setting: Setting
-    known: dict[tuple[Work, Operands, int], Choice] = field(default_factory=dict)
+    known: Cuts
+
+    @property
+    def _working_share(self) -> float:
+        """Cores at work of those the chip's power was measured with."""
+        return self.setting.cores / self.setting.chip.cores
+
+    @property
+    def known_errors(self) -> Validation:
+        return load_validation(self.setting.table.name)
 
     def run(self) -> SimulationReport:
         plan, picked, memory = self._settle()
@@ -105,7 +120,9 @@ class _Simulation:
         return self._known(layer, streamed, room - room % ROOM_STEP_BYTES)
 
     def _known(self, layer: Layer, streamed: Operands, room: int) -> Choice:
-        key = (layer.work, streamed, room)
+        clocks = self.setting.clocks if streamed else None
+        limits = (self.setting.cores, self.setting.l1_bytes)
+        key = (layer.work, streamed, room, clocks, *limits)
         if key not in self.known:
             self.known[key] = choose(layer.work, self.setting, streamed, room, layer.name)
         return self.known[key]
@@ -191,12 +208,14 @@ class _Simulation:
             self.setting.chip,
             self.setting.clocks,
             cycles,
-            timing.compute_cycles * choice.plan.kernel.power,
+            timing.compute_cycles * choice.plan.kernel.power * self._working_share,
         )
+        waiting = timing.l3_wait_cycles + stall
+        kernel = choice.plan.kernel.name
         return LayerReport(
             name=layer.name,
             op=layer.op,
-            kernel=choice.plan.kernel.name,
+            kernel=kernel,
             macs=layer.work.macs,
             cycles=cycles,
             compute_cycles=timing.compute_cycles,
@@ -204,7 +223,7 @@ class _Simulation:
             dma_l3_l2_cycles=timing.l3_cycles + stall + ahead,
             stall_cycles=stall,
             dma_wait_cycles=timing.dma_wait_cycles,
-            l3_wait_cycles=timing.l3_wait_cycles + stall,
+            l3_wait_cycles=waiting,
             bound_by=_bound(timing.compute_cycles, timing.dma_cycles, timing.l3_cycles + stall),
             tile_rows=choice.tile_rows,
             tile_channels=choice.tile_channels,
@@ -214,6 +233,8 @@ class _Simulation:
             l3_bytes=timing.l3_bytes + brought,
             energy_mj=energy,
             fits=choice.fits,
+            range=Range.around(cycles, self.known_errors.layer_error(kernel, cycles, waiting)),
+            measured=self.known_errors.measured(kernel),
         )
 
     def _shortfalls(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[Shortfall]:

@@ -169,6 +169,28 @@ def _aligned(size: IntArray, alignment: int) -> IntArray:
     return -(-size // alignment) * alignment
 
 
+def term_cycles(
+    kernel: Kernel, table: KernelTable, activation: str | None, sizes: TileSizes
+) -> dict[str, tuple[When, FloatArray]]:
+    """Cycles of the busiest core by term, and when they are spent."""
+    found: dict[str, tuple[When, FloatArray]] = {}
+    for term in kernel.terms:
+        cycles: FloatArray = np.full(sizes.out.shape, term.cycles)
+        for count in term.per:
+            cycles = cycles * COUNTS[count](sizes)
+        found[term.name] = (term.when, cycles)
+    each = table.activation_cycles(activation)
+    if each:
+        scaled = np.asarray(each * COUNTS["output_share"](sizes), np.float64)
+        found[f"activation {activation}"] = ("output", scaled)
+    if sizes.geometry.pool is not None:
+        cost = table.pool_tap_cycles * COUNTS["pool_taps"](sizes) + table.pool_output_cycles
+        outputs = COUNTS["out_share"](sizes) * COUNTS["pool_positions"](sizes)
+        pooled = np.asarray(cost * outputs, np.float64)
+        found["fused pool"] = ("output", pooled)
+    return found
+
+
 def kernel_cycles(
     kernel: Kernel, table: KernelTable, activation: str | None, sizes: TileSizes
 ) -> dict[When, IntArray]:
@@ -176,15 +198,8 @@ def kernel_cycles(
     totals: dict[When, FloatArray] = {
         when: np.zeros(sizes.out.shape) for when in ("tile", "output", "layer")
     }
-    for term in kernel.terms:
-        cycles: FloatArray = np.full(sizes.out.shape, term.cycles)
-        for count in term.per:
-            cycles = cycles * COUNTS[count](sizes)
-        totals[term.when] += cycles
-    totals["output"] += table.activation_cycles(activation) * COUNTS["output_share"](sizes)
-    if sizes.geometry.pool is not None:
-        cost = table.pool_tap_cycles * COUNTS["pool_taps"](sizes) + table.pool_output_cycles
-        totals["output"] += cost * COUNTS["out_share"](sizes) * COUNTS["pool_positions"](sizes)
+    for when, cycles in term_cycles(kernel, table, activation, sizes).values():
+        totals[when] += cycles
     return {when: np.ceil(cycles).astype(np.int64) for when, cycles in totals.items()}
 
 

@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nnshell.reports.simulation_text import summary
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from nnshell.gap8.report import LayerReport, SimulationReport
+    from nnshell.gap8.sweep import Point, Sweep
+    from nnshell.gap8.uncertainty import Range
 
 _LAYERS = (
     Column("Layer", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True, detail=True),
-    Column("MACs", "right", grouped=True),
+    Column("Operator", wraps=True, detail=3),
+    Column("MACs", "right", grouped=True, detail=1),
     Column("Cycles", "right", grouped=True),
+    Column("Error", "right", key="range_percent", detail=2),
     Column("Share", "right", "%", digits=1),
     Column("MAC/cycle", "right", digits=2),
     Column("Bound by"),
-    Column("Tile", key="tile", detail=True),
-    Column("Tiles", "right", detail=True),
-    Column("L1", "right", "bytes", grouped=True),
-    Column("L2", "right", "bytes", grouped=True),
-    Column("L3", "right", "bytes", grouped=True),
-    Column("Energy", "right", "mJ", digits=4, detail=True),
+    Column("Tile", key="tile", detail=2),
+    Column("Tiles", "right", detail=3),
+    Column("L1", "right", "bytes", grouped=True, detail=1),
+    Column("L2", "right", "bytes", grouped=True, detail=1),
+    Column("L3", "right", "bytes", grouped=True, detail=1),
+    Column("Energy", "right", "mJ", digits=4, detail=3),
+)
+_SWEEP = (
+    Column("Cores", "right"),
+    Column("FC", "right", "MHz"),
+    Column("Cluster", "right", "MHz"),
+    Column("Voltage", "right", "V"),
+    Column("L1 budget", "right", "bytes", grouped=True),
+    Column("L2 budget", "right", "bytes", grouped=True),
+    Column("Latency", "right", "ms", digits=2),
+    Column("Energy", "right", "mJ", digits=3),
+    Column("L2 peak", "right", "bytes", grouped=True, detail=1),
+    Column("L3 moved", "right", "bytes", grouped=True, detail=1),
+    Column("Pareto", key="pareto"),
 )
 _MEMORY = (
     Column("Buffer", wraps=True),
@@ -42,7 +60,8 @@ def layer_table(report: SimulationReport) -> Table:
         _layer_row(number, layer, total) for number, layer in enumerate(report.layers, start=1)
     )
     footer: tuple[Cell, ...] = (
-        *(None, "total", None, report.macs, report.total_cycles, 100.0, report.macs_per_cycle),
+        *(None, "total", None, report.macs, report.total_cycles, _error(report.range, ""), 100.0),
+        report.macs_per_cycle,
         *(None, None, None, report.l1_bytes, report.l2_peak_bytes, report.l3_bytes),
         report.energy_mj,
     )
@@ -59,19 +78,43 @@ def memory_table(report: SimulationReport) -> Table:
     return Table(f"{report.network.name}: L2", _MEMORY, rows, notes=(note,))
 
 
-def summary(report: SimulationReport) -> tuple[str, ...]:
-    """Time, energy and memory of one inference, a line each."""
-    clocks = report.setting.clocks
-    seconds = report.latency_ms / 1e3
-    rate = f", {1 / seconds:.1f} inferences a second" if seconds else ""
-    fits = "everything fits" if report.fits else "it does not fit"
+def sweep_table(found: Sweep) -> Table:
+    """One row per point, the Pareto-optimal ones marked; what helps most in the notes."""
+    rows = tuple(_sweep_row(point) for point in found.points)
+    notes = [f"left out: {reason}" for reason in found.left_out]
+    notes.append("best: no other point is better in latency, energy or memory and as good in all")
+    notes += _relaxation_notes(found)
+    return Table(f"{found.network}: what if", _SWEEP, rows, notes=tuple(notes))
+
+
+def _sweep_row(point: Point) -> tuple[Cell, ...]:
+    parameters = point.parameters
     return (
-        f"{report.total_cycles:,} cycles, {report.latency_ms:.2f} ms at cluster "
-        f"{clocks.cluster_hz / 1e6:g} MHz, fabric controller {clocks.fc_hz / 1e6:g} MHz{rate}",
-        f"{report.energy_mj:.3f} mJ, {report.macs:,} MACs, {report.macs_per_cycle:.2f} MAC/cycle",
-        f"L1 {report.l1_bytes:,}, L2 {report.l2_peak_bytes:,}, L3 {report.l3_bytes:,} bytes: "
-        f"{fits}",
+        parameters.cluster_num_cores,
+        parameters.fc_freq / 1e6,
+        parameters.cl_freq / 1e6,
+        parameters.voltage or None,
+        parameters.l1_size,
+        parameters.l2_size,
+        point.latency_ms,
+        point.energy_mj,
+        point.l2_peak_bytes,
+        point.l3_moved_bytes,
+        "does not fit" if not point.fits else "best" if point.pareto else None,
     )
+
+
+def _relaxation_notes(found: Sweep) -> Iterator[str]:
+    """Which constraint to relax first, from the session's settings."""
+    helpful = [entry for entry in found.relaxations if entry.saved_ms > 0]
+    if not helpful:
+        yield "no setting of the chip has room left that would make it faster"
+    for number, entry in enumerate(helpful):
+        first = "relax first" if number == 0 else "then"
+        yield (
+            f"{first}: {entry.setting} {entry.before} -> {entry.after} saves "
+            f"{entry.saved_ms:.2f} ms, {entry.saved_mj:.3f} mJ"
+        )
 
 
 def _layer_row(number: int, layer: LayerReport, total: int) -> tuple[Cell, ...]:
@@ -81,6 +124,7 @@ def _layer_row(number: int, layer: LayerReport, total: int) -> tuple[Cell, ...]:
         layer.op,
         layer.macs,
         layer.cycles,
+        _error(layer.range, "" if layer.measured else "~"),
         100.0 * layer.cycles / total,
         layer.macs_per_cycle,
         layer.bound_by if layer.fits else "does not fit",
@@ -91,3 +135,11 @@ def _layer_row(number: int, layer: LayerReport, total: int) -> tuple[Cell, ...]:
         layer.l3_bytes,
         layer.energy_mj,
     )
+
+
+def _error(found: Range, mark: str) -> str:
+    """Half the range in percent; ``mark`` where no measurement covers the kernel."""
+    if not found.low_cycles:
+        return ""
+    factor = (found.high_cycles / found.low_cycles) ** 0.5
+    return f"{mark}±{100 * (factor - 1):.0f} %"

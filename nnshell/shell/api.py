@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnshell import codegen, edits, engines, flow, recipe
+    from nnshell import codegen, edits, engines, flow, laboratory, recipe, simulation
     from nnshell import images as image_sets
     from nnshell.importers import onnx_fold as onnx_folding
     from nnshell.inputs import labels
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         graph_tables,
         quantization_tables,
         simulation_tables,
+        simulation_text,
+        svg,
         tensor_text,
     )
     from nnshell.reports import drawing as drawings
@@ -41,10 +43,12 @@ else:
     engines = _Lazy("nnshell.engines")
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.images")
+    laboratory = _Lazy("nnshell.laboratory")
     labels = _Lazy("nnshell.inputs.labels")
     onnx_folding = _Lazy("nnshell.importers.onnx_fold")
     operator_registry = _Lazy("nnshell.ops.registry")
     recipe = _Lazy("nnshell.recipe")
+    simulation = _Lazy("nnshell.simulation")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
     image_format = _Lazy("nnshell.ops.image_format")
@@ -56,6 +60,8 @@ else:
     graph_tables = _Lazy("nnshell.reports.graph_tables")
     quantization_tables = _Lazy("nnshell.reports.quantization_tables")
     simulation_tables = _Lazy("nnshell.reports.simulation_tables")
+    simulation_text = _Lazy("nnshell.reports.simulation_text")
+    svg = _Lazy("nnshell.reports.svg")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
     tensors = _Lazy("nnshell.reports.tensors")
 
@@ -71,6 +77,7 @@ __all__ = [
     "graph_tables",
     "image_format",
     "image_sets",
+    "laboratory",
     "labels",
     "onnx_folding",
     "operator_registry",
@@ -78,7 +85,10 @@ __all__ = [
     "quantization_tables",
     "recipe",
     "select",
+    "simulation",
     "simulation_tables",
+    "simulation_text",
+    "svg",
     "tensor_text",
     "tensors",
     "verification",

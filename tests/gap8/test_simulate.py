@@ -89,11 +89,12 @@ def test_the_json_form_has_the_contract_s_keys(report: SimulationReport) -> None
     found = json.loads(json.dumps(report.to_json()))
     assert list(found) == [
         "network", "kernels", "frequency_mhz", "total_cycles", "latency_ms", "energy_mj", "macs",
-        "l1_bytes", "l2_peak_bytes", "l3_bytes", "layers",
+        "l1_bytes", "l2_peak_bytes", "l3_bytes", "range_cycles", "layers",
     ]  # fmt: skip
     assert list(found["layers"][0]) == [
         "name", "op", "macs", "cycles", "compute_cycles", "dma_l2_l1_cycles", "dma_l3_l2_cycles",
         "bound_by", "tile", "tiles", "l1_bytes", "l2_bytes", "l3_bytes", "energy_mj",
+        "range_cycles", "measured",
     ]  # fmt: skip
     assert list(found["layers"][0]["tile"]) == ["rows", "channels"]
     assert (found["network"], found["kernels"]) == ("small", "autotiler-sq8")

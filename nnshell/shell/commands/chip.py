@@ -6,15 +6,26 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cmd2
 
 from nnshell.files import write_atomically
 from nnshell.settings import Settings
-from nnshell.shell.api import codegen, flow, simulation_tables, tensor_text
+from nnshell.shell.api import (
+    codegen,
+    flow,
+    simulation,
+    simulation_tables,
+    simulation_text,
+    tensor_text,
+)
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser
+
+if TYPE_CHECKING:
+    from nnshell.gap8 import SimulationReport
 
 
 def simulate_parser() -> Parser:
@@ -24,13 +35,32 @@ def simulate_parser() -> Parser:
         example="simulate sample_images/test/* --limit 5",
     )
     add = parser.add_argument
-    add("--memory", action="store_true", help="also what lies where in L2")
-    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="write it as JSON")
-    add("--trace", metavar="FILE", completer=cmd2.Cmd.path_complete,
+    path = cmd2.Cmd.path_complete
+    add("--summary", action="store_true", help="only the summary, not the table of layers")
+    add("--explain", metavar="LAYER", help="why a layer (name or number) costs what it costs")
+    add("--memory", action="store_true", help="also what lies where in L2, as map and table")
+    add("--json", metavar="FILE", completer=path, help="write it as JSON")
+    add("--trace", metavar="FILE", completer=path,
         help="write what each resource does when, for chrome://tracing or Perfetto")  # fmt: skip
+    add("--kernels", metavar="NAME", help="kernel library, instead of `set kernels`; or a file")
+    add("--chip", metavar="FILE", completer=path, help="another chip, as chip.toml describes GAP8")
+    _add_sweep_options(parser)
     add_input_options(parser, files="*")
     add_table_options(parser)
     return parser
+
+
+def _add_sweep_options(parser: Parser) -> None:
+    group = parser.add_argument_group("what if: one table of all combinations of LIST (1,2,4)")
+    for name, text in (
+        ("cores", "cores of the cluster"),
+        ("fc_freq", "clocks of the fabric controller in Hz, such as 150M"),
+        ("cl_freq", "clocks of the cluster in Hz"),
+        ("voltage", "volt; clocks that are not listed are what it allows"),
+        ("l1", "L1 budgets in bytes, such as 48k"),
+        ("l2", "L2 budgets in bytes"),
+    ):
+        group.add_argument(f"--{name}", metavar="LIST", help=text)
 
 
 def gen_parser() -> Parser:
@@ -60,15 +90,30 @@ class ChipCommands(Commands):
     @cmd2.with_argparser(simulate_parser)
     def do_simulate(self, args: argparse.Namespace) -> None:
         """Estimate cycles, memory and energy on GAP8."""
-        report = flow.simulate(self.graph())
+        lists = {name: getattr(args, name) for name in simulation.SWEPT if getattr(args, name)}
+        if lists:
+            found = simulation.sweep(self.graph(), lists, kernels=args.kernels, chip=args.chip)
+            self.show(simulation_tables.sweep_table(found), args)
+            return
+        report = simulation.simulate(self.graph(), kernels=args.kernels, chip=args.chip)
         for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
-        self.show(simulation_tables.layer_table(report), args)
-        if args.memory:
-            self.show(simulation_tables.memory_table(report), args)
+        self._show_simulation(report, args)
         if args.input_files:
             self._predict(args)
+
+    def _show_simulation(self, report: SimulationReport, args: argparse.Namespace) -> None:
+        if args.explain is not None:
+            found = simulation.explain(report, args.explain)
+            self.write("\n".join(simulation_text.explanation(report, found)))
+        elif args.summary:
+            self.write("\n".join((*simulation_text.summary(report), *report.levers)))
+        else:
+            self.show(simulation_tables.layer_table(report), args)
+        if args.memory:
+            self.write("\n".join(simulation_text.memory_map(report)))
+            self.show(simulation_tables.memory_table(report), args)
 
     def _predict(self, args: argparse.Namespace) -> None:
         with self.inputs(args, "running int8") as (inputs, done):

@@ -1,0 +1,69 @@
+"""What `simulate` does beside the plain estimate: other tables and chips, what-if, explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nnshell.errors import UsageError
+from nnshell.gap8 import (
+    Chip,
+    Parameters,
+    SimulationReport,
+    load_chip,
+    network_from_graph,
+)
+from nnshell.gap8 import simulate as simulate_network
+from nnshell.gap8.explain import Explanation, explain
+from nnshell.gap8.sweep import Axes, Sweep
+from nnshell.gap8.sweep import sweep as sweep_network
+from nnshell.ir.graph import Graph
+from nnshell.settings import describe
+
+SWEPT = ("cores", "fc_freq", "cl_freq", "voltage", "l1", "l2")
+_WHOLE = ("cores", "l1", "l2")
+
+
+def simulate(
+    graph: Graph, *, kernels: str | None = None, chip: str | Path | None = None
+) -> SimulationReport:
+    """One inference under the graph's settings; ``kernels`` and ``chip`` may be TOML files."""
+    found = _chip(chip)
+    return simulate_network(network_from_graph(graph), _parameters(graph, kernels), chip=found)
+
+
+def sweep(
+    graph: Graph,
+    lists: Mapping[str, str],
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+) -> Sweep:
+    """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
+    axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
+    return sweep_network(network_from_graph(graph), _parameters(graph, kernels), axes, _chip(chip))
+
+
+def _parameters(graph: Graph, kernels: str | None) -> Parameters:
+    parameters = Parameters.from_settings(graph.settings)
+    return replace(parameters, kernels=kernels) if kernels is not None else parameters
+
+
+def _chip(path: str | Path | None) -> Chip:
+    return load_chip(path)
+
+
+def _values(name: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas, written as `set` takes them: 64k, 175M, 1.2."""
+    like = describe("l1_size" if name in _WHOLE else "equalization_threshold")
+    try:
+        values = [like.parse(word) for word in text.split(",") if word.strip()]
+    except UsageError as error:
+        raise UsageError(f"--{name} {text}: not a list of numbers", hint=error.hint) from None
+    if not values:
+        raise UsageError(f"--{name} has no values", hint=f"give a list: --{name} 1,2,4")
+    return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in values))
+
+
+__all__ = ["SWEPT", "Explanation", "explain", "simulate", "sweep"]
