@@ -45,10 +45,17 @@ class Record:
 
     def __str__(self) -> str:
         """NNTool's notation: ``min<(i8-zp)*scale<max``."""
+        return f"{self.minimum:.3f}<{self._integer}*{self.scale:.8f}<{self.maximum:.3f}"
+
+    def brief(self) -> str:
+        """The same with four significant digits."""
+        return f"{self.minimum:.4g}<{self._integer}*{self.scale:.4g}<{self.maximum:.4g}"
+
+    @property
+    def _integer(self) -> str:
         kind = self.dtype.replace("uint", "u").replace("int", "i")
         integer = f"({kind}-{self.zero_point})" if self.zero_point else kind
-        integer = integer.replace("--", "+")
-        return f"{self.minimum:.3f}<{integer}*{self.scale:.8f}<{self.maximum:.3f}"
+        return integer.replace("--", "+")
 
 
 @dataclass(frozen=True, slots=True)

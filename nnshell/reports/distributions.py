@@ -7,7 +7,7 @@ Q format Qm.n in 8 bits: a sign, m integer and n fraction bits, the finest that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from nnshell.errors import InputError
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Constant
+from nnshell.ir.select import select
 from nnshell.reports.table import Cell, Column, Table
 
-SIGMAS = (3, 5)  # those of the clip types std3 and std5
+SIGMAS = (1, 2, 3, 5)
 _BINS = 24
 _SHADES = " .:-=+*#%@"  # from none to most
 _BITS = 8
@@ -59,12 +60,34 @@ class Distribution:
         return f"Q{_BITS - 1 - self.fraction_bits}.{self.fraction_bits}"
 
 
-def constant_distributions(graph: Graph) -> list[Distribution]:
-    """Weights and biases in step order."""
+def constant_distributions(
+    graph: Graph, names: Collection[str] | None = None, *, channels: bool = False
+) -> list[Distribution]:
+    """Weights and biases in step order, or those called ``names``.
+
+    With ``channels`` each output channel (first axis) of weights has an entry, ``NAME[3]``.
+    """
     found = []
     for step, node in enumerate(graph.steps()):
-        if isinstance(node.op, Constant) and node.op.value.size:
-            found.append(distribution(step, node.name, node.op.value))
+        if not isinstance(node.op, Constant) or not node.op.value.size:
+            continue
+        if names is not None and node.name not in names:
+            continue
+        value = node.op.value
+        found.append(distribution(step, node.name, value))
+        if channels and value.ndim > 1:
+            found += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]
+    return found
+
+
+def constants_of(graph: Graph, selector: str) -> set[str]:
+    """Names of the constants that a selector names, or that the nodes it names read."""
+    found: set[str] = set()
+    for key, node in select(graph, selector):
+        found.add(key)
+        found.update(ref.node for ref in node.inputs)
+        outer = graph[key.partition("/")[0]]
+        found.update(ref.node for ref in outer.inputs)
     return found
 
 
@@ -150,28 +173,27 @@ def distribution_table(title: str, found: Sequence[Distribution]) -> Table:
     columns = [
         Column("Step", "right"),
         Column("Name", wraps=True),
-        Column("Shape"),
+        Column("Shape", detail=2),
         Column("Min", "right", digits=4),
         Column("Max", "right", digits=4),
-        Column("Mean", "right", digits=4),
-        Column("Sigma", "right", digits=4),
+        Column("Mean", "right", digits=4, detail=1),
+        Column("Sigma", "right", digits=4, detail=1),
     ]
     for number in SIGMAS:
         columns += [
+            Column(f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma", detail=4),
             Column(
-                f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma", detail=True
-            ),
-            Column(
-                f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma", detail=True
+                f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma", detail=4
             ),
         ]
         if detailed:
+            outside = f"outside_{number}_sigma"
             columns.append(
-                Column(f"Outside {number}", "right", "%", digits=2, key=f"outside_{number}_sigma")
+                Column(f"Outside {number}", "right", "%", key=outside, digits=2, detail=2)
             )
-    columns.append(Column("Q format"))
+    columns.append(Column("Q format", detail=3))
     if detailed:
-        columns += [Column("QSNR", "right", "dB", digits=1), Column("Histogram")]
+        columns += [Column("QSNR", "right", "dB", digits=1, detail=3), Column("Histogram")]
     rows = tuple(_cells(entry, detailed) for entry in found)
     notes = (f"histogram: {_BINS} bins from min to max, darker is more",) if detailed else ()
     return Table(title, tuple(columns), rows, notes=notes)

@@ -12,14 +12,14 @@ from nnshell.reports.table import Cell, Column, Table
 _SHOW = (
     Column("Step", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True, detail=True),
+    Column("Operator", wraps=True, detail=1),
     Column("Input", wraps=True),
     Column("Output"),
-    Column("From", detail=True),
+    Column("From", detail=1),
     Column("Active", "right", "bytes", grouped=True, key="active_bytes"),
     Column("Parameters", "right", "bytes", grouped=True, key="parameter_bytes"),
     Column("MACs", "right", grouped=True),
-    Column("Description", wraps=True, detail=True),
+    Column("Description", wraps=True, detail=1),
 )
 
 

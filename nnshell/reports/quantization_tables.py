@@ -15,11 +15,24 @@ if TYPE_CHECKING:
 _QSHOW = (
     Column("Step", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True, detail=True),
+    Column("Operator", wraps=True, detail=1),
     Column("In", wraps=True),
     Column("Out", wraps=True),
     Column("Weights", wraps=True),
-    Column("Bias", wraps=True, detail=True),
+    Column("Bias", wraps=True, detail=1),
+    Column("Multiplier"),
+    Column("Shift"),
+)
+# On a terminal: fewer digits, and constants only where they are asked for, since the scales of
+# weights and biases stand beside their filter.
+_QSHOW_BRIEF = (
+    Column("Step", "right"),
+    Column("Name", wraps=True),
+    Column("Operator", detail=4),
+    Column("In", detail=2),
+    Column("Out"),
+    Column("Weights", detail=1),
+    Column("Bias", detail=3),
     Column("Multiplier"),
     Column("Shift"),
 )
@@ -34,16 +47,18 @@ _CHANNELS = (
 _QERROR = (
     Column("Step", "right"),
     Column("Name", wraps=True),
-    Column("Operator", wraps=True, detail=True),
+    Column("Operator", wraps=True, detail=1),
     Column("QSNR", "right", "dB", digits=1),
     Column("Cosine", "right", digits=5),
     Column("Largest error", "right"),
-    Column("Mean error", "right", detail=True),
-    Column("Largest value", "right", detail=True),
+    Column("Mean error", "right", detail=1),
+    Column("Largest value", "right", detail=1),
     Column("Tolerance", "right"),
     Column("Clipped"),
 )
 _NOTATION = "min<(i8-zero point)*scale<max: real = scale * (integer - zero point)"
+
+_CONSTANTS = "weights and biases have rows of their own in --format plain, csv and json"
 
 
 def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
@@ -52,7 +67,13 @@ def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
     cells = tuple(_qshow_cells(row) for row in rows)
     records = tuple(row.to_json() for row in rows)
     title = f"{graph.name}: quantization"
-    return Table(title, _QSHOW, cells, notes=(_NOTATION,), records=records)
+    brief = Table(
+        title,
+        _QSHOW_BRIEF,
+        tuple(_brief_cells(row) for row in rows if keys is not None or row.op != "constant"),
+        notes=(_NOTATION, *(() if keys is not None else (_CONSTANTS,))),
+    )
+    return Table(title, _QSHOW, cells, notes=(_NOTATION,), records=records, brief=brief)
 
 
 def channel_table(graph: Graph, key: str) -> Table | None:
@@ -111,6 +132,21 @@ def _qshow_cells(row: QuantizationRow) -> tuple[Cell, ...]:
     )
 
 
+def _brief_cells(row: QuantizationRow) -> tuple[Cell, ...]:
+    inner = row.name.partition("/")[2]
+    return (
+        row.label,
+        f"  {inner}" if inner else row.name,
+        row.op,
+        ", ".join(record.brief() for record in row.inputs) or None,
+        ", ".join(record.brief() for record in row.outputs) or None,
+        _span(row.weight_scales, 3),
+        _span(row.bias_scales, 3),
+        _span(row.multiplier),
+        _span(row.shift),
+    )
+
+
 def _lines(records: Sequence[Record]) -> str | None:
     return ", ".join(map(str, records)) or None
 
@@ -121,12 +157,12 @@ def _weights(row: QuantizationRow) -> str | None:
     return f"{row.weight_dtype} {_span(row.weight_scales)}"
 
 
-def _span(values: Sequence[float]) -> str | None:
+def _span(values: Sequence[float], digits: int = 6) -> str | None:
     """A value, or the smallest and largest of the channels."""
     if not values:
         return None
-    low, high = min(values), max(values)
-    return f"{low:.6g}" if low == high else f"{low:.6g}..{high:.6g}"
+    low, high = (f"{value:.{digits}g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low}..{high}"
 
 
 def _of_channel(values: Sequence[float], channel: int) -> float | None:

@@ -22,8 +22,9 @@ class Column:
 
     ``digits`` is the number of decimals of a float (None: six significant digits); ``grouped``
     writes thousands separators in text forms. ``wraps`` marks text that may be folded on a narrow
-    terminal, ``detail`` a column that is left out there before others become unreadable. ``key`` is
-    the name in CSV and JSON; left out, it is made from the heading and unit.
+    terminal, ``detail`` a column that is left out there before others become unreadable, those of
+    higher number first. ``key`` is the name in CSV and JSON; left out, it is made from the heading
+    and unit.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Column:
     digits: int | None = None
     grouped: bool = False
     wraps: bool = False
-    detail: bool = False
+    detail: int = 0
 
     @property
     def heading(self) -> str:
@@ -71,7 +72,7 @@ class Table:
     """Rows under columns, totals in ``footer``, and ``notes`` below.
 
     ``records`` replaces the rows in JSON where a report has more to say to a program than fits
-    columns (qshow's scales per channel).
+    columns (qshow's scales per channel). ``brief`` is what a terminal shows of it.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Table:
     footer: tuple[tuple[Cell, ...], ...] = ()
     notes: tuple[str, ...] = ()
     records: tuple[Record, ...] | None = None
+    brief: Table | None = None
 
     def __post_init__(self) -> None:
         for row in (*self.rows, *self.footer):

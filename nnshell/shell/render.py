@@ -55,6 +55,7 @@ def terminal_table(table: Table, width: int) -> RenderableType:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    table = table.brief or table
     # Text objects, because a string would be read as markup: node names have brackets.
     title = Text(table.title) if table.title else None
     drawn = RichTable(box=SIMPLE_HEAD, title=title, pad_edge=False, collapse_padding=True)
@@ -78,20 +79,28 @@ def terminal_table(table: Table, width: int) -> RenderableType:
 
 
 def _fit(table: Table, width: int) -> dict[int, int]:
-    """The columns to show and the room for each: folded where needed, then without details."""
-    needed = [
-        max(len(text) for text in (column.heading, *map(column.text, cells)))
-        for column, cells in zip(
-            table.columns, zip(*table.rows, *table.footer, strict=True), strict=False
-        )
-    ] or [len(column.heading) for column in table.columns]
-    shown = list(range(len(table.columns)))
+    """The columns to show and the room for each.
+
+    What does not fit is made narrower in this order: headings take several lines, text is folded,
+    details are left out, the least important first.
+    """
+    columns = table.columns
+    cells = [
+        max((len(column.text(row[index])) for row in (*table.rows, *table.footer)), default=0)
+        for index, column in enumerate(columns)
+    ]
+    shown = list(range(len(columns)))
     while True:
-        layout = _folded(table.columns, {index: needed[index] for index in shown}, width)
-        details = [index for index in shown if table.columns[index].detail]
+        layout = {index: max(cells[index], len(columns[index].heading)) for index in shown}
+        for index in sorted(shown, key=lambda index: cells[index] - layout[index]):
+            if _drawn_width(layout) > width:
+                words = max(map(len, columns[index].heading.split()), default=0)
+                layout[index] = max(cells[index], words)
+        layout = _folded(columns, layout, width)
+        details = [index for index in shown if columns[index].detail]
         if _drawn_width(layout) <= width or not details:
             return layout
-        shown.remove(details[-1])
+        shown.remove(max(details, key=lambda index: (columns[index].detail, index)))
 
 
 def _folded(columns: Sequence[Column], needed: dict[int, int], width: int) -> dict[int, int]:

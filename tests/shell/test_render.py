@@ -99,3 +99,37 @@ def test_details_are_left_out_before_a_table_becomes_unreadable() -> None:
     assert "b" * 40 in wide.getvalue() and "not shown" not in wide.getvalue()
     assert "a" * 30 in narrow.getvalue() and "bb" not in narrow.getvalue()
     assert "not shown here: About (--format plain)" in narrow.getvalue()
+
+
+def drawn(table: Table, width: int) -> str:
+    screen = io.StringIO()
+    console = Console(file=screen, width=width, force_terminal=True, color_system=None)
+    console.print(render.terminal_table(table, width))
+    return screen.getvalue()
+
+
+def test_numbers_stay_whole_on_a_narrow_terminal() -> None:
+    columns = (
+        Column("Name", wraps=True),
+        *(Column(f"Number {n}", "right", grouped=True, detail=n) for n in range(6)),
+    )
+    table = Table("t", columns, (("layer_" * 6, *range(1234567, 1234573)),))
+    for width in (60, 80, 110):
+        text = drawn(table, width)
+        assert max(map(len, text.splitlines())) <= width
+        left_out = text.count("Number") - text.count("1,234,5")
+        assert all(f"1,234,{567 + n}" in text for n in range(6 - left_out))
+    assert "not shown here: Number 4, Number 5" in drawn(table, 70)
+
+
+def test_headings_take_two_lines_before_text_is_folded() -> None:
+    columns = (Column("Name", wraps=True), Column("Largest error", "right"), Column("Q", detail=1))
+    text = drawn(Table("t", columns, (("a" * 30, 1.5, "q"),)), 46)
+    assert "a" * 30 in text and "Largest" in text and "Largest error" not in text and " q" in text
+
+
+def test_a_terminal_shows_the_brief_form_and_programs_the_full_one() -> None:
+    brief = Table("t", (Column("a", digits=1),), ((0.123456,),))
+    table = Table("t", (Column("a"),), ((0.123456,),), brief=brief)
+    assert "0.1 " in drawn(table, 80).replace("\n", " ") and "0.123456" not in drawn(table, 80)
+    assert "0.123456" in render.plain_text(table) and "0.123456" in render.csv_text(table)

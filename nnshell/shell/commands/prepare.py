@@ -224,7 +224,12 @@ class PrepareCommands(Commands):
 
 
 def _catalogue() -> Table:
-    columns = (Column("Name"), Column("Effect", wraps=True), Column("Groups"), Column("NNTool"))
+    columns = (
+        Column("Name"),
+        Column("Effect", wraps=True),
+        Column("Groups", detail=1),
+        Column("NNTool", wraps=True, detail=2),
+    )
     rows = tuple(
         (entry.name, entry.summary, ", ".join(entry.groups), ", ".join(entry.aliases))
         for entry in catalogue.catalogue()

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _BRIEF = (Column("Setting"), Column("Value", wraps=True))
-_VERBOSE = (*_BRIEF, Column("Default"), Column("Group"), Column("Meaning", wraps=True))
+_VERBOSE = (
+    *_BRIEF,
+    Column("Default", detail=1),
+    Column("Group", detail=2),
+    Column("Meaning", wraps=True),
+)
 
 
 def set_parser() -> Parser:
