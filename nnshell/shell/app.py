@@ -26,7 +26,7 @@ from cmd2 import Cmd2Style, CommandSet, Settable, Statement
 from cmd2 import rich_utils as styles
 from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
 
-from nnshell.errors import NNShellError, UsageError
+from nnshell.errors import NNShellError, UsageError, one_line
 from nnshell.reports.table import Table
 from nnshell.shell import python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
@@ -458,11 +458,20 @@ def read_script(path: str) -> list[str]:
         raise UsageError(f"script {path} is not UTF-8 text", hint="save it as UTF-8") from None
 
 
+def _describe_refusal(error: OSError) -> str:
+    """What the operating system refused; with no file named, the folder we are in or output."""
+    if error.filename is not None:
+        return one_line(f"{error.strerror}: {error.filename}")
+    if isinstance(error, FileNotFoundError):
+        return "the working folder does not exist any more - start nnshell in another one"
+    return f"cannot write the output: {error.strerror}"
+
+
 def _describe(exception: BaseException) -> str:
     if isinstance(exception, NNShellError):
         return str(exception)
     if isinstance(exception, OSError) and exception.strerror:
-        return f"{exception.strerror}: {exception.filename or 'input or output'}"
+        return _describe_refusal(exception)
     what = " ".join(str(exception).split())
     name = type(exception).__name__
     return f"{name}: {what} - `set debug true` shows where" if what else name

@@ -38,7 +38,22 @@ class _ToShell(logging.Handler):
 
 def run(invocation: Invocation) -> int:
     """Do what the command line asks for; the exit status."""
-    _replace_closed_streams()
+    _prepare_streams()
+    status = FAILURE
+    try:
+        status = _run_shell(invocation)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more (`nnshell ... | head`): that is no error
+        _give_up_output()
+    except OSError as error:  # a full disk behind `nnshell ... > FILE`
+        _give_up_output()
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"cannot write the output: {error.strerror or error}\n")
+        return FAILURE
+    return status
+
+
+def _run_shell(invocation: Invocation) -> int:
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
     prompted = at_terminal and (invocation.interactive or not invocation.sources)
     prompted = prompted and invocation.generate is None
@@ -53,7 +68,7 @@ def run(invocation: Invocation) -> int:
         history=history,
         stdin=sys.stdin if prompted else io.StringIO(),  # no prompt, no terminal modes
     )
-    with _logging_to(shell), _quiet_broken_pipe():
+    with _logging_to(shell):
         try:
             status = _run(shell, invocation, prompted=prompted)
         except ScriptStopped:
@@ -64,12 +79,14 @@ def run(invocation: Invocation) -> int:
     return status
 
 
-def _replace_closed_streams() -> None:
-    """Streams that the caller closed are None in Python: what goes there goes nowhere."""
+def _prepare_streams() -> None:
+    """Streams that take any text: closed ones (None in Python) lose it."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does, in any language
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(shell: Shell, invocation: Invocation, *, prompted: bool) -> int:
@@ -165,11 +182,6 @@ def _logging_to(shell: Shell) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-@contextlib.contextmanager
-def _quiet_broken_pipe() -> Iterator[None]:
-    """Nobody reads the output any more (`nnshell ... | head`): that is no error."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _give_up_output() -> None:
+    """What is left in the buffer goes nowhere: Python would try to write it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

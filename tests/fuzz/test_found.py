@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,3 +92,48 @@ def test_ctrl_c_before_there_is_a_shell_ends_quietly(
     monkeypatch.setattr("nnshell.shell.process.run", interrupt)
     assert main(["-e", "show"]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+def run_process(
+    *words: str, folder: Path, stdout: Any = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[bytes]:
+    """nnshell in a process of its own, which is what has standard output and a working folder."""
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, "-m", "nnshell", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": root, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [("-e", "set"), ("-e", "set > /dev/full")])
+def test_a_full_disk_behind_the_output_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run_process(*words, folder=tmp_path, stdout=full)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert lines[0].endswith("cannot write the output: No space left on device")
+    assert not [line for line in lines if "Traceback" in line or "Exception" in line]
+
+
+def test_an_output_that_has_no_such_letters_gets_escapes(tmp_path: Path) -> None:
+    narrow = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = run_process("-e", "set_var A \u00b1", "-e", "set_var A", folder=tmp_path, **narrow)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii() and done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot go there")
+def test_a_working_folder_that_is_gone_is_said_so(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (gone / "s.nns").write_text("!rmdir ../gone\nopen sample:lenet\nfquant\nsave_state x.json\n")
+    (gone / "s.nns").rename(tmp_path / "s.nns")
+    done = run_process("-s", "../s.nns", folder=gone)
+    assert done.returncode == 1
+    assert "the working folder does not exist any more" in done.stderr.decode()
