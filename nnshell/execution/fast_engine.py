@@ -41,6 +41,7 @@ _INEXACT = [
     "ConvBNFusion",
     "ConvMulFusion",
     "DivMulFusion",
+    "EnsureUniqueDQForNodeUnit",
     "GemmSumFusion",
     "MatMulAddFusion",
     "MatMulScaleFusion",
@@ -49,6 +50,7 @@ _INEXACT = [
     "QDQPropagationTransformer",
     "QDQS8ToU8Transformer",
     "QDQSelectorActionTransformer",
+    "WeightBiasQuantization",
 ]
 
 

@@ -8,7 +8,6 @@ What would need more raises CannotLower, and the reference runs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,9 +86,17 @@ class IntegerGraph(ForeignGraph):
         self, name: str, shape: tuple[int, ...], low: int, high: int, dtype: str
     ) -> IntegerTensor:
         """What an integer tensor holds."""
-        return IntegerTensor(
-            self.cast(name, "float32"), shape, low, high, narrow=name, narrow_type=dtype
-        )
+        key = ("DequantizeLinear", name)
+        if key not in self._made:
+            self._made[key] = self._as_float(name, dtype)
+        return IntegerTensor(self._made[key], shape, low, high, narrow=name, narrow_type=dtype)
+
+    def _as_float(self, name: str, dtype: str) -> str:
+        """DequantizeLinear by 1 where it exists: it uses all threads and Cast does not."""
+        if dtype not in ("int8", "uint8"):
+            return self.cast(name, "float32")
+        operands = [self.number(1, False), self.constant(np.zeros((), dtype), "zero_point")]
+        return self.node("DequantizeLinear", [name, *operands])
 
     def widened(self, x: IntegerTensor) -> IntegerTensor:
         """In float64."""
@@ -172,38 +179,32 @@ class IntegerGraph(ForeignGraph):
             found.append(x)
         return found
 
+    def affine(self, x: IntegerTensor, factor: NDArray[Any], offset: NDArray[Any]) -> str:
+        """x * factor + offset, real numbers; the caller knows that it is exact."""
+        name = x.name
+        if (factor != 1).any():
+            name = self.node("Mul", [name, self.real(factor, x.wide)])
+        return self.node("Add", [name, self.real(offset, x.wide)]) if offset.any() else name
+
     def floor_of(self, x: IntegerTensor, factor: NDArray[Any], half: NDArray[Any]) -> str:
         """floor(x * factor + half), the caller knows that it is exact."""
-        scaled = x.name
-        if (factor != 1).any():
-            scaled = self.node("Mul", [scaled, self.real(factor, x.wide)])
-        if half.any():
-            scaled = self.node("Add", [scaled, self.real(half, x.wide)])
-        return self.node("Floor", [scaled]) if half.any() or (factor % 1).any() else scaled
+        return self.node("Floor", [self.affine(x, factor, half)])
 
     def table(
         self, x: IntegerTensor, values: NDArray[Any], low: int, dtype: str = "int8"
     ) -> IntegerTensor:
         """values[x - low], integers of ``dtype``; ``x`` stays inside the table."""
         index = self.cast(self.shifted(x, -low).name, "int32")
-        entries = self.constant(values.astype(dtype), "table")
-        name = self.node("Gather", [entries, index], {"axis": 0})
+        name = self.look_up(self.constant(values.astype(dtype), "table"), index, x.shape)
         bounds = (int(values.min()), int(values.max()))
         return self.from_narrow(name, x.shape, *bounds, dtype)
+
+    def look_up(self, table: str, index: str, shape: tuple[int, ...]) -> str:
+        """table[index] element by element; GatherElements is many times faster than Gather."""
+        flat = self.node("Reshape", [index, self.constant(np.array([-1]), "flat")])
+        found = self.node("GatherElements", [table, flat], {"axis": 0})
+        return self.node("Reshape", [found, self.constant(np.array([-1, *shape]), "shape")])
 
 
 def _typed(value: NDArray[Any] | float, wide: bool) -> NDArray[Any]:
     return np.asarray(value, np.float64 if wide else np.float32)
-
-
-def scaled_interval(low: int, high: int, multiplier: int, shift: int) -> tuple[int, int]:
-    """Where RS(x * multiplier, shift) lies for x in low .. high; no wrap-around, multiplier > 0."""
-    if shift <= 0:
-        return low * multiplier << -shift, high * multiplier << -shift
-    half = 1 << (shift - 1)
-    return (low * multiplier + half) >> shift, (high * multiplier + half) >> shift
-
-
-def bits_needed(magnitude: int) -> int:
-    """Bits of an unsigned integer up to ``magnitude``."""
-    return math.ceil(math.log2(magnitude + 1)) if magnitude > 0 else 0

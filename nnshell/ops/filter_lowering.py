@@ -59,7 +59,8 @@ def lower_filter(
     if low.min() < -INT32_LIMIT or high.max() >= INT32_LIMIT:
         tensor = wrapped(build, tensor)
         low, high = np.array([tensor.low]), np.array([tensor.high])
-    return requantize_by(build, Accumulator(tensor, low, high, 1), factors)
+    convolved = len(shape) == 3 and not doubles
+    return requantize_by(build, Accumulator(tensor, low, high, 1, convolved), factors)
 
 
 def _intervals(weights: IntArray, x: IntegerTensor) -> tuple[IntArray, IntArray]:

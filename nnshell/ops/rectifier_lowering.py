@@ -1,7 +1,8 @@
 """Rectifiers lowered: bounds, in front of the requantization that made the input if that is 0.
 
-Requantization never falls and keeps 0, so max(RS(acc * mu, sh), 0) = RS(max(acc, 0) * mu, sh); a
-Relu directly behind a convolution costs nothing.
+Requantization never falls and keeps 0, so max(RS(acc * mu, sh), 0) = RS(max(acc, 0) * mu, sh): a
+Relu directly behind a convolution costs nothing. Behind other operators the bound becomes a limit
+of the requantization.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def _at_least(build: IntegerGraph, x: IntegerTensor, bound: int) -> IntegerTenso
     if not isinstance(source, Requantized) or source.factors.zero_point != bound:
         return build.clipped(x, bound, max(x.high, bound))
     before = source.accumulator
+    if not before.convolved:  # a node of its own costs more than a bound on the result
+        limits = (bound, source.factors.limits[1])
+        return requantize_by(build, before, replace(source.factors, limits=limits))
     tensor = before.tensor
     name = build.node("Relu", [tensor.name])
     relu = IntegerTensor(name, tensor.shape, 0, max(tensor.high, 0), tensor.wide)

@@ -1,14 +1,17 @@
 """MULSCALE lowered: y = sat(RS(acc * multiplier, shift) + zero_point), exact in floating point.
 
-Three ways, the first that is provably exact is taken:
+Ways to do it, the first that is provably exact is taken:
 
-    QuantizeLinear          rint(acc / scale) + zero_point, saturated; scale ~ 2**shift / multiplier
-    Mul, Add, Floor, Clip   in float32
-    the same                in float64, also with the wrap-around of int32
+    QuantizeLinear by a scale near 2**shift / multiplier
+    acc * factor + offset, then QuantizeLinear by 1       factor = multiplier / 2**shift
+    acc * factor + offset, Round, Clip                    in float32
+    the same                                              in float64, also with int32 wrap-around
 
-The proof of the first two: MULSCALE never falls as acc rises, has at most 255 steps, and neither do
-IEEE division, multiplication, addition and rounding ever fall. Two such functions that agree on
-both sides of each step and at the ends of the interval agree on every integer of it.
+The offset keeps halves from occurring, as Round and QuantizeLinear take them to even integers and
+RS takes them up. The proof of the first two: MULSCALE never falls as acc rises, has at most 255
+steps, and IEEE division, multiplication, addition and rounding never fall either. Two such
+functions that agree on both sides of each step and at the ends of the interval agree on every
+integer of it. The proof of the others: no intermediate result needs more bits than there are.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import IntArray, Multiplier, rounding_shift
 
 _NUDGES = (0, -1, 1, -2, 2, -3, 3)  # in units in the last place of a scale
-_STEPS = 256  # most results for which a proof by steps is tried
+_OFFSETS = (0.5, 0.75, 0.25, 1.0, 0.375, 0.0)  # in units of the grid 2**-shift
+_WIDEST_RIGHT, _WIDEST_LEFT = 60, 31  # shifts
+_LAYOUT_BLOCK = 16  # channels at a time in ONNX Runtime's own layout for convolutions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +47,7 @@ class Accumulator:
     low: IntArray
     high: IntArray
     axis: int | None = None
+    convolved: bool = False  # a convolution made it
 
     @classmethod
     def of(cls, tensor: IntegerTensor, axis: int | None = None) -> Accumulator:
@@ -113,10 +119,10 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     ends = [factors.apply(end[:, np.newaxis]) for end in (accumulator.low, accumulator.high)]
     low, high = int(ends[0].min()), int(ends[1].max())
     made = None
-    if not accumulator.tensor.wide:
+    if build.quantize_linear and not accumulator.tensor.wide:
         made = _by_steps(build, accumulator, factors, low, high)
     if made is None:
-        made = _in_float64(build, accumulator, factors, low, high)
+        made = _by_bits(build, accumulator, factors, low, high)
     return replace(made, source=Requantized(accumulator, factors))
 
 
@@ -151,15 +157,19 @@ def _capped(products: Sequence[IntArray], shift: IntArray) -> IntArray:
 def _by_steps(
     build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
 ) -> IntegerTensor | None:
-    if high - low >= _STEPS or (factors.multiplier < 1).any():
-        return _in_float32(build, accumulator, factors, low, high, None)
-    points = _points(accumulator, factors, low, high)
-    wanted = factors.apply(points)
-    if build.quantize_linear and factors.dtype in ("int8", "uint8"):
-        scale = _scales(points, wanted, factors)
-        if scale is not None:
-            return _quantize_linear(build, accumulator, factors, scale, low, high)
-    return _in_float32(build, accumulator, factors, low, high, (points, wanted))
+    """QuantizeLinear, where the results are int8 or uint8."""
+    if factors.dtype not in ("int8", "uint8") or (factors.multiplier < 1).any():
+        return None
+    points = _points(accumulator, factors, low, high).astype(np.float32)
+    wanted = factors.apply(points.astype(np.int64))
+    scale = _scales(points, wanted, factors)
+    if scale is not None:
+        return _quantized(build, accumulator, factors, scale, low, high)
+    offset = _offsets(points, wanted, factors)
+    if offset is not None:
+        moved = _affine(build, accumulator, _real_factors(factors), offset)
+        return _quantized(build, moved, factors, np.ones(1, np.float32), low, high)
+    return None
 
 
 def _points(accumulator: Accumulator, factors: Factors, low: int, high: int) -> IntArray:
@@ -176,17 +186,16 @@ def _points(accumulator: Accumulator, factors: Factors, low: int, high: int) -> 
     return clipped
 
 
-def _scales(points: IntArray, wanted: IntArray, factors: Factors) -> NDArray[np.float32] | None:
-    """float32 scales whose division gives ``wanted`` at ``points``; None if there are none."""
-    exact = np.ldexp(1.0 / factors.multiplier, factors.shift)
-    nearest = exact.astype(np.float32)
+def _scales(
+    points: NDArray[np.float32], wanted: IntArray, factors: Factors
+) -> NDArray[np.float32] | None:
+    """Scales whose division gives ``wanted`` at ``points``; None if there are none."""
+    nearest = np.ldexp(1.0 / factors.multiplier, factors.shift).astype(np.float32)
     scale = nearest.copy()
     left = np.arange(nearest.size)
-    accumulators = points.astype(np.float32)
     for nudge in _NUDGES:
         tried = nearest[left] + np.float32(nudge) * np.spacing(nearest[left])
-        quotient = np.rint(accumulators[left] / tried[:, np.newaxis]) + factors.zero_point
-        fits = (np.clip(quotient, *factors.limits) == wanted[left]).all(axis=1)
+        fits = _agree(points[left] / tried[:, np.newaxis], wanted[left], factors)
         scale[left[fits]] = tried[fits]
         left = left[~fits]
         if not left.size:
@@ -194,7 +203,38 @@ def _scales(points: IntArray, wanted: IntArray, factors: Factors) -> NDArray[np.
     return None
 
 
-def _quantize_linear(
+def _offsets(
+    points: NDArray[np.float32], wanted: IntArray, factors: Factors
+) -> NDArray[np.float64] | None:
+    """Offsets that avoid halves and give ``wanted`` at ``points``; None if there are none.
+
+    Whether a processor rounds the product before it adds must not matter.
+    """
+    factor = _real_factors(factors)[:, np.newaxis]
+    grid = np.ldexp(1.0, -np.maximum(factors.shift, 0))
+    offset = np.zeros(grid.size)
+    left = np.arange(grid.size)
+    for part in _OFFSETS:
+        tried = grid[left] * part
+        exact = points[left] * factor[left]
+        once = (exact + tried[:, np.newaxis]).astype(np.float32)
+        twice = exact.astype(np.float32) + tried[:, np.newaxis].astype(np.float32)
+        fits = _agree(once, wanted[left], factors) & _agree(twice, wanted[left], factors)
+        offset[left[fits]] = tried[fits]
+        left = left[~fits]
+        if not left.size:
+            return offset
+    return None
+
+
+def _agree(units: NDArray[np.float32], wanted: IntArray, factors: Factors) -> NDArray[np.bool_]:
+    """Rows in which QuantizeLinear of ``units`` by 1 gives ``wanted``."""
+    found = np.clip(np.rint(units) + factors.zero_point, *factors.limits)
+    agree: NDArray[np.bool_] = (found == wanted).all(axis=1)
+    return agree
+
+
+def _quantized(
     build: IntegerGraph,
     accumulator: Accumulator,
     factors: Factors,
@@ -202,6 +242,7 @@ def _quantize_linear(
     low: int,
     high: int,
 ) -> IntegerTensor:
+    """QuantizeLinear; limits inside those of the type are applied to the small integers."""
     tensor = accumulator.tensor
     per_tensor = bool((scale == scale[0]).all()) or accumulator.axis is None
     scale = scale[0] if per_tensor else scale
@@ -209,62 +250,53 @@ def _quantize_linear(
     operands = [build.constant(scale, "scale"), build.constant(zero_point, "zero_point")]
     attributes = {} if per_tensor else {"axis": accumulator.axis or 0}
     name = build.node("QuantizeLinear", [tensor.name, *operands], attributes)
+    limits = np.iinfo(factors.dtype)
+    if factors.limits[0] > limits.min:
+        name = build.node("Max", [name, build.constant(np.array(low, factors.dtype))])
+    if factors.limits[1] < limits.max:
+        name = build.node("Min", [name, build.constant(np.array(high, factors.dtype))])
     return build.from_narrow(name, tensor.shape, low, high, factors.dtype)
 
 
-def _in_float32(
-    build: IntegerGraph,
-    accumulator: Accumulator,
-    factors: Factors,
-    low: int,
-    high: int,
-    proof: tuple[IntArray, IntArray] | None,
-) -> IntegerTensor | None:
-    """Where every bit fits, or the ``proof`` (points and their results) holds."""
-    factor, half = _floor_constants(factors)
-    if proof is None:
-        if not _fits(accumulator, factors, FLOAT32_LIMIT):
-            return None
-    else:
-        points, wanted = proof
-        scaled = points.astype(np.float32) * factor.astype(np.float32)[:, np.newaxis]
-        found = np.floor(scaled + half.astype(np.float32)[:, np.newaxis])
-        if (np.clip(found, *factors.limits) != wanted).any():
-            return None
-    return _floored(build, accumulator, factors, low, high)
+# -- by the number of bits -----------------------------------------------------------------
 
 
-def _floor_constants(factors: Factors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """factor and half of floor(acc * factor + half); zero point included."""
-    factor = np.ldexp(factors.multiplier.astype(np.float64), -factors.shift)
-    half = np.where(factors.shift > 0, 0.5, 0.0) + factors.zero_point
-    return factor, half
+def _by_bits(
+    build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
+) -> IntegerTensor:
+    """In float32 if that has the bits, else in float64."""
+    tensor = accumulator.tensor
+    if tensor.wide or not _fits(accumulator, factors, FLOAT32_LIMIT):
+        if not _fits(accumulator, factors, FLOAT64_LIMIT):
+            raise CannotLower("a product with its fraction is more than float64 holds")
+        accumulator = replace(accumulator, tensor=build.widened(tensor))
+    return _rounded(build, accumulator, factors, low, high)
 
 
 def _fits(accumulator: Accumulator, factors: Factors, limit: int) -> bool:
-    """Whether acc * factor + half needs no more bits than there are."""
+    """Whether acc * factor + offset needs no more bits than there are, with one below the grid."""
     right, left = np.maximum(factors.shift, 0), np.maximum(-factors.shift, 0)
-    if right.max() > 60 or left.max() > 31:
+    if right.max() > _WIDEST_RIGHT or left.max() > _WIDEST_LEFT:
         return False
     ends = np.maximum(np.abs(accumulator.low), np.abs(accumulator.high))
-    products = (ends * factors.multiplier).astype(np.float64) * np.ldexp(1.0, left)
-    offset = np.ldexp(abs(factors.zero_point) + 0.5, right)
-    return bool((products + offset).max() < limit)
+    products = np.ldexp((ends * factors.multiplier).astype(np.float64), left)
+    offset = np.ldexp(abs(factors.zero_point) + 1.0, right)
+    return bool(2 * (products + offset).max() < limit)
 
 
-def _floored(
+def _rounded(
     build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
 ) -> IntegerTensor:
-    tensor = accumulator.tensor
-    factor, half = (
-        _along(array, accumulator.axis, len(tensor.shape)) for array in _floor_constants(factors)
-    )
-    name = build.floor_of(tensor, factor, half)
+    factor, right = _real_factors(factors), np.maximum(factors.shift, 0)
+    offset = np.where(right > 0, np.ldexp(0.5, -right), 0.0) + factors.zero_point
+    whole = bool((right == 0).all())
+    moved = _affine(build, accumulator, factor, offset).tensor
+    name = moved.name if whole else build.node("Round", [moved.name])
     if _saturates(accumulator, factors):
-        name = build.node("Clip", [name, *(build.number(n, tensor.wide) for n in (low, high))])
-    if name == tensor.name:
-        return replace(tensor, low=low, high=high)
-    return build.narrowed(IntegerTensor(name, tensor.shape, low, high, tensor.wide))
+        name = build.node("Clip", [name, *(build.number(n, moved.wide) for n in (low, high))])
+    if name == accumulator.tensor.name:
+        return replace(accumulator.tensor, low=low, high=high)
+    return build.narrowed(IntegerTensor(name, moved.shape, low, high, moved.wide))
 
 
 def _saturates(accumulator: Accumulator, factors: Factors) -> bool:
@@ -272,6 +304,31 @@ def _saturates(accumulator: Accumulator, factors: Factors) -> bool:
     ends = (accumulator.low, accumulator.high)
     results = np.stack([free.apply(end[:, np.newaxis]) for end in ends])
     return bool(results.min() < factors.limits[0] or results.max() > factors.limits[1])
+
+
+def _real_factors(factors: Factors) -> NDArray[np.float64]:
+    """multiplier / 2**shift, exact in float32 as well."""
+    return np.ldexp(factors.multiplier.astype(np.float64), -factors.shift)
+
+
+def _affine(
+    build: IntegerGraph,
+    accumulator: Accumulator,
+    factor: NDArray[np.float64],
+    offset: NDArray[np.float64],
+) -> Accumulator:
+    """acc * factor + offset: one node where it stays in the layout of a convolution."""
+    tensor, axis = accumulator.tensor, accumulator.axis
+    channels = tensor.shape[0] if tensor.shape else 0
+    if accumulator.convolved and axis == 1 and channels % _LAYOUT_BLOCK == 0 and offset.any():
+        zero, one = np.zeros(channels), np.ones(channels)
+        spread = [np.broadcast_to(array, (channels,)) for array in (factor, offset)]
+        operands = [build.real(array, tensor.wide) for array in (*spread, zero, one)]
+        name = build.node("BatchNormalization", [tensor.name, *operands], {"epsilon": 0.0})
+    else:
+        factor, offset = (_along(a, axis, len(tensor.shape)) for a in (factor, offset))
+        name = build.affine(tensor, factor, offset)
+    return replace(accumulator, tensor=replace(tensor, name=name, narrow="", source=None))
 
 
 def _along(array: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[np.float64]:
@@ -283,16 +340,7 @@ def _along(array: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[n
     return array.reshape(shape)
 
 
-# -- float64 -------------------------------------------------------------------------------
-
-
-def _in_float64(
-    build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
-) -> IntegerTensor:
-    if not _fits(accumulator, factors, FLOAT64_LIMIT):
-        raise CannotLower("a product with its fraction is more than float64 holds")
-    wide = replace(accumulator, tensor=build.widened(accumulator.tensor))
-    return _floored(build, wide, factors, low, high)
+# -- wrap-around ---------------------------------------------------------------------------
 
 
 def wrapped(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
@@ -321,7 +369,7 @@ def _with_wrap(build: IntegerGraph, accumulator: Accumulator, factors: Factors) 
     inside, shifts = _aligned(inside, shifts)
     shifts = replace(shifts, shift=_capped([inside.low, inside.high], shifts.shift))
     ends = [shifts.apply(end[:, np.newaxis]) for end in (inside.low, inside.high)]
-    return _in_float64(build, inside, shifts, int(ends[0].min()), int(ends[1].max()))
+    return _by_bits(build, inside, shifts, int(ends[0].min()), int(ends[1].max()))
 
 
 def halved(record: QParams, times: int) -> Factors:

@@ -22,7 +22,7 @@ def lower_softmax(
     index = build.cast(build.node("Sub", [top, x.name]), "int32")
     table = exponentials_below(np.arange(span + 1, dtype=np.int64), scale_exponent)
     entries = build.real(table, True)
-    exponentials = build.node("Gather", [entries, index], {"axis": 0})
+    exponentials = build.look_up(entries, index, x.shape)
     total = build.node("ReduceSum", [exponentials, axes], {"keepdims": 1})
     inverse = build.node("Floor", [build.node("Div", [build.number(INVERSE_OF_ONE, True), total])])
     product = IntegerTensor(
