@@ -9,7 +9,7 @@ graph's recipe. ``nnshell.edits`` has the commands that change single nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from nnshell.quantization import (
 )
 from nnshell.quantization.calibration import calibrate_graph, random_batches
 from nnshell.recipe import recorded
+from nnshell.reports.tensors import joined
 from nnshell.samples_folder import resolve
 from nnshell.settings import Settings
 from nnshell.state import Replay, load_state
@@ -199,21 +200,44 @@ def run(
     """Tensors by key (``NODE``, ``FUSION/NODE``): float32, or integers with ``engine="int8"``.
 
     A single sample gives arrays without, several give arrays with a leading sample axis.
+    ``run_batches`` does not hold the results of all samples at once.
     """
-    arrays, single = _arrays(graph, images)
-    results = make_engine(graph, engine, keys=keys, everything=keys is None).run(arrays)
+    if isinstance(images, Images | InputSet):
+        inputs = bind(graph, images)
+        single, parts = len(inputs) == 1, run_batches(graph, inputs, engine, keys=keys)
+        results = joined(tensors for _, tensors in parts)
+    else:
+        arrays, single = _arrays(graph, images)
+        results = dict(make_engine(graph, engine, keys=keys, everything=keys is None).run(arrays))
     return {key: value[0] if single else value for key, value in results.items()}
 
 
-def _arrays(graph: Graph, images: Given) -> tuple[list[NDArray[Any]], bool]:
+def run_batches(
+    graph: Graph,
+    images: Images | InputSet,
+    engine: EngineName = "float",
+    *,
+    keys: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Batch, Mapping[str, NDArray[Any]]]]:
+    """A batch of samples and its tensors at a time, with a leading sample axis (streaming)."""
+    runner = make_engine(graph, engine, keys=keys, everything=keys is None)
+    for batch in noted(bind(graph, images), batch_size(graph)):
+        yield batch, runner.run(batch.arrays)
+        if progress is not None:
+            progress(len(batch))
+
+
+def _arrays(
+    graph: Graph, images: Batch | NDArray[Any] | Sequence[NDArray[Any]]
+) -> tuple[list[NDArray[Any]], bool]:
+    if isinstance(images, Batch):
+        return list(images.arrays), len(images) == 1
     if isinstance(images, np.ndarray):
         images = [images]
-    if isinstance(images, Sequence):
-        rank = len(graph.inputs[0].type.shape)
-        single = images[0].ndim == rank
-        return [array[np.newaxis] if single else array for array in images], single
-    batch = images if isinstance(images, Batch) else next(bind(graph, images).batches(1 << 30))
-    return list(batch.arrays), len(batch) == 1
+    rank = len(graph.inputs[0].type.shape)
+    single = images[0].ndim == rank
+    return [array[np.newaxis] if single else array for array in images], single
 
 
 def compare(
@@ -347,6 +371,7 @@ __all__ = [
     "open_graph",
     "quantize",
     "run",
+    "run_batches",
     "save_state",
     "simulate",
     "validate",

@@ -61,10 +61,13 @@ class Images:
 
 
 def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
-    """The batches of a set; what reading them gave reason to note goes to the log."""
-    yield from inputs.batches(size)
-    for note in inputs.notes:
-        _LOG.info("%s", note)
+    """The batches of a set; what reading them gave reason to note goes to the log before them."""
+    told = 0
+    for batch in inputs.batches(size):
+        for note in inputs.notes[told:]:
+            _LOG.info("%s", note)
+        told = len(inputs.notes)
+        yield batch
 
 
 def checked(inputs: InputSet, size: int) -> Iterator[Batch]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.errors import UsageError
+from nnshell.ir.graph import Graph
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from nnshell.execution.validation import ValidationReport
+
+_FEW = 8  # values of an output that are printed one by one
 
 
 def tensor_text(
@@ -62,6 +66,43 @@ def prediction_table(report: ValidationReport) -> Table:
     ]
     title = f"{report.model}: predictions of the {report.engine} engine"
     return Table(title, columns, tuple(rows), notes=accuracy_lines(report))
+
+
+def class_count(graph: Graph) -> int | None:
+    """How many classes the only output scores; None when it is no vector of scores."""
+    if len(graph.outputs) != 1:
+        return None
+    sizes = [size for size in graph.outputs[0].type.shape if size > 1]
+    return sizes[0] if len(sizes) == 1 else None
+
+
+def output_table(
+    network: str, parts: Iterable[tuple[Sequence[str], Mapping[str, NDArray[Any]]]]
+) -> Table:
+    """Real values of the outputs of networks that do not classify: a row per sample and output.
+
+    ``parts`` has names of samples and their outputs, samples first, a batch at a time.
+    """
+    columns = (
+        Column("Sample", wraps=True),
+        Column("Output"),
+        Column("Shape"),
+        Column("Min", "right"),
+        Column("Max", "right"),
+        Column("Values", wraps=True),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for names, outputs in parts:
+        for row, name in enumerate(names):
+            rows += [(name, key, *_described(array[row])) for key, array in outputs.items()]
+    return Table(f"{network}: outputs of the int8 engine", columns, tuple(rows))
+
+
+def _described(array: NDArray[Any]) -> tuple[Cell, ...]:
+    """Shape, extremes and the values themselves where they are few."""
+    few = array.size <= _FEW
+    values = ", ".join(f"{value:.4g}" for value in array.reshape(-1)) if few else None
+    return _shape(array), float(array.min()), float(array.max()), values
 
 
 def confusion_table(report: ValidationReport) -> Table:

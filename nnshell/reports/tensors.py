@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,15 @@ def npz_bytes(tensors: Tensors) -> bytes:
             with file.open(entry, "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
     return archive.getvalue()
+
+
+def joined(parts: Iterable[Tensors]) -> dict[str, NDArray[Any]]:
+    """The tensors of all batches, along the sample axis."""
+    lists: dict[str, list[NDArray[Any]]] = {}
+    for tensors in parts:
+        for key, array in tensors.items():
+            lists.setdefault(key, []).append(array)
+    return {key: np.concatenate(lists.pop(key)) for key in list(lists)}
 
 
 def dequantized(graph: Graph, tensors: Tensors) -> dict[str, NDArray[np.float32]]:

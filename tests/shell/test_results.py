@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,28 @@ def test_mistakes_are_one_line(run: Run, line: str, message: str) -> None:
     assert outcome.status == 1
     assert message in outcome.err.splitlines()[-1]
     assert "set debug true" not in outcome.err
+
+
+def test_simulate_ignores_labels_that_are_no_classes(commands: Any) -> None:
+    Path("img/image_0_0.png").rename("img/image_0_77.png")
+    out = commands("simulate img/* --format csv").out
+    rows = [line.split(",") for line in out.splitlines() if line.startswith("img/")]
+    assert len(rows) == 12 and rows[0][1] == "" and rows[1][1] == "1"
+
+
+def test_simulate_shows_the_values_of_networks_that_do_not_classify(run: Run) -> None:
+    cut = ("open net.onnx", "remove relu1", *QUANTIZE[1:], "simulate img/* --limit 2 --format json")
+    outcome = run(*[word for line in cut for word in ("-e", line)])
+    assert outcome.status == 0, outcome.err
+    rows = json.loads(outcome.out[outcome.out.rindex("[\n") :])
+    assert [row["output"] for row in rows] == ["output_1", "output_1"]
+    assert rows[0]["shape"] == "4x8x8" and rows[0]["min"] <= rows[0]["max"]
+
+
+def test_dump_of_many_images_comes_in_batches(commands: Any) -> None:
+    np.savez("many.npz", images=np.random.default_rng(0).integers(0, 256, (150, 8, 8), np.uint8))
+    commands("dump many.npz -q --npz q.npz", "dump many.npz -q --checksum -s conv1_fusion > sums")
+    arrays = np.load("q.npz")
+    assert arrays["conv1_fusion"].shape[0] == 150
+    sums = [line for line in Path("sums").read_text().splitlines() if line.startswith("conv1_")]
+    assert sums[140] == f"conv1_fusion: {zlib.crc32(arrays['conv1_fusion'][140].tobytes()):08x}"

@@ -47,8 +47,11 @@ class Commands(CommandSet["Shell"]):
 
     @contextmanager
     def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
-        """The inputs that the options name, and a progress bar while they are used."""
+        """The inputs that the options name, and a progress bar (unless "") while they are used."""
         images = flow.load_inputs(args.input_files, options=input_options(args))
         inputs = images.open(self.graph())
+        if not doing:
+            yield inputs, lambda _: None
+            return
         with progress(doing, len(inputs)) as done:
             yield inputs, done

@@ -19,6 +19,7 @@ from nnshell.shell.api import (
     simulation_tables,
     simulation_text,
     tensor_text,
+    tensors,
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_input_options, add_table_options
@@ -26,6 +27,7 @@ from nnshell.shell.parser import Parser
 
 if TYPE_CHECKING:
     from nnshell.gap8 import SimulationReport
+    from nnshell.inputs.input_set import InputSet
 
 
 def simulate_parser() -> Parser:
@@ -116,9 +118,20 @@ class ChipCommands(Commands):
             self.show(simulation_tables.memory_table(report), args)
 
     def _predict(self, args: argparse.Namespace) -> None:
+        """The int8 graph on inputs: the class of each, or else what every output says."""
+        graph = self.graph()
         with self.inputs(args, "running int8") as (inputs, done):
-            report = flow.validate(self.graph(), inputs, "int8", progress=done)
-        self.show(tensor_text.prediction_table(report), args)
+            classes = tensor_text.class_count(graph)
+            if classes is None:
+                parts = flow.run_batches(
+                    graph, inputs, "int8", keys=[node.name for node in graph.outputs], progress=done
+                )
+                real = ((b.names, tensors.dequantized(graph, found)) for b, found in parts)
+                table = tensor_text.output_table(graph.name, real)
+            else:
+                report = flow.validate(graph, _labelled(inputs, classes), "int8", progress=done)
+                table = tensor_text.prediction_table(report)
+        self.show(table, args)
 
     @cmd2.with_argparser(gen_parser)
     def do_gen(self, args: argparse.Namespace) -> None:
@@ -148,3 +161,9 @@ class ChipCommands(Commands):
             if getattr(args, name) is not None:
                 settings.assign(name, getattr(args, name))
         return settings
+
+
+def _labelled(inputs: InputSet, classes: int) -> InputSet:
+    """The inputs without the labels that are none of the network's classes."""
+    labels = [n if n is not None and 0 <= n < classes else None for n in inputs.labels]
+    return inputs.with_labels(labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ from nnshell.shell.options import add_format_option, add_input_options
 from nnshell.shell.parser import Parser, not_here
 
 if TYPE_CHECKING:
+    from nnshell.engines import EngineName
+    from nnshell.inputs.input_set import InputSet
     from nnshell.shell.app import Shell
+    from nnshell.shell.progress import Progress
 
 
 def dump_parser() -> Parser:
@@ -82,21 +86,34 @@ class TensorCommands(Commands):
     @cmd2.with_argparser(dump_parser)
     def do_dump(self, args: argparse.Namespace) -> None:
         """Print, keep or write the output of every step."""
+        printing = not args.save and not args.npz
+        holding = not printing or self._cmd.in_pyscript()
+        with self.inputs(args, "" if printing else "running") as (inputs, done):
+            parts = self._parts(inputs, args, done, printing=printing)
+            if holding:
+                self._keep(tensors.joined(parts), args)
+            for _ in parts:
+                pass
+
+    def _parts(
+        self, inputs: InputSet, args: argparse.Namespace, done: Progress, *, printing: bool
+    ) -> Iterator[dict[str, Any]]:
+        """The tensors of a batch at a time: memory does not grow with the number of images."""
         graph, keys = self.graph(), self._keys(args.step)
-        with self.inputs(args, "running") as (inputs, _):
-            many = flow.run(graph, inputs, "int8" if args.quantize else "float", keys=keys)
-            computed = many if len(inputs) > 1 else {key: many[key][None] for key in many}
-        for note in inputs.notes:
-            self._cmd.note(note)
-        if args.dequantize and args.quantize:
-            computed = tensors.dequantized(graph, computed)
+        engine: EngineName = "int8" if args.quantize else "float"
+        for batch, found in flow.run_batches(graph, inputs, engine, keys=keys, progress=done):
+            real = args.dequantize and args.quantize
+            computed = tensors.dequantized(graph, found) if real else dict(found)
+            if printing:
+                self._print(computed, batch.names, args)
+            yield computed
+
+    def _keep(self, computed: dict[str, Any], args: argparse.Namespace) -> None:
         self._cmd.last_result = computed  # what Python scripts get
         if args.save:
             self.session.tensors[args.save] = computed
         if args.npz:
             write_atomically(Path(args.npz), tensors.npz_bytes(computed))
-        if not args.save and not args.npz:
-            self._print(computed, inputs.names, args)
 
     def _keys(self, selector: str | None) -> list[str] | None:
         if selector is None:
