@@ -94,12 +94,11 @@ def resolve_options(graph: Graph, given: InputOptions) -> MergedOptions:
 
     How many samples and which (``limit``, ``seed``) is never taken from an earlier command.
     """
-    earlier = graph.input_options or InputOptions()
-    return merge(
-        ("command", given),
-        ("last aquant", replace(earlier, limit=None, seed=None)),
-        ("settings", options_of_settings(graph.settings)),
-    )
+    earlier = replace(graph.input_options or InputOptions(), limit=None, seed=None)
+    settings = options_of_settings(graph.settings)
+    if given.norm_func is not None:  # it takes the place of divisor and offset: say nothing of them
+        earlier, settings = (replace(o, divisor=None, offset=None) for o in (earlier, settings))
+    return merge(("command", given), ("last aquant", earlier), ("settings", settings))
 
 
 def options_of_settings(settings: Settings) -> InputOptions:
