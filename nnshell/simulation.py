@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from nnshell.gap8 import simulate as simulate_network
 from nnshell.gap8.explain import Explanation, explain
 from nnshell.gap8.sweep import Axes, Sweep
 from nnshell.gap8.sweep import sweep as sweep_network
+from nnshell.gap8.tiled import TiledRun, run_tiled
+from nnshell.inputs.input_set import InputSet
 from nnshell.ir.graph import Graph
 from nnshell.settings import describe
 
@@ -45,6 +47,21 @@ def sweep(
     return sweep_network(network_from_graph(graph), _parameters(graph, kernels), axes, _chip(chip))
 
 
+def tiled(
+    graph: Graph,
+    report: SimulationReport,
+    inputs: InputSet,
+    progress: Callable[[int], None] | None = None,
+) -> list[TiledRun]:
+    """The int8 graph tile by tile on every sample, each compared with the whole run."""
+    runs = []
+    for batch in inputs.batches(1):
+        runs.append(run_tiled(graph, report, [array[0] for array in batch.arrays]))
+        if progress is not None:
+            progress(1)
+    return runs
+
+
 def _parameters(graph: Graph, kernels: str | None) -> Parameters:
     parameters = Parameters.from_settings(graph.settings)
     return replace(parameters, kernels=kernels) if kernels is not None else parameters
@@ -66,4 +83,4 @@ def _values(name: str, text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in values))
 
 
-__all__ = ["SWEPT", "Explanation", "explain", "simulate", "sweep"]
+__all__ = ["SWEPT", "Explanation", "TiledRun", "explain", "simulate", "sweep", "tiled"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nnshell.reports.simulation_text import summary
@@ -11,6 +11,7 @@ from nnshell.reports.table import Cell, Column, Table
 if TYPE_CHECKING:
     from nnshell.gap8.report import LayerReport, SimulationReport
     from nnshell.gap8.sweep import Point, Sweep
+    from nnshell.gap8.tiled import TiledRun
     from nnshell.gap8.uncertainty import Range
 
 _LAYERS = (
@@ -29,6 +30,12 @@ _LAYERS = (
     Column("L2", "right", "bytes", grouped=True, detail=1),
     Column("L3", "right", "bytes", grouped=True, detail=1),
     Column("Energy", "right", "mJ", digits=4, detail=3),
+)
+_TILED = (
+    Column("Layer", wraps=True),
+    Column("Tiles", "right"),
+    Column("Moved", "right", "bytes", grouped=True),
+    Column("Equal samples", "right"),
 )
 _SWEEP = (
     Column("Cores", "right"),
@@ -76,6 +83,23 @@ def memory_table(report: SimulationReport) -> Table:
     rows = tuple(report.memory_rows())
     note = f"peak {report.l2_peak_bytes:,} of {report.parameters.l2_size:,} bytes"
     return Table(f"{report.network.name}: L2", _MEMORY, rows, notes=(note,))
+
+
+def tiled_table(runs: Sequence[TiledRun]) -> Table:
+    """What ran tile by tile, and on how many samples it gave the integers of the whole run."""
+    rows = tuple(
+        (
+            layers[0].name,
+            layers[0].tiles or None,
+            layers[0].moved_bytes,
+            sum(layer.equal for layer in layers),
+        )
+        for layers in zip(*(run.layers for run in runs), strict=True)
+    )
+    same = sum(run.equal for run in runs)
+    note = f"{same} of {len(runs)} samples are equal to the whole int8 run to the bit"
+    whole = "layers without tiles cannot be cut (transposes, resizes, softmax): they ran whole"
+    return Table("tile by tile", _TILED, rows, notes=(note, whole))
 
 
 def sweep_table(found: Sweep) -> Table:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 Run = Any
 
@@ -147,6 +149,19 @@ def test_simulate_writes_its_outward_forms(commands: Any) -> None:
     assert "predictions of the int8 engine" in out and "net: L2" in out
 
 
+def test_simulate_runs_tile_by_tile_and_says_that_it_is_equal(commands: Any) -> None:
+    out = commands("simulate img/* --limit 2 --tiled --summary").out
+    assert "2 of 2 samples are equal to the whole int8 run" in out
+    assert "where the time goes" in out
+
+
+def test_simulate_explains_a_layer_and_sweeps_settings(commands: Any) -> None:
+    out = commands("simulate --explain 1", "simulate --cores 1,8 --l2 64k,300k --format json")
+    assert "tiles: the chosen one and the best others" in out.out
+    points = json.loads(out.out[out.out.index("[\n") :])
+    assert len(points) == 4 and {point["cores"] for point in points} == {1, 8}
+
+
 def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
     lines = ("qshow --format json > a.json", "qtune --step fc quantized_dimension=tensor")
     commands(*lines, "qshow --format json > b.json")
@@ -171,6 +186,10 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
         ("dump img/* -s input_1 -c 7", "no channel 7"),
         ("qtune --step fc nonsense=1", "nonsense"),
         ("simulate --json no/such/../", "no/such"),
+        ("simulate --tiled", "--tiled needs inputs"),
+        ("simulate --explain nobody", "no layer nobody"),
+        ("simulate --cores 1,x", "--cores 1,x"),
+        ("simulate --kernels none", "no kernel table none"),
     ],
 )
 def test_mistakes_are_one_line(run: Run, line: str, message: str) -> None:
@@ -203,3 +222,70 @@ def test_dump_of_many_images_comes_in_batches(commands: Any) -> None:
     assert arrays["conv1_fusion"].shape[0] == 150
     sums = [line for line in Path("sums").read_text().splitlines() if line.startswith("conv1_")]
     assert sums[140] == f"conv1_fusion: {zlib.crc32(arrays['conv1_fusion'][140].tobytes()):08x}"
+
+
+def test_qerror_of_steps_alone_shows_no_error_of_earlier_steps(commands: Any) -> None:
+    commands("qerror img/* --format json > q.json", "qerror img/* -s --format json > s.json")
+    whole, alone = (
+        {row["name"]: row["qsnr_db"] for row in json.loads(Path(name).read_text())}
+        for name in ("q.json", "s.json")
+    )
+    assert whole.keys() == alone.keys()
+    assert alone["conv1_fusion"] == whole["conv1_fusion"]
+    assert alone["fc"] > whole["fc"]
+
+
+def test_qerror_reports_the_inputs_below_a_limit(commands: Any) -> None:
+    commands("qerror img/* -r 1000 --format json > all", "qerror img/* -r -1000 --format json > no")
+    rows = json.loads(Path("all").read_text())
+    assert len(rows) == 12 and rows[0]["sample"].startswith("img/")
+    assert [row["qsnr_db"] for row in rows] == sorted(row["qsnr_db"] for row in rows)
+    assert json.loads(Path("no").read_text()) == []
+
+
+def test_dump_of_steps_alone_holds_integers(commands: Any) -> None:
+    commands(
+        "dump img/* -A --npz a.npz", "dump img/* -q --npz q.npz", "dump img/* -A -d --npz d.npz"
+    )
+    alone, whole, real = (np.load(f"{name}.npz") for name in "aqd")
+    assert set(alone) == set(whole) and alone["fc"].dtype == np.int8
+    assert np.array_equal(alone["conv1_fusion"], whole["conv1_fusion"])
+    assert real["fc"].dtype == np.float32
+
+
+def test_validate_with_a_threshold_takes_one_value_for_two_classes(run: Run) -> None:
+    model = onnx.load("net.onnx")
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, shape in (("w2", (1, 64)), ("b2", (1,))):
+        values = numpy_helper.to_array(weights[name])[:1].reshape(shape)
+        weights[name].CopyFrom(numpy_helper.from_array(values, name))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
+    onnx.save(model, "one.onnx")
+    lines = ["open one.onnx", *QUANTIZE[1:]]
+    lines += ["dump img/* --npz f.npz", "dump img/* -q -d --npz q.npz"]
+    lines += [f"validate img/* {e} --binary_classification --class_thr T --format json > v{n}"
+              for n, e in enumerate(("", "-q"))]  # fmt: skip
+    run(*[word for line in lines[:-2] for word in ("-e", line)])
+    values = [np.load(name)["output_1"].reshape(-1) for name in ("f.npz", "q.npz")]
+    threshold = float(np.sort(values[0])[5:7].mean())
+    lines = [line.replace("T --format", f"{threshold} --format") for line in lines]
+    for name in (
+        "img/image_2_2.png",
+        "img/image_5_2.png",
+        "img/image_8_2.png",
+        "img/image_11_2.png",
+    ):
+        Path(name).unlink()
+    outcome = run(*[word for line in lines for word in ("-e", line)])
+    assert outcome.status == 0, outcome.err
+    for number, name in enumerate(("f.npz", "q.npz")):
+        rows = json.loads(Path(f"v{number}").read_text())
+        found = np.load(name)["output_1"].reshape(-1)
+        assert [row["predicted"] for row in rows] == (found > threshold).astype(int).tolist()
+        assert 0 < sum(row["predicted"] for row in rows) < len(rows)
+
+
+def test_a_threshold_for_several_values_is_refused(run: Run) -> None:
+    lines = ("open net.onnx", "validate img/* --binary_classification")
+    outcome = run(*[word for line in lines for word in ("-e", line)])
+    assert outcome.status == 1 and "the output has 3 values" in outcome.err

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
+from nnshell.errors import GraphError, UsageError
 from nnshell.files import write_atomically
 from nnshell.settings import Settings
 from nnshell.shell.api import (
@@ -40,6 +41,7 @@ def simulate_parser() -> Parser:
     path = cmd2.Cmd.path_complete
     add("--summary", action="store_true", help="only the summary, not the table of layers")
     add("--explain", metavar="LAYER", help="why a layer (name or number) costs what it costs")
+    add("--tiled", action="store_true", help="run INPUTS tile by tile through planned buffers")
     add("--memory", action="store_true", help="also what lies where in L2, as map and table")
     add("--json", metavar="FILE", completer=path, help="write it as JSON")
     add("--trace", metavar="FILE", completer=path,
@@ -102,8 +104,21 @@ class ChipCommands(Commands):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
         self._show_simulation(report, args)
-        if args.input_files:
+        if args.tiled:
+            self._run_tiled(report, args)
+        elif args.input_files:
             self._predict(args)
+
+    def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
+        if not args.input_files:
+            raise UsageError("--tiled needs inputs", hint="simulate sample_images/test/* --tiled")
+        with self.inputs(args, "running tile by tile") as (inputs, done):
+            runs = simulation.tiled(self.graph(), report, inputs, done)
+        self.show(simulation_tables.tiled_table(runs), args)
+        if not all(run.equal for run in runs):
+            raise GraphError(
+                "the tiled run differs from the whole int8 run", where=report.network.name
+            )
 
     def _show_simulation(self, report: SimulationReport, args: argparse.Namespace) -> None:
         if args.explain is not None:
