@@ -1,4 +1,4 @@
-"""One way to make any engine: float, int8, simulated."""
+"""One way to make any engine: float, int8, simulated, isolated (each step of int8 alone)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.operator import Constant
 
-EngineName = Literal["float", "int8", "simulated"]
+EngineName = Literal["float", "int8", "simulated", "isolated"]
 
 
 class Engine(Protocol):
@@ -42,7 +42,13 @@ def make_engine(
         from nnshell.execution.simulated_engine import SimulatedEngine
 
         return SimulatedEngine(graph, keys)
-    raise UsageError(f"there is no engine '{name}'", hint="engines: float, int8, simulated")
+    if name == "isolated":
+        from nnshell.execution.isolated_engine import IsolatedEngine
+
+        return IsolatedEngine(graph, keys, graph.settings.int8_target)
+    raise UsageError(
+        f"there is no engine '{name}'", hint="engines: float, int8, simulated, isolated"
+    )
 
 
 def tensor_keys(graph: Graph) -> list[str]:

@@ -241,9 +241,18 @@ def _arrays(
 
 
 def compare(
-    graph: Graph, images: Images | InputSet, *, inner: bool = True, progress: Progress | None = None
+    graph: Graph,
+    images: Images | InputSet,
+    *,
+    inner: bool = True,
+    isolated: bool = False,
+    progress: Progress | None = None,
 ) -> list[Comparison]:
-    """How far each int8 tensor is from its float tensor, worst first."""
+    """How far each int8 tensor is from its float tensor, worst first.
+
+    ``isolated``: each step computes from the float graph's tensors, so that only its own error
+    shows.
+    """
     from nnshell.execution.metrics import compare_engines
 
     batches = noted(bind(graph, images), batch_size(graph))
@@ -252,25 +261,49 @@ def compare(
         batches,
         inner=inner,
         progress=progress,
-        engine=lambda quantized, keys: make_engine(quantized, "int8", keys=keys),
+        engine=lambda quantized, keys: make_engine(
+            quantized, "isolated" if isolated else "int8", keys=keys
+        ),
     )
 
 
 def validate(
+def compare_samples(
+    graph: Graph, images: Images | InputSet, *, progress: Progress | None = None
+) -> list[tuple[str, float]]:
+    """The QSNR in dB of each sample's int8 outputs against float, by name, lowest first."""
+    from nnshell.execution import metrics
+
+    batches = noted(bind(graph, images), batch_size(graph))
+    return metrics.compare_samples(graph, batches, make_engine(graph, "int8"), progress=progress)
+
+
     graph: Graph,
     images: Images | InputSet,
     engine: EngineName = "float",
     *,
     output: str | None = None,
     progress: Progress | None = None,
+    threshold: float | None = None,
 ) -> ValidationReport:
-    """Accuracy on labelled images, and for integers the agreement with float."""
+    """Accuracy on labelled images, and for integers the agreement with float.
+
+    The class with the largest value of ``output`` is the answer; with ``threshold`` that output has
+    one value, and above the threshold (in real units) the answer is class 1.
+    """
+    from nnshell.execution.integer_engine import IntegerEngine
+    from nnshell.execution.validation import Threshold
     from nnshell.execution.validation import validate as judge
 
     key = output or graph.outputs[0].name
     float_engine: Engine = make_engine(graph, "float", keys=[key])
     chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
     return judge(
+    limit = None
+    if threshold is not None:
+        record = IntegerEngine(graph).record(key) if engine == "int8" else None
+        scaled = threshold / record.first_scale + record.zero_point if record else threshold
+        limit = Threshold(scaled, threshold)
         noted(bind(graph, images), batch_size(graph)),
         chosen,
         key,
@@ -278,6 +311,7 @@ def validate(
         engine_name=engine,
         reference=None if engine == "float" else float_engine,
         progress=progress,
+        threshold=limit,
     )
 
 
@@ -376,3 +410,5 @@ __all__ = [
     "simulate",
     "validate",
 ]
+    "compare_samples",
+    "export",

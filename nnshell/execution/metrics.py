@@ -29,6 +29,13 @@ class Samples(Protocol):
     def arrays(self) -> tuple[NDArray[Any], ...]: ...
 
 
+class NamedSamples(Samples, Protocol):
+    """Samples that say what they are called."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
 class Engine(Protocol):
     """What computes the integers of a batch, by key."""
 
@@ -154,6 +161,30 @@ def compare_engines(
     steps = graph.step_numbers()
     found = [_of_item(sums[key], key, item, steps, flat) for key, item in items.items()]
     return sorted(found, key=lambda entry: (entry.qsnr_db, entry.step))
+
+
+def compare_samples(
+    graph: Graph,
+    batches: Iterable[NamedSamples],
+    integers: Engine,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> list[tuple[str, float]]:
+    """The QSNR in dB of each sample's outputs, all of them together, by name, lowest first."""
+    keys = [node.name for node in graph.outputs]
+    records = {key: IntegerEngine(graph).record(key) for key in keys}
+    floats = FloatEngine(graph, keys)
+    found: list[tuple[str, float]] = []
+    for batch in batches:
+        real, quantized = floats.run(batch.arrays), integers.run(batch.arrays)
+        for row, name in enumerate(batch.names):
+            sums = Accumulator()
+            for key in keys:
+                sums.add(real[key][row], records[key].dequantize(quantized[key][row]))
+            found.append((name, sums.qsnr_db))
+        if progress is not None:
+            progress(len(batch.names))
+    return sorted(found, key=lambda entry: entry[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,14 @@ class ValidationReport:
         return {key: value for key, value in values.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Above it an output of one value is class 1: in the engine's units, and in real ones."""
+
+    integer: float
+    real: float
+
+
 @dataclass(slots=True)
 class _Tally:
     predictions: list[Prediction] = field(default_factory=list)
@@ -115,17 +123,19 @@ def validate(
     model: str = "",
     engine_name: str = "float",
     reference: Engine | None = None,
+    threshold: Threshold | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ValidationReport:
     """Run ``batches`` through ``engine`` and judge tensor ``output``.
 
     With ``reference`` (the float engine) the share of equal predictions is counted as well; its
-    time is not. An interrupt ends the run early: what was done is reported as not complete.
+    time is not. With ``threshold`` an output of one value is class 1 above it, else class 0. An
+    interrupt ends the run early: what was done is reported as not complete.
     """
     tally, complete = _Tally(), True
     try:
         for batch in batches:
-            _judge(tally, batch, engine, output, reference)
+            _judge(tally, batch, engine, output, reference, threshold)
             if progress is not None:
                 progress(len(batch.names))
     except KeyboardInterrupt:
@@ -146,19 +156,39 @@ def validate(
 
 
 def _judge(
-    tally: _Tally, batch: Batch, engine: Engine, output: str, reference: Engine | None
+    tally: _Tally,
+    batch: Batch,
+    engine: Engine,
+    output: str,
+    reference: Engine | None,
+    threshold: Threshold | None,
 ) -> None:
     start = perf_counter()
     outputs = engine.run(batch.arrays)[output]
     tally.seconds += perf_counter() - start
-    scores = outputs.reshape(len(batch.names), -1).astype(np.float64)
+    scores = _scores(outputs, None if threshold is None else threshold.integer)
     tally.classes = scores.shape[1]
     predicted = scores.argmax(axis=1)
     if reference is not None:
-        floats = reference.run(batch.arrays)[output].reshape(len(batch.names), -1)
+        floats = _scores(
+            reference.run(batch.arrays)[output], None if threshold is None else threshold.real
+        )
         tally.agreed += int(np.sum(floats.argmax(axis=1) == predicted))
     for row, name in enumerate(batch.names):
         tally.predictions.append(_prediction(name, batch.labels[row], scores[row]))
+
+
+def _scores(outputs: NDArray[Any], threshold: float | None) -> NDArray[np.float64]:
+    """A row of scores, one for each class, for each sample."""
+    scores = outputs.reshape(len(outputs), -1).astype(np.float64)
+    if threshold is None:
+        return scores
+    if scores.shape[1] != 1:
+        raise InputError(
+            f"the output has {scores.shape[1]} values, a threshold wants one",
+            hint="leave the threshold out: the largest value is the answer",
+        )
+    return np.concatenate([np.full_like(scores, threshold), scores], axis=1)
 
 
 def _prediction(name: str, label: int | None, scores: NDArray[np.float64]) -> Prediction:
@@ -167,7 +197,7 @@ def _prediction(name: str, label: int | None, scores: NDArray[np.float64]) -> Pr
         raise InputError(
             f"label {label} is none of the network's {scores.size} classes",
             where=name,
-            hint="labels come from the end of the file name, _N",
+            hint="labels come from the end of the file name (_N), its folder or the data file",
         )
     rank = None if label is None else int(np.flatnonzero(order == label)[0])
     second = scores[order[1]] if scores.size > 1 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,16 @@ def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
     if any(entry.clipped for entry in compared):
         notes.append("clipped: a later activation of the fusion cuts this range, so it says little")
     return Table(title, _QERROR, rows, notes=tuple(notes))
+
+
+def sample_table(
+    network: str, found: Sequence[tuple[str, float]], limit_db: float = math.inf
+) -> Table:
+    """Samples whose outputs have a QSNR below a limit, worst first."""
+    columns = (Column("Sample", wraps=True), Column("QSNR", "right", "dB", digits=1))
+    rows = tuple(entry for entry in found if entry[1] < limit_db)
+    note = f"{len(rows)} of {len(found)} samples are below {limit_db:g} dB"
+    return Table(f"{network}: outputs of the int8 engine", columns, rows, notes=(note,))
 
 
 def _chosen(name: str, keys: Collection[str]) -> bool:

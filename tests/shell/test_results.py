@@ -178,7 +178,7 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
     ("line", "message"),
     [
         ("dump img/* -P x.pickle", "without pickle"),
-        ("qerror img/* -r 20", "not part of nnshell"),
+        ("qerror img/* --compare_quantized", "not part of nnshell"),
         ("validate img/* --prediction_step_idx 99", "no step 99"),
         ("validate img/* --engine fast", "'fast' is not one of"),
         ("tensors -t gone", "nothing is stored as 'gone'"),

@@ -39,12 +39,15 @@ def qerror_parser() -> Parser:
         description="Compare integers with floats on images, step by step, worst first.",
         example="qerror sample_images/test/*",
     )
-    parser.add_argument("-i", "--inner", action="store_true", help="layers inside fusions too")
+    add = parser.add_argument
+    add("-i", "--inner", action="store_true", help="layers inside fusions too")
+    add("-s", "--step", action="store_true",
+        help="each step alone, on exact inputs: only its own error")  # fmt: skip
+    add("-r", "--report_lowest", type=float, metavar="DB",
+        help="the inputs whose outputs are below this QSNR, instead of steps")  # fmt: skip
     add_input_options(parser)
     add_table_options(parser)
-    not_here(parser, "errors build up through the layers", "-s", "--step")
     not_here(parser, "integers are compared with floats", "--compare_quantized")
-    not_here(parser, "use -c FILE and a spreadsheet", "-r", "--report_lowest", nargs=1)
     return parser
 
 
@@ -66,13 +69,14 @@ def validate_parser() -> Parser:
     add("--prediction_step_idx", type=int, default=-1, metavar="STEP", help="step that answers")
     add("--label_json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="labels by file")
     add("--class_number", type=int, metavar="N", help="all images are of this class")
+    add("--binary_classification", action="store_true",
+        help="the output has one value: class 1 above --class_thr, else class 0")  # fmt: skip
+    add("--class_thr", type=float, default=0.0, metavar="X", help="0 unless given")
     add("--progress_every", type=int, metavar="N", help="kept for old scripts")
     add("--dataset_dir", metavar="DIR", help="kept for old scripts")
     add_input_options(parser)
     add_table_options(parser)
-    why = "the class with the largest output is the answer"
-    not_here(parser, why, "--class_thr", "--vww_instances_file", nargs=1)
-    not_here(parser, why, "--binary_classification")
+    not_here(parser, "use --label_json", "--vww_instances_file", nargs=1)
     return parser
 
 
@@ -97,10 +101,22 @@ class ResultCommands(Commands):
     def do_qerror(self, args: argparse.Namespace) -> None:
         """Compare integers with floats, worst first."""
         graph = self.graph()
+        if args.report_lowest is not None:
+            self._report_lowest(args)
+            return
         with self.inputs(args, "comparing") as (inputs, done):
-            compared = flow.compare(graph, inputs, inner=args.inner, progress=done)
-        title = f"{graph.name}: integers against floats"
+            compared = flow.compare(
+                graph, inputs, inner=args.inner, isolated=args.step, progress=done
+            )
+        alone = ", each step alone" if args.step else ""
+        title = f"{graph.name}: integers against floats{alone}"
         self.show(quantization_tables.comparison_table(title, compared), args)
+
+    def _report_lowest(self, args: argparse.Namespace) -> None:
+        graph, limit = self.graph(), args.report_lowest
+        with self.inputs(args, "comparing") as (inputs, done):
+            found = flow.compare_samples(graph, inputs, progress=done)
+        self.show(quantization_tables.sample_table(graph.name, found, limit), args)
 
     @cmd2.with_argparser(validate_parser)
     def do_validate(self, args: argparse.Namespace) -> None:
@@ -112,7 +128,14 @@ class ResultCommands(Commands):
             if args.label_json:
                 inputs = inputs.with_labels(labels.read_label_json(args.label_json, inputs.names))
             engine: EngineName = args.engine or "float"
-            report = flow.validate(self.graph(), inputs, engine, output=output, progress=done)
+            report = flow.validate(
+                self.graph(),
+                inputs,
+                engine,
+                output=output,
+                threshold=args.class_thr if args.binary_classification else None,
+                progress=done,
+            )
         if args.json:
             write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
         self._show_report(report, args)

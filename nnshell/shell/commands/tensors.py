@@ -33,7 +33,9 @@ def dump_parser() -> Parser:
     )
     add = parser.add_argument
     add("-q", "--quantize", action="store_true", help="run the int8 graph")
-    add("-d", "--dequantize", action="store_true", help="with -q: real values of the integers")
+    add("-A", "--quantize_all_steps", action="store_true",
+        help="each int8 step alone, on the float graph's tensors")  # fmt: skip
+    add("-d", "--dequantize", action="store_true", help="with -q or -A: real values of integers")
     add("-s", "--step", metavar="SELECTOR", completer=complete_selector, help="only these nodes")
     add("-c", "--channel", type=int, metavar="N", help="print this channel only")
     add("-w", "--number_width", type=int, default=8, metavar="N", help="characters of a number")
@@ -44,8 +46,7 @@ def dump_parser() -> Parser:
     add("-S", "--save", metavar="NAME", help="keep them under this name for `tensors`")
     add_input_options(parser)
     not_here(parser, "--npz FILE writes arrays without pickle", "-P", "--pickle", nargs=1)
-    not_here(parser, "all steps run in the same arithmetic", "-A", "--quantize_all_steps")
-    not_here(parser, "all steps run in the same arithmetic", "-Q", "--quantize_step", nargs=1)
+    not_here(parser, "-A -s STEP prints it", "-Q", "--quantize_step", nargs=1)
     not_here(parser, "use -d", "--quantize_and_dequantize")
     not_here(parser, "detection heads are not drawn", "-v", "--visualize_detection")
     not_here(parser, "fusions are dumped as FUSION and FUSION/INNER", "--append_fusion_output")
@@ -101,8 +102,9 @@ class TensorCommands(Commands):
         """The tensors of a batch at a time: memory does not grow with the number of images."""
         graph, keys = self.graph(), self._keys(args.step)
         engine: EngineName = "int8" if args.quantize else "float"
+        engine = "isolated" if args.quantize_all_steps else engine
         for batch, found in flow.run_batches(graph, inputs, engine, keys=keys, progress=done):
-            real = args.dequantize and args.quantize
+            real = args.dequantize and engine != "float"
             computed = tensors.dequantized(graph, found) if real else dict(found)
             if printing:
                 self._print(computed, batch.names, args)
