@@ -267,7 +267,6 @@ def compare(
     )
 
 
-def validate(
 def compare_samples(
     graph: Graph, images: Images | InputSet, *, progress: Progress | None = None
 ) -> list[tuple[str, float]]:
@@ -278,13 +277,14 @@ def compare_samples(
     return metrics.compare_samples(graph, batches, make_engine(graph, "int8"), progress=progress)
 
 
+def validate(
     graph: Graph,
     images: Images | InputSet,
     engine: EngineName = "float",
     *,
     output: str | None = None,
-    progress: Progress | None = None,
     threshold: float | None = None,
+    progress: Progress | None = None,
 ) -> ValidationReport:
     """Accuracy on labelled images, and for integers the agreement with float.
 
@@ -298,20 +298,20 @@ def compare_samples(
     key = output or graph.outputs[0].name
     float_engine: Engine = make_engine(graph, "float", keys=[key])
     chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
-    return judge(
     limit = None
     if threshold is not None:
         record = IntegerEngine(graph).record(key) if engine == "int8" else None
         scaled = threshold / record.first_scale + record.zero_point if record else threshold
         limit = Threshold(scaled, threshold)
+    return judge(
         noted(bind(graph, images), batch_size(graph)),
         chosen,
         key,
         model=graph.name,
         engine_name=engine,
         reference=None if engine == "float" else float_engine,
-        progress=progress,
         threshold=limit,
+        progress=progress,
     )
 
 
@@ -410,5 +410,3 @@ __all__ = [
     "simulate",
     "validate",
 ]
-    "compare_samples",
-    "export",
