@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
-from nnshell.errors import ModelError
+from nnshell.errors import ModelError, UsageError
+from nnshell.files import write_atomically
 from nnshell.images import Images, bind, checked, noted
 from nnshell.importers.onnx import import_onnx
 from nnshell.inputs.input_set import Batch, InputSet
@@ -304,7 +305,7 @@ def validate(
         scaled = threshold / record.first_scale + record.zero_point if record else threshold
         limit = Threshold(scaled, threshold)
     return judge(
-        noted(bind(graph, images), batch_size(graph)),
+        checked(bind(graph, images), batch_size(graph)),
         chosen,
         key,
         model=graph.name,
@@ -313,6 +314,25 @@ def validate(
         threshold=limit,
         progress=progress,
     )
+
+
+def export(graph: Graph, path: str | Path, form: str | None = None) -> str:
+    """Write the graph as ONNX, "float" or "qdq" (default: what it is); returns which."""
+    from nnshell.exporters.onnx import export_bytes, to_bytes
+    from nnshell.exporters.simulated import export_simulated
+
+    chosen = form or ("qdq" if graph.quantized else "float")
+    if chosen not in ("float", "qdq"):
+        raise UsageError(f"there is no form '{chosen}'", hint="forms: float, qdq")
+    qdq = chosen == "qdq"
+    data = to_bytes(export_simulated(graph, integers=True)) if qdq else export_bytes(graph)
+    write_atomically(Path(path), data)
+    return chosen
+
+
+def batches_of(graph: Graph, images: Images | InputSet) -> list[Batch]:
+    """All samples at once, for experiments that run them many times."""
+    return list(noted(bind(graph, images), batch_size(graph)))
 
 
 def simulate(graph: Graph, settings: Settings | None = None) -> SimulationReport:
@@ -339,7 +359,9 @@ def generate(
 ) -> GeneratedFiles:
     """Write model.c, model.h and tensors/ for the AutoTiler."""
     from nnshell import codegen
+    from nnshell.execution.widths import check_chip_widths
 
+    check_chip_widths(graph)
     if tensor_directory is None and directory is not None:
         tensor_directory = Path(directory) / "tensors"
     return codegen.generate(
@@ -396,9 +418,12 @@ REPLAY = Replay(
 __all__ = [
     "adjust",
     "batch_size",
+    "batches_of",
     "calibrate",
     "calibrate_randomly",
     "compare",
+    "compare_samples",
+    "export",
     "fuse",
     "generate",
     "load_inputs",

@@ -29,7 +29,7 @@ LAYERS = (
     ("codegen",),
     ("state", "recipe"),
     ("images", "engines", "simulation"),
-    ("edits",),
+    ("edits", "laboratory"),
     ("reports",),
     ("flow",),
     ("tutorials",),

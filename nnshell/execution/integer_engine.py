@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.errors import InputError, QuantizationError, UsageError
+from nnshell.execution.widths import check_chip_widths
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Constant, Input, IntArray
@@ -32,6 +33,7 @@ class IntegerEngine:
             raise QuantizationError(
                 "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
             )
+        check_chip_widths(graph)
         self._graph = graph
         self._chip = target == "chip"
         self._flat: FlatGraph = flatten(graph)

@@ -30,6 +30,8 @@ from nnshell.ops.filter_kernel import FilterKernel
 from nnshell.ops.sum_kernel import SumKernel
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
+_TIE = 1e-4  # of a step, added so that halves go up, as in the kernels, and not to even
+_NUDGE = 1 - 2e-6  # the same for positive values, where nothing is added
 _WIDEST = 200  # ratio of scales whose rescaled integers fit int16
 
 
@@ -89,20 +91,28 @@ class SimulatedWriter(GraphWriter):
         return _of(readers[0][0]).output.same_record(_of(node).output)
 
     def _rounded(self, tensor: str, record: QParams, step: float | None = None) -> str:
-        """The tensor on its record's grid; ``step`` is what a kernel divides by, if not the scale."""
+        """The tensor on its record's grid; ``step`` is what a kernel divides by for the scale."""
         if record.dtype not in _ROUNDED or record.bits == FLOAT_BITS:
             return tensor
         scale = self.build.constant(np.float32(record.first_scale), "scale")
         if record.bits < INT8_BITS:
             bounds = [
-                self.build.constant(np.float32((q - record.zero_point) * record.first_scale), "bound")
+                self.build.constant(
+                    np.float32((q - record.zero_point) * record.first_scale), "bound"
+                )
                 for q in record.limits
             ]
             tensor = self.build.node("Clip", [tensor, *bounds], hint="clip")
-        zero = self.build.constant(np.array(record.zero_point, record.dtype), "zero_point")
+        zero = self.build.constant(self._zero_point(record), "zero_point")
         given = scale if step is None else self.build.constant(np.float32(step), "step")
         integers = self.build.node("QuantizeLinear", [tensor, given, zero], hint="quantize")
         return self.build.node("DequantizeLinear", [integers, scale, zero], hint="dequantize")
+
+    def _zero_point(self, record: QParams) -> NDArray[Any]:
+        """In files int8 is written as uint8: ONNX Runtime 1.31 fails when it turns it into that."""
+        if self._integers and record.dtype == "int8":
+            return np.array(record.zero_point + 128, np.uint8)
+        return np.array(record.zero_point, record.dtype)
 
     # -- constants -----------------------------------------------------------------------------
 
@@ -124,18 +134,19 @@ class SimulatedWriter(GraphWriter):
     ) -> list[str]:
         """Weights and bias as their integers mean, times the error of the multiplier.
 
-        The output's zero point is part of the kernel's bias, so the error moves it as well.
+        Zero points are part of the kernel's bias: that of the output moves with the error.
         """
         data, weights, units = made.inputs
         error = np.ones(1)
         if {data.bits, weights.bits, made.output.bits} == {INT8_BITS}:
             wanted = units.scale / made.output.first_scale
             error = kernel.multiplier * np.exp2(-kernel.shift.astype(np.float64)) / wanted
-        given = self.build.constants[inputs[2]]
-        shifted = made.output.zero_point * made.output.first_scale * (error - 1)
-        bias = self.build.constant((given * error + shifted).astype(np.float32), f"{key}_bias")
         if weights.bits == FLOAT_BITS:
-            return [inputs[0], inputs[1], bias]
+            return inputs
+        sums = kernel.weights.reshape(len(kernel.weights), -1).sum(axis=1, dtype=np.int64)
+        real = (kernel.bias + data.zero_point * sums) * units.scale * error
+        moved = (made.output.zero_point - _TIE) * made.output.first_scale
+        bias = self.build.constant((real - moved).astype(np.float32), f"{key}_bias")
         scale = (weights.scale * error).astype(np.float32)
         record = replace(weights, scale=scale, axis=0 if scale.size > 1 else None)
         return [inputs[0], self._constant(kernel.weights, record, f"{key}_weights"), bias]
@@ -175,7 +186,7 @@ def _kernel_step(made: NodeQuantization) -> float | None:
 
 
 def _factor(scaling: Multiplier) -> float:
-    return float(scaling.multiplier[0]) * 2.0 ** -int(scaling.shift[0])
+    return float(scaling.multiplier[0]) * 2.0 ** -int(scaling.shift[0]) / _NUDGE
 
 
 def _of(node: Node) -> NodeQuantization:

@@ -22,22 +22,20 @@ WEIGHT_CLIPS = (
 
 # Optimal reach by bits, in mean absolute deviations and in standard deviations (Banner et al.,
 # "Post training 4-bit quantization of convolutional networks for rapid-deployment", 2019).
-LAPLACE_REACH = {
-    **{2: 2.83068299, 3: 3.89722946, 4: 5.02864014, 5: 6.20476633},
-    **{6: 7.41312622, 7: 8.64561995, 8: 9.89675982, 9: 11.16268502},
-}
-GAUSS_REACH = {
-    **{2: 1.71063519, 3: 2.15159277, 4: 2.55913646, 5: 2.93620062},
-    **{6: 3.28691474, 7: 3.61511440, 8: 3.92403714, 9: 4.21646260},
-}
+LAPLACE_REACH = dict(
+    enumerate((2.83068299, 3.89722946, 5.02864014, 6.20476633, 7.41312622, 8.64561995), 2)
+)
+LAPLACE_REACH |= {8: 9.89675982, 9: 11.16268502}
+GAUSS_REACH = dict(
+    enumerate((1.71063519, 2.15159277, 2.55913646, 2.93620062, 3.28691474, 3.61511440), 2)
+)
+GAUSS_REACH |= {8: 3.92403714, 9: 4.21646260}
 _KEPT = 99.9  # percent
 _REACHES = 64  # that are tried, evenly from a fifth of the largest weight to all of it
 _LEAST = 0.2
 
 
-def clipped_reach(
-    rows: NDArray[np.float32], clip: str, largest: int
-) -> NDArray[np.float32] | None:
+def clipped_reach(rows: NDArray[np.float32], clip: str, largest: int) -> NDArray[np.float32] | None:
     """Reach of each row, quantized to -``largest`` .. ``largest``; None when all is kept."""
     if clip == "none" or not rows.size:
         return None

@@ -63,10 +63,11 @@ def calibrate_graph(
 ) -> Statistics:
     """Ranges of the graph's tensors over all samples, streaming.
 
-    ``clip_type``, one or several, says what else to collect: moments or histograms; ``observer``
-    replaces the running extremes. ``everything`` says whether to look at every tensor or only at those whose range
-    matters; by default at every one while there are few samples. ``samples`` is how many there
-    will be, when that is known. ``progress`` is called with the number of samples just done.
+    ``clip_type``, one or several, says what else to collect: moments, histograms; ``observer``
+    replaces the running extremes. ``everything`` says whether to look at every tensor or only at
+    those whose range matters; by default at every one while there are few samples. ``samples`` is
+    how many there will be, when that is known. ``progress`` is called with the number of samples
+    just done.
     Layers that seem to saturate are reported to the log.
     Raises InputError when there are no samples or they hold NaN.
     """

@@ -60,7 +60,9 @@ class Histogram:
         if not isinstance(data, Mapping) or set(data) != {"reach", "bins", "first", "counts"}:
             raise InputError("a histogram has reach, bins, first and counts", where=where)
         reach, bins, first, given = (data[key] for key in ("reach", "bins", "first", "counts"))
-        numbers = isinstance(given, list) and all(type(n) is int and 0 <= n < 1 << 62 for n in given)
+        numbers = isinstance(given, list) and all(
+            type(n) is int and 0 <= n < 1 << 62 for n in given
+        )
         if not numbers or type(bins) is not int or type(first) is not int:
             raise InputError("a histogram holds counts", where=where)
         fits = 2 <= bins <= _LARGEST_BINS and bins % 2 == 0 and 0 <= first <= bins - len(given)

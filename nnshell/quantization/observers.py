@@ -88,9 +88,7 @@ class RunningMoments:
     def result(self) -> TensorStatistics:
         seen = self._extremes.result()
         means = {name: total / max(self._samples, 1) for name, total in self._sums.items()}
-        return TensorStatistics(
-            seen.minimum, seen.maximum, means["mean"], means["std"], means["b"]
-        )
+        return TensorStatistics(seen.minimum, seen.maximum, means["mean"], means["std"], means["b"])
 
 
 class HistogramObserver:

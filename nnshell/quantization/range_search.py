@@ -119,7 +119,11 @@ def least_error_range(histogram: Histogram, bits: int) -> Range:
     largest = max(-low, high)
     parts = np.linspace(1.0, _LEAST, _CANDIDATES)
     _, low, high = min(
-        (quantization_error(histogram, max(low, -t), min(high, t), bits), max(low, -t), min(high, t))
+        (
+            quantization_error(histogram, max(low, -t), min(high, t), bits),
+            max(low, -t),
+            min(high, t),
+        )
         for t in parts * largest
     )
     for move in (_raise_low, _lower_high, _raise_low):
@@ -139,9 +143,7 @@ def _lower_high(histogram: Histogram, low: float, high: float, bits: int) -> tup
     return (low, _best(tried, lambda t: quantization_error(histogram, low, t, bits), high))
 
 
-def _best(
-    tried: NDArray[np.float64], error: Callable[[float], float], before: float
-) -> float:
+def _best(tried: NDArray[np.float64], error: Callable[[float], float], before: float) -> float:
     """The best of what is tried, or what was before."""
     errors = [error(float(value)) for value in tried]
     if not errors or min(errors) >= error(before):

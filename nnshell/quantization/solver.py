@@ -121,8 +121,8 @@ class Solution:
         """
         group = self.grouping.groups.get(item.outputs[0]) if item.outputs else None
         if group is not None and self._is_edge(group, item):
-            named = self.options.names_bits(item.path)
-            return self.options.for_node(item.path).act_bits if named else INT8_BITS
+            bits = self.options.for_node(item.path).act_bits
+            return bits if self.options.names_bits(item.path) else max(bits, INT8_BITS)
         return self.options.for_node(item.path).act_bits
 
     def _is_edge(self, group: Group, item: Item) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nnshell.reports import (
         distributions,
         graph_tables,
+        laboratory_tables,
         quantization_tables,
         simulation_tables,
         simulation_text,
@@ -44,6 +45,7 @@ else:
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.images")
     laboratory = _Lazy("nnshell.laboratory")
+    laboratory_tables = _Lazy("nnshell.reports.laboratory_tables")
     labels = _Lazy("nnshell.inputs.labels")
     onnx_folding = _Lazy("nnshell.importers.onnx_fold")
     operator_registry = _Lazy("nnshell.ops.registry")
@@ -77,8 +79,9 @@ __all__ = [
     "graph_tables",
     "image_format",
     "image_sets",
-    "laboratory",
     "labels",
+    "laboratory",
+    "laboratory_tables",
     "onnx_folding",
     "operator_registry",
     "quantization_options",

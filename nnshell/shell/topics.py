@@ -68,10 +68,28 @@ Commands that print tables take --format:
 -c FILE writes the table to a file as CSV.
 """
 
+_CLIP_TYPES = """
+Outliers cost precision: a range twice as wide has steps twice as coarse. --clip_type cuts them off:
+
+  none        keep everything that was seen
+  percentile  all but one in 100,000
+  kth         all but the k largest and smallest, the more of them the fewer bits there are
+  entropy     the least loss of information (Kullback-Leibler)
+  mse         the least squared error
+  histogram   the same, found by giving up one end or the other step by step
+  stdN        mean +- N standard deviations, N from 1 to 5
+  laplace     the optimum for this distribution; gaus for a normal one; mix the better of both
+  whiskers    the whiskers of a box plot
+
+--weight_clip does so with weights: none, mse, percentile, std1..std5, laplace, gaus. With
+--weight_bits and --act_bits below 8 use `validate --engine simulated`; the chip has 8 bits.
+"""
+
 TOPICS = {
     "session": _SESSION,
     "selectors": _SELECTORS,
     "scripts": _SCRIPTS,
     "inputs": _INPUTS,
     "formats": _FORMATS,
+    "clip_types": _CLIP_TYPES,
 }

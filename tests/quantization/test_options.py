@@ -51,7 +51,15 @@ def test_a_mistyped_key_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"clip_type": "p99"}, {"narrow_weights": 1}, {"sq_bits": 4}, {"weight_bits": 1}, {"act_bits": True}, {"nodes": [1]}]
+    "values",
+    [
+        {"clip_type": "p99"},
+        {"narrow_weights": 1},
+        {"sq_bits": 4},
+        {"weight_bits": 1},
+        {"act_bits": True},
+        {"nodes": [1]},
+    ],
 )
 def test_values_of_the_wrong_kind_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -10,6 +10,7 @@ from nnshell.shell.commands.chip import ChipCommands
 from nnshell.shell.commands.doctor import DoctorCommands
 from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
+from nnshell.shell.commands.laboratory import LaboratoryCommands
 from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
@@ -25,6 +26,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         GraphCommands(),
         PrepareCommands(),
         QuantizeCommands(),
+        LaboratoryCommands(),
         ResultCommands(),
         SpreadCommands(),
         TensorCommands(),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import cmd2
 
-from nnshell.shell.api import distributions, engines, flow, image_sets
+from nnshell.files import write_atomically
+from nnshell.shell.api import distributions, engines, flow, image_sets, svg
 from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 
@@ -15,8 +18,15 @@ from nnshell.shell.parser import Parser, not_here
 def weights_parser() -> Parser:
     parser = Parser(
         description="Show how weights and biases are spread: range, mean, sigma, how many lie "
-        "outside 3 and 5 sigma (what --clip_type std3 and std5 would cut), a histogram.",
+        "outside 1, 2, 3 and 5 sigma (what --weight_clip std3 would cut), a histogram.",
         example="weights",
+    )
+    parser.add_argument(
+        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+    )
+    parser.add_argument("--channels", action="store_true", help="a row for each output channel")
+    parser.add_argument(
+        "--svg", metavar="FILE", completer=cmd2.Cmd.path_complete, help="draw the histograms"
     )
     add_table_options(parser)
     return parser
@@ -57,14 +67,17 @@ class SpreadCommands(Commands):
     @cmd2.with_argparser(weights_parser)
     def do_weights(self, args: argparse.Namespace) -> None:
         """Show how weights are spread."""
-        self._constants(args)
+        graph = self.graph()
+        names = distributions.constants_of(graph, args.selector) if args.selector else None
+        found = distributions.constant_distributions(graph, names, channels=args.channels)
+        title = f"{graph.name}: constants"
+        if args.svg:
+            write_atomically(Path(args.svg), svg.histograms_svg(title, found).encode())
+        self.show(distributions.distribution_table(title, found), args)
 
     @cmd2.with_argparser(stats_parser)
     def do_stats(self, args: argparse.Namespace) -> None:
         """Show how weights are spread, as NNTool's stats."""
-        self._constants(args)
-
-    def _constants(self, args: argparse.Namespace) -> None:
         graph = self.graph()
         found = distributions.constant_distributions(graph)
         self.show(distributions.distribution_table(f"{graph.name}: constants", found), args)

@@ -1,0 +1,23 @@
+"""Which integers the chip has kernels for: 8 bits. All others are for the simulated engine."""
+
+from __future__ import annotations
+
+from nnshell.errors import QuantizationError
+from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+
+
+def check_chip_widths(graph: Graph) -> None:
+    """Raises QuantizationError for the first node whose integers the chip does not have."""
+    for key, node, _ in all_nodes(graph):
+        made = node.quantization
+        if made is None:
+            continue
+        for record in (*made.inputs, *made.outputs):
+            if record.bits != INT8_BITS:
+                what = "floats" if record.bits == FLOAT_BITS else f"{record.bits}-bit integers"
+                raise QuantizationError(
+                    f"works on {what}, and the chip's kernels have 8 bits",
+                    where=f"node {key}",
+                    hint="use --engine simulated, or quantize with 8 bits",
+                )

@@ -1,0 +1,327 @@
+"""Experiments on a calibrated graph: which nodes quantization hurts, and how many bits each needs.
+
+All of them run the simulated engine on copies of the graph; none needs training. The noise of a
+candidate is the mean squared difference of the graph's first output from that of the float graph,
+relative to the mean square of the float output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.engines import make_engine
+from nnshell.errors import QuantizationError, UsageError
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.flat import Item, flatten
+from nnshell.ir.graph import Graph
+from nnshell.ir.operator import Constant, Input
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.quantization import QuantizationOptions, quantize_graph
+
+WIDTHS = (8, 6, 5, 4, 3, 2)  # that a mixture is made of
+_BIAS_BYTES = 4
+_BUCKETS = 4000  # of a size, in the search for the best mixture
+_SIZES = 48  # between all at 8 bits and all at 2, that a loss is looked for among
+
+Done = Callable[[int], None]
+_FLOAT: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BITS}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a quantized graph did: noise as a ratio, accuracy and agreement as fractions."""
+
+    noise: float
+    agreement: float
+    accuracy: float | None
+
+    @property
+    def noise_db(self) -> float:
+        return 10 * math.log10(self.noise) if self.noise > 0 else -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """One node: alone quantized while all others are float, and the other way round."""
+
+    node: str
+    kind: str
+    weights: int
+    alone: Outcome
+    without: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Weight bits by node, and what comes of them."""
+
+    bits: Mapping[str, int]
+    size_bytes: int
+    outcome: Outcome
+    before: Outcome  # all weights at 8 bits
+    before_bytes: int
+
+
+class Bench:
+    """Inputs that all candidates are judged on, and what the float graph makes of them."""
+
+    def __init__(self, graph: Graph, batches: Sequence[Batch]) -> None:
+        if graph.statistics is None:
+            raise QuantizationError(
+                "there are no statistics to quantize from",
+                where=graph.name,
+                hint="run aquant first",
+            )
+        self.graph = graph
+        self.options = graph.quantization_options or QuantizationOptions()
+        self._batches = batches
+        self._key = graph.outputs[0].name
+        floats = make_engine(graph, "float", keys=[self._key])
+        self._reference = [floats.run(batch.arrays)[self._key] for batch in batches]
+        self.float_outcome = self._judge(self._reference)
+
+    def try_options(self, options: QuantizationOptions) -> Outcome:
+        """What a copy of the graph does when it is quantized so."""
+        twin = self.graph.copy()
+        assert self.graph.statistics is not None
+        quantize_graph(twin, self.graph.statistics, options)
+        engine = make_engine(twin, "simulated", keys=[self._key])
+        return self._judge([engine.run(batch.arrays)[self._key] for batch in self._batches])
+
+    def _judge(self, outputs: Sequence[NDArray[Any]]) -> Outcome:
+        noise = signal = 0.0
+        agreed = right = labelled = count = 0
+        for batch, found, wanted in zip(self._batches, outputs, self._reference, strict=True):
+            noise += float(np.square(found.astype(np.float64) - wanted).sum())
+            signal += float(np.square(wanted.astype(np.float64)).sum())
+            answers = found.reshape(len(found), -1).argmax(axis=1)
+            agreed += int((answers == wanted.reshape(len(found), -1).argmax(axis=1)).sum())
+            count += len(found)
+            labels = [label for label in batch.labels if label is not None]
+            labelled += len(labels)
+            right += sum(int(a) == b for a, b in zip(answers, batch.labels, strict=True))
+        accuracy = right / labelled if labelled else None
+        return Outcome(noise / signal if signal else 0.0, agreed / max(count, 1), accuracy)
+
+
+def sensitivity(
+    graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+) -> list[Sensitivity]:
+    """Every node that computes, the one that does most harm alone first.
+
+    Bits and clip types are those of the graph's quantization options.
+    """
+    bench = Bench(graph, batches)
+    found = []
+    for name, items in _steps(graph).items():
+        local = bench.options.for_node(items[0].path)
+        own = {"weight_bits": local.weight_bits, "act_bits": local.act_bits}
+        alone = bench.try_options(_only(bench.options, {"*": _FLOAT, name: own}))
+        without = bench.try_options(bench.options.with_node(name, _FLOAT))
+        kind = graph[name].kind if graph[name].body is None else items[0].node.kind
+        found.append(Sensitivity(name, kind, _weights(items), alone, without))
+        if progress is not None:
+            progress(1)
+    return sorted(found, key=lambda entry: -entry.alone.noise)
+
+
+def _only(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, Any]]) -> Any:
+    return replace(options, nodes={**options.nodes, **nodes})
+
+
+def steps_to_try(graph: Graph) -> int:
+    """How many nodes ``sensitivity`` looks at."""
+    return len(_steps(graph))
+
+
+def _steps(graph: Graph) -> dict[str, list[Item]]:
+    """Items of each top-level node that computes something new."""
+    found: dict[str, list[Item]] = {}
+    for item in flatten(graph).items:
+        op = item.node.op
+        idle = isinstance(op, Constant | Input) or op.boundary or op.made_by_quantizer
+        if not idle and not (op.keeps_record and op.order_preserving):
+            found.setdefault(item.path.partition("/")[0], []).append(item)
+    return found
+
+
+def _weights(items: Sequence[Item]) -> int:
+    """Elements of the weights among the parameters, biases left out."""
+    return sum(
+        item.graph.input_types(item.node)[item.node.op.parameters[0]].size
+        for item in items
+        if item.node.op.parameters
+    )
+
+
+def _biases(items: Sequence[Item]) -> int:
+    return sum(
+        item.graph.input_types(item.node)[index].size
+        for item in items
+        for index in item.node.op.parameters[1:]
+    )
+
+
+def weight_bytes(graph: Graph, options: QuantizationOptions) -> int:
+    """Weights packed at their bits, biases as int32."""
+    total = 0
+    for items in _steps(graph).values():
+        bits = options.for_node(items[0].path).weight_bits
+        total += -(-_weights(items) * bits // 8) + _BIAS_BYTES * _biases(items)
+    return total
+
+
+def mixed(
+    graph: Graph,
+    batches: Sequence[Batch],
+    *,
+    drop: float | None = None,
+    size_bytes: int | None = None,
+    progress: Done | None = None,
+) -> Mixture:
+    """Weight bits for each node: the fewest bytes within a loss, or the least noise in a size.
+
+    ``drop`` is in points (0.5: half a per cent) of accuracy, without labels of agreement with
+    float. Each node is tried alone at each width; then the mixture whose noises add up to the
+    least within a size is found exactly, and measured. The graph is left as it is.
+    """
+    if (drop is None) == (size_bytes is None):
+        raise UsageError("say how far to go", hint="--drop POINTS or --size BYTES")
+    bench = Bench(graph, batches)
+    steps = {name: items for name, items in _steps(graph).items() if _weights(items)}
+    choices = {name: _noise_by_width(bench, name, progress) for name in steps}
+    finder = _Finder(bench, steps, choices)
+    if size_bytes is not None:
+        chosen, outcome = finder.within_size(size_bytes)
+    else:
+        assert drop is not None
+        chosen, outcome = finder.within_loss(drop / 100)
+    full = finder.uniform(INT8_BITS)
+    return Mixture(
+        {name: chosen.for_node(items[0].path).weight_bits for name, items in steps.items()},
+        weight_bytes(graph, chosen),
+        outcome,
+        bench.try_options(full),
+        weight_bytes(graph, full),
+    )
+
+
+def mixture_steps(graph: Graph) -> int:
+    """How many candidates ``mixed`` measures before it chooses."""
+    return sum(bool(_weights(items)) for items in _steps(graph).values()) * (len(WIDTHS) - 1)
+
+
+def _noise_by_width(bench: Bench, name: str, progress: Done | None) -> list[float]:
+    """Of one node's weights alone, at each of WIDTHS; 8 bits count as none."""
+    found = [0.0]
+    for bits in WIDTHS[1:]:
+        own = {"weight_bits": bits, "act_bits": FLOAT_BITS}
+        found.append(bench.try_options(_only(bench.options, {"*": _FLOAT, name: own})).noise)
+        if progress is not None:
+            progress(1)
+    return found
+
+
+class _Finder:
+    """Mixtures by size, from the noise of every node at every width."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        steps: Mapping[str, Sequence[Item]],
+        noise: Mapping[str, Sequence[float]],
+    ) -> None:
+        self._bench = bench
+        self._noise = noise
+        self._weights = {name: _weights(items) for name, items in steps.items()}
+
+    def uniform(self, bits: int) -> QuantizationOptions:
+        return self._mixture(dict.fromkeys(self._weights, bits))
+
+    def within_size(self, size_bytes: int) -> tuple[QuantizationOptions, Outcome]:
+        """The least measured noise among the best mixture and the uniform ones that fit."""
+        graph = self._bench.graph
+        best = self._best(size_bytes)
+        if best is None:
+            least = weight_bytes(graph, self.uniform(WIDTHS[-1]))
+            raise UsageError(f"no mixture is that small: the least is {least} bytes")
+        uniform = [self.uniform(bits) for bits in WIDTHS]
+        tried = [best, *[u for u in uniform if weight_bytes(graph, u) <= size_bytes][:1]]
+        return min(((o, self._bench.try_options(o)) for o in tried), key=lambda pair: pair[1].noise)
+
+    def within_loss(self, drop: float) -> tuple[QuantizationOptions, Outcome]:
+        """The smallest mixture that keeps the score; 8 bits if none does."""
+        graph, wanted = self._bench.graph, _score(self._bench.float_outcome) - drop
+        sizes = [weight_bytes(graph, self.uniform(bits)) for bits in (WIDTHS[0], WIDTHS[-1])]
+        budgets = np.linspace(sizes[0], sizes[1], _SIZES)
+        found = self.uniform(WIDTHS[0])
+        outcome, low, high = self._bench.try_options(found), 0, _SIZES
+        while high - low > 1:
+            middle = (low + high) // 2
+            candidate = self._best(int(budgets[middle]))
+            assert candidate is not None
+            result = self._bench.try_options(candidate)
+            if _score(result) >= wanted:
+                found, outcome, low = candidate, result, middle
+            else:
+                high = middle
+        return found, outcome
+
+    def _best(self, size_bytes: int) -> QuantizationOptions | None:
+        """Dynamic programming over sizes: the least sum of noises within the size."""
+        least = weight_bytes(self._bench.graph, self.uniform(WIDTHS[-1]))
+        room = size_bytes - least
+        if room < 0:
+            return None
+        bucket = max(1, -(-room // _BUCKETS))
+        total = np.zeros(room // bucket + 1)
+        choices: list[NDArray[np.int64]] = []
+        for name, count in self._weights.items():
+            extra = [_buckets(count, bits, bucket) for bits in WIDTHS]
+            options = np.stack(
+                [
+                    _shifted(total, n) + noise
+                    for n, noise in zip(extra, self._noise[name], strict=True)
+                ]
+            )
+            choices.append(options.argmin(axis=0))
+            total = options.min(axis=0)
+        return self._mixture(self._followed_back(choices, bucket, total.size - 1))
+
+    def _followed_back(
+        self, choices: Sequence[NDArray[np.int64]], bucket: int, place: int
+    ) -> dict[str, int]:
+        bits = {}
+        for name, chosen in reversed(list(zip(self._weights, choices, strict=True))):
+            bits[name] = WIDTHS[int(chosen[place])]
+            place -= _buckets(self._weights[name], bits[name], bucket)
+        return bits
+
+    def _mixture(self, bits: Mapping[str, int]) -> QuantizationOptions:
+        options = self._bench.options
+        for name, width in bits.items():
+            options = options.with_node(name, {"weight_bits": width})
+        return options
+
+
+def _buckets(weights: int, bits: int, bucket: int) -> int:
+    """Buckets of bytes that more than the fewest bits take, rounded up."""
+    return -(-weights * (bits - WIDTHS[-1]) // (8 * bucket))
+
+
+def _shifted(total: NDArray[np.float64], places: int) -> NDArray[np.float64]:
+    """Sums that leave ``places`` buckets to this node; infinite where there are none left."""
+    moved = np.full(total.size, np.inf)
+    if places < total.size:
+        moved[places:] = total[: total.size - places]
+    return moved
+
+
+def _score(outcome: Outcome) -> float:
+    return outcome.agreement if outcome.accuracy is None else outcome.accuracy

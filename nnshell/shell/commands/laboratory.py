@@ -1,0 +1,85 @@
+"""Experiments: export of the simulation, sensitivity, mixed precision."""
+
+from __future__ import annotations
+
+import argparse
+
+import cmd2
+
+from nnshell.shell.api import edits, flow, laboratory, laboratory_tables
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.parser import Parser
+from nnshell.shell.progress import progress
+
+
+def export_parser() -> Parser:
+    parser = Parser(
+        description="Write the graph as ONNX: its float meaning, or quantized, with a "
+        "QuantizeLinear and DequantizeLinear pair behind every tensor (qdq).",
+        example="export lenet_float.onnx",
+    )
+    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="file to write")
+    parser.add_argument(
+        "--form", choices=("float", "qdq"), help="default: qdq if the graph is quantized"
+    )
+    return parser
+
+
+def sensitivity_parser() -> Parser:
+    parser = Parser(
+        description="Quantize each node alone, and all but each node, with the bits and clip types "
+        "of the last aquant; the node that does most harm comes first.",
+        example="sensitivity sample_images/test/* --limit 20",
+    )
+    add_input_options(parser)
+    add_table_options(parser)
+    return parser
+
+
+def mixed_parser() -> Parser:
+    parser = Parser(
+        description="Choose the bits of each node's weights, as few bytes as a loss of accuracy "
+        "allows or as little noise as a size allows, and quantize so (simulated).",
+        example="mixed sample_images/test/* --limit 20 --drop 0.5",
+    )
+    parser.add_argument("--drop", type=float, metavar="POINTS", help="accuracy that may be lost")
+    parser.add_argument("--size", type=int, metavar="BYTES", help="of all weights and biases")
+    add_input_options(parser)
+    add_table_options(parser)
+    return parser
+
+
+class LaboratoryCommands(Commands):
+    """Commands that experiment with bits."""
+
+    DEFAULT_CATEGORY = "Quantize"
+
+    @cmd2.with_argparser(export_parser)
+    def do_export(self, args: argparse.Namespace) -> None:
+        """Write the graph as ONNX."""
+        form = flow.export(self.graph(), args.file, args.form)
+        self.write(f"wrote {args.file} ({form})")
+
+    @cmd2.with_argparser(sensitivity_parser)
+    def do_sensitivity(self, args: argparse.Namespace) -> None:
+        """Rank nodes by what quantizing them costs."""
+        graph = self.graph()
+        with self.inputs(args, "reading") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        with progress("trying nodes", laboratory.steps_to_try(graph)) as done:
+            found = laboratory.sensitivity(graph, batches, done)
+        self.show(laboratory_tables.sensitivity_table(f"{graph.name}: sensitivity", found), args)
+
+    @cmd2.with_argparser(mixed_parser)
+    def do_mixed(self, args: argparse.Namespace) -> None:
+        """Give each node's weights the bits they need."""
+        graph = self.graph()
+        with self.inputs(args, "reading") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        with progress("trying widths", laboratory.mixture_steps(graph)) as done:
+            found = laboratory.mixed(
+                graph, batches, drop=args.drop, size_bytes=args.size, progress=done
+            )
+        edits.tune(graph, {name: {"weight_bits": bits} for name, bits in found.bits.items()})
+        self.show(laboratory_tables.mixture_table(f"{graph.name}: mixed precision", found), args)

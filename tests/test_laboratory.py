@@ -1,0 +1,60 @@
+"""Experiments on the sample network: sensitivity and mixed precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnshell import flow
+from nnshell.errors import UsageError
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.laboratory import Bench, mixed, sensitivity, weight_bytes
+from nnshell.quantization import QuantizationOptions
+from nnshell.quantization.calibration import calibrate_graph
+
+
+@pytest.fixture
+def lenet() -> Graph:
+    graph = flow.open_graph("sample:lenet")
+    flow.adjust(graph)
+    flow.fuse(graph, "scale8")
+    x = pictures(32)
+    seen = calibrate_graph(graph, [x.arrays], clip_type="mse")
+    flow.quantize(graph, seen, QuantizationOptions(clip_type="mse", act_bits=4, weight_bits=4))
+    return graph
+
+
+def pictures(count: int) -> Batch:
+    blocks = np.random.default_rng(0).uniform(size=(count, 3, 8, 8)).astype(np.float32)
+    x = np.kron(blocks, np.ones((1, 1, 4, 4), np.float32))
+    return Batch((x,), tuple(map(str, range(count))), (None,) * count)
+
+
+def test_each_node_alone_does_less_harm_than_all_together(lenet: Graph) -> None:
+    found = sensitivity(lenet, [pictures(32)])
+    assert len(found) == 5
+    noise = [entry.alone.noise for entry in found]
+    assert noise == sorted(noise, reverse=True)
+    assert all(entry.alone.noise > 0 for entry in found)
+    assert lenet.quantization_options is not None
+    assert not lenet.quantization_options.nodes  # the graph is as it was
+
+
+def test_a_mixture_fits_the_size_and_beats_uniform_bits_of_that_size(lenet: Graph) -> None:
+    uniform = QuantizationOptions(clip_type="mse", act_bits=32, weight_bits=4)
+    flow.quantize(lenet, lenet.statistics, uniform)  # type: ignore[arg-type]
+    size = weight_bytes(lenet, uniform)
+    batches = [pictures(32)]
+    found = mixed(lenet, batches, size_bytes=size)
+    assert found.size_bytes <= size
+    assert len(set(found.bits.values())) > 1
+    assert found.outcome.noise < Bench(lenet, batches).try_options(uniform).noise
+
+
+def test_a_mixture_needs_one_limit(lenet: Graph) -> None:
+    for limits in ({}, {"drop": 1.0, "size_bytes": 10}):
+        with pytest.raises(UsageError, match="--size"):
+            mixed(lenet, [pictures(2)], **limits)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the least is"):
+        mixed(lenet, [pictures(2)], size_bytes=10)
