@@ -24,6 +24,8 @@ INT32_LIMIT = 1 << 31
 _ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6}
 _ELEMENT_TYPES |= {"int64": 7, "float64": 11}
 
+_DEQUANTIZED = ("int8", "uint8")
+
 
 class CannotLower(Exception):
     """These numbers or this operator cannot be computed exactly in floating point."""
@@ -93,9 +95,12 @@ class IntegerGraph(ForeignGraph):
 
     def _as_float(self, name: str, dtype: str) -> str:
         """DequantizeLinear by 1 where it exists: it uses all threads and Cast does not."""
-        if dtype not in ("int8", "uint8"):
+        if dtype not in _DEQUANTIZED:
             return self.cast(name, "float32")
-        operands = [self.number(1, False), self.constant(np.zeros((), dtype), "zero_point")]
+        return self._dequantized(name, dtype, 1.0)
+
+    def _dequantized(self, name: str, dtype: str, scale: float) -> str:
+        operands = [self.number(scale, False), self.constant(np.zeros((), dtype), "zero_point")]
         return self.node("DequantizeLinear", [name, *operands])
 
     def widened(self, x: IntegerTensor) -> IntegerTensor:
@@ -183,8 +188,13 @@ class IntegerGraph(ForeignGraph):
         """x * factor + offset, real numbers; the caller knows that it is exact."""
         name = x.name
         if (factor != 1).any():
-            name = self.node("Mul", [name, self.real(factor, x.wide)])
+            name = self._scaled(x, factor)
         return self.node("Add", [name, self.real(offset, x.wide)]) if offset.any() else name
+
+    def _scaled(self, x: IntegerTensor, factor: NDArray[Any]) -> str:
+        if factor.ndim == 0 and not x.wide and x.narrow and x.narrow_type in _DEQUANTIZED:
+            return self._dequantized(x.narrow, x.narrow_type, float(factor))
+        return self.node("Mul", [x.name, self.real(factor, x.wide)])
 
     def floor_of(self, x: IntegerTensor, factor: NDArray[Any], half: NDArray[Any]) -> str:
         """floor(x * factor + half), the caller knows that it is exact."""

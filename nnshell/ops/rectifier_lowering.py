@@ -37,11 +37,17 @@ def _at_least(build: IntegerGraph, x: IntegerTensor, bound: int) -> IntegerTenso
     if not isinstance(source, Requantized) or source.factors.zero_point != bound:
         return build.clipped(x, bound, max(x.high, bound))
     before = source.accumulator
-    if not before.convolved:  # a node of its own costs more than a bound on the result
-        limits = (bound, source.factors.limits[1])
-        return requantize_by(build, before, replace(source.factors, limits=limits))
+    if before.convolved:
+        made = requantize_by(build, _positive(build, before), source.factors)
+        if made.narrow:
+            return made
+    limits = (bound, source.factors.limits[1])
+    return requantize_by(build, before, replace(source.factors, limits=limits))
+
+
+def _positive(build: IntegerGraph, before: Accumulator) -> Accumulator:
     tensor = before.tensor
     name = build.node("Relu", [tensor.name])
     relu = IntegerTensor(name, tensor.shape, 0, max(tensor.high, 0), tensor.wide)
     low, high = np.maximum(before.low, 0), np.maximum(before.high, 0)
-    return requantize_by(build, replace(before, tensor=relu, low=low, high=high), source.factors)
+    return replace(before, tensor=relu, low=low, high=high, room=None)

@@ -1,17 +1,15 @@
 """MULSCALE lowered: y = sat(RS(acc * multiplier, shift) + zero_point), exact in floating point.
 
-Ways to do it, the first that is provably exact is taken:
+Ways to do it, the first that is provably exact is taken (``step_search`` has the proof by steps):
 
-    QuantizeLinear by a scale near 2**shift / multiplier
+    QuantizeLinear of the accumulator, or of one that a filter made with other weights and bias
+    the same, but for a few channels in float64
     acc * factor + offset, then QuantizeLinear by 1       factor = multiplier / 2**shift
-    acc * factor + offset, Round, Clip                    in float32
+    acc * factor + offset, Round, Clip                    in float32: all bits fit
     the same                                              in float64, also with int32 wrap-around
 
 The offset keeps halves from occurring, as Round and QuantizeLinear take them to even integers and
-RS takes them up. The proof of the first two: MULSCALE never falls as acc rises, has at most 255
-steps, and IEEE division, multiplication, addition and rounding never fall either. Two such
-functions that agree on both sides of each step and at the ends of the interval agree on every
-integer of it. The proof of the others: no intermediate result needs more bits than there are.
+RS takes them up.
 """
 
 from __future__ import annotations
@@ -31,12 +29,14 @@ from nnshell.ir.lowering import (
     IntegerTensor,
 )
 from nnshell.ir.qparams import QParams
-from nnshell.numeric.fixed_point import IntArray, Multiplier, rounding_shift
+from nnshell.numeric.fixed_point import IntArray, Multiplier
+from nnshell.ops.step_search import Factors, Rescaling, Room, Staircase, find_rescaling
 
-_NUDGES = (0, -1, 1, -2, 2, -3, 3)  # in units in the last place of a scale
 _OFFSETS = (0.5, 0.75, 0.25, 1.0, 0.375, 0.0)  # in units of the grid 2**-shift
 _WIDEST_RIGHT, _WIDEST_LEFT = 60, 31  # shifts
-_LAYOUT_BLOCK = 16  # channels at a time in ONNX Runtime's own layout for convolutions
+_ALL = 255  # a step beyond int8 integers
+_TINY = (-23, -12)  # parts of a factor, as powers of two
+_FEW = 4  # one channel of so many may be computed in float64 beside the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,39 +47,12 @@ class Accumulator:
     low: IntArray
     high: IntArray
     axis: int | None = None
-    convolved: bool = False  # a convolution made it
+    convolved: bool = False  # a convolution made it: a Relu behind it costs nothing
+    room: Room | None = None  # to make it with other weights
 
     @classmethod
     def of(cls, tensor: IntegerTensor, axis: int | None = None) -> Accumulator:
         return cls(tensor, np.array([tensor.low]), np.array([tensor.high]), axis)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Factors:
-    """Multipliers and shifts (one per index of the axis, or one), and what follows them."""
-
-    multiplier: IntArray
-    shift: IntArray
-    zero_point: int
-    limits: tuple[int, int]
-    dtype: str
-
-    @classmethod
-    def of(cls, scaling: Multiplier, record: QParams, zero_point: int) -> Factors:
-        multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
-        return cls(multiplier, shift, zero_point, record.limits, record.dtype)
-
-    @classmethod
-    def of_limits(cls, scaling: Multiplier, limits: tuple[int, int]) -> Factors:
-        multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
-        return cls(multiplier, shift, 0, limits, "int32")
-
-    def apply(self, accumulator: IntArray) -> IntArray:
-        """Exactly, in integers, without wrap-around; one row per factor."""
-        multiplier, shift = self.multiplier[:, np.newaxis], self.shift[:, np.newaxis]
-        scaled = rounding_shift(accumulator * multiplier, shift) + self.zero_point
-        clamped: IntArray = np.clip(scaled, *self.limits)
-        return clamped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +68,23 @@ class Requantized:
         return self.accumulator.axis in (None, 1) and not self.accumulator.tensor.wide
 
 
+def factors_of(scaling: Multiplier, record: QParams, zero_point: int = 0) -> Factors:
+    """MULSCALE, then the zero point, saturated to the record."""
+    multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
+    return Factors(multiplier, shift, zero_point, record.limits, record.dtype)
+
+
+def unlimited(scaling: Multiplier) -> Factors:
+    """MULSCALE alone."""
+    multiplier, shift = scaling.multiplier.astype(np.int64), scaling.shift.astype(np.int64)
+    return Factors(multiplier, shift, 0, (-FLOAT64_LIMIT, FLOAT64_LIMIT), "int32")
+
+
+def halved(record: QParams, times: int) -> Factors:
+    """RS(x, times)."""
+    return Factors(np.ones(1, np.int64), np.array([times]), 0, record.limits, record.dtype)
+
+
 def requantize(
     build: IntegerGraph,
     accumulator: Accumulator,
@@ -103,8 +93,7 @@ def requantize(
     zero_point: int = 0,
 ) -> IntegerTensor:
     """MULSCALE of the accumulator; ``zero_point`` is added and the sum saturated to the record."""
-    factors = Factors.of(scaling, record, zero_point)
-    return requantize_by(build, accumulator, factors)
+    return requantize_by(build, accumulator, factors_of(scaling, record, zero_point))
 
 
 def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factors) -> IntegerTensor:
@@ -116,13 +105,9 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     if not _inside_int32(products):
         return _with_wrap(build, accumulator, factors)
     factors = replace(factors, shift=_capped(products, factors.shift))
-    ends = [factors.apply(end[:, np.newaxis]) for end in (accumulator.low, accumulator.high)]
-    low, high = int(ends[0].min()), int(ends[1].max())
-    made = None
-    if build.quantize_linear and not accumulator.tensor.wide:
-        made = _by_steps(build, accumulator, factors, low, high)
+    made = _by_steps(build, accumulator, factors)
     if made is None:
-        made = _by_bits(build, accumulator, factors, low, high)
+        made = _by_bits(build, accumulator, factors)
     return replace(made, source=Requantized(accumulator, factors))
 
 
@@ -151,126 +136,127 @@ def _capped(products: Sequence[IntArray], shift: IntArray) -> IntArray:
     return capped
 
 
-# -- float32, by proof ---------------------------------------------------------------------
+def _bounds(accumulator: Accumulator, factors: Factors) -> tuple[int, int]:
+    """The smallest and the largest result."""
+    ends = (accumulator.low, accumulator.high)
+    low, high = (factors.apply(end[:, np.newaxis]) for end in ends)
+    return int(low.min()), int(high.max())
+
+
+# -- QuantizeLinear, proved by steps -------------------------------------------------------
 
 
 def _by_steps(
-    build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
+    build: IntegerGraph, accumulator: Accumulator, factors: Factors
 ) -> IntegerTensor | None:
-    """QuantizeLinear, where the results are int8 or uint8."""
-    if factors.dtype not in ("int8", "uint8") or (factors.multiplier < 1).any():
+    """Where the results are int8 or uint8; None where no proof is found."""
+    small = factors.dtype in ("int8", "uint8") and bool((factors.multiplier > 0).all())
+    room, wide = accumulator.room, accumulator.tensor.wide
+    if not small or not build.quantize_linear or (wide and room is None):
         return None
-    points = _points(accumulator, factors, low, high).astype(np.float32)
-    wanted = factors.apply(points.astype(np.int64))
-    scale = _scales(points, wanted, factors)
-    if scale is not None:
-        return _quantized(build, accumulator, factors, scale, low, high)
-    offset = _offsets(points, wanted, factors)
-    if offset is not None:
-        moved = _affine(build, accumulator, _real_factors(factors), offset)
-        return _quantized(build, moved, factors, np.ones(1, np.float32), low, high)
-    return None
+    stairs = Staircase.between(accumulator.low, accumulator.high, factors)
+    found, exact = find_rescaling(stairs, room)
+    if room is None and not exact.all():
+        return _by_offset(build, accumulator, stairs)
+    if np.count_nonzero(~exact) * _FEW > (0 if wide else exact.size):
+        return None
+    tensor = _rescaled(accumulator, found)
+    name = _quantize_linear(build, tensor, found, factors, accumulator.axis)
+    if not exact.all():
+        name = _patched(build, tensor, name, accumulator, factors, np.flatnonzero(~exact))
+    return build.from_narrow(name, tensor.shape, *_bounds(accumulator, factors), factors.dtype)
 
 
-def _points(accumulator: Accumulator, factors: Factors, low: int, high: int) -> IntArray:
-    """Integers on both sides of every step between ``low`` and ``high``, and the ends."""
-    results = np.arange(low + 1, high + 1) - factors.zero_point
-    right = np.maximum(factors.shift, 0)[:, np.newaxis]
-    left = np.maximum(-factors.shift, 0)[:, np.newaxis]
-    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
-    multiplier = factors.multiplier[:, np.newaxis] << left
-    first = -((half - (results << right)) // multiplier)  # the smallest that gives the result
-    ends = np.stack([accumulator.low, accumulator.high], axis=1)
-    points = np.concatenate([first - 1, first, ends], axis=1)
-    clipped: IntArray = np.clip(points, ends[:, :1], ends[:, 1:])
-    return clipped
+def _rescaled(accumulator: Accumulator, found: Rescaling) -> IntegerTensor:
+    tensor, room = accumulator.tensor, accumulator.room
+    if room is None or (found.plain and not tensor.wide):
+        return tensor
+    return replace(tensor, name=room.rescale(found.gain, found.bias), wide=False)
 
 
-def _scales(
-    points: NDArray[np.float32], wanted: IntArray, factors: Factors
-) -> NDArray[np.float32] | None:
-    """Scales whose division gives ``wanted`` at ``points``; None if there are none."""
-    nearest = np.ldexp(1.0 / factors.multiplier, factors.shift).astype(np.float32)
-    scale = nearest.copy()
-    left = np.arange(nearest.size)
-    for nudge in _NUDGES:
-        tried = nearest[left] + np.float32(nudge) * np.spacing(nearest[left])
-        fits = _agree(points[left] / tried[:, np.newaxis], wanted[left], factors)
-        scale[left[fits]] = tried[fits]
-        left = left[~fits]
-        if not left.size:
-            return scale
-    return None
+def _quantize_linear(
+    build: IntegerGraph, tensor: IntegerTensor, found: Rescaling, factors: Factors, axis: int | None
+) -> str:
+    """Limits inside those of the type are applied to the small integers."""
+    scale, zero_point = found.scale, found.zero_point.astype(factors.dtype)
+    equal = (scale == scale[0]).all() and (zero_point == zero_point[0]).all()
+    if axis is None or equal:
+        scale, zero_point = scale[0], zero_point[0]
+    operands = [build.constant(scale, "scale"), build.constant(zero_point, "zero_point")]
+    attributes = {} if axis is None or equal else {"axis": axis}
+    name = build.node("QuantizeLinear", [tensor.name, *operands], attributes)
+    for op, limit, widest in zip(
+        ("Max", "Min"), factors.limits, factors.limits_of_type, strict=True
+    ):
+        if limit != widest:
+            name = build.node(op, [name, build.constant(np.array(limit, factors.dtype))])
+    return name
 
 
-def _offsets(
-    points: NDArray[np.float32], wanted: IntArray, factors: Factors
-) -> NDArray[np.float64] | None:
-    """Offsets that avoid halves and give ``wanted`` at ``points``; None if there are none.
-
-    Whether a processor rounds the product before it adds must not matter.
-    """
-    factor = _real_factors(factors)[:, np.newaxis]
-    grid = np.ldexp(1.0, -np.maximum(factors.shift, 0))
-    offset = np.zeros(grid.size)
-    left = np.arange(grid.size)
-    for part in _OFFSETS:
-        tried = grid[left] * part
-        exact = points[left] * factor[left]
-        once = (exact + tried[:, np.newaxis]).astype(np.float32)
-        twice = exact.astype(np.float32) + tried[:, np.newaxis].astype(np.float32)
-        fits = _agree(once, wanted[left], factors) & _agree(twice, wanted[left], factors)
-        offset[left[fits]] = tried[fits]
-        left = left[~fits]
-        if not left.size:
-            return offset
-    return None
-
-
-def _agree(units: NDArray[np.float32], wanted: IntArray, factors: Factors) -> NDArray[np.bool_]:
-    """Rows in which QuantizeLinear of ``units`` by 1 gives ``wanted``."""
-    found = np.clip(np.rint(units) + factors.zero_point, *factors.limits)
-    agree: NDArray[np.bool_] = (found == wanted).all(axis=1)
-    return agree
-
-
-def _quantized(
+def _patched(
     build: IntegerGraph,
+    tensor: IntegerTensor,
+    name: str,
     accumulator: Accumulator,
     factors: Factors,
-    scale: NDArray[np.float32],
-    low: int,
-    high: int,
-) -> IntegerTensor:
-    """QuantizeLinear; limits inside those of the type are applied to the small integers."""
+    rows: IntArray,
+) -> str:
+    """The integers in ``name`` with some channels replaced by what float64 gives."""
+    axis = accumulator.axis or 0
+    some = build.node("Gather", [tensor.name, build.constant(rows)], {"axis": axis})
+    part = replace(
+        accumulator,
+        tensor=replace(tensor, name=some, wide=False),
+        low=accumulator.low[rows],
+        high=accumulator.high[rows],
+    )
+    made = _by_bits(build, part, factors.rows(rows))
+    joined = build.node("Concat", [name, build.cast(made.name, factors.dtype)], {"axis": axis})
+    order = np.arange(accumulator.low.size)
+    order[rows] = accumulator.low.size + np.arange(rows.size)
+    return build.node("Gather", [joined, build.constant(order)], {"axis": axis})
+
+
+def _by_offset(
+    build: IntegerGraph, accumulator: Accumulator, stairs: Staircase
+) -> IntegerTensor | None:
+    """acc * factor + offset, then QuantizeLinear by 1; None where no offset is exact."""
+    factors = stairs.factors
+    factor = _real_factors(factors).astype(np.float32)
+    grid = np.ldexp(1.0, -np.maximum(factors.shift, 0))
+    offset, exact = np.zeros(grid.size), np.zeros(grid.size, np.bool_)
+    scaled = stairs.points.astype(np.float32) * factor[:, np.newaxis]
+    for share in _OFFSETS:
+        tried = grid * share
+        units = np.rint(scaled + tried.astype(np.float32)[:, np.newaxis]) + factors.zero_point
+        fits = (np.clip(units, *factors.limits) == stairs.results).all(axis=1)
+        offset = np.where(fits & ~exact, tried, offset)
+        exact |= fits
+    if not exact.all():
+        return None
     tensor = accumulator.tensor
-    per_tensor = bool((scale == scale[0]).all()) or accumulator.axis is None
-    scale = scale[0] if per_tensor else scale
-    zero_point = np.full(scale.shape, factors.zero_point, factors.dtype)
-    operands = [build.constant(scale, "scale"), build.constant(zero_point, "zero_point")]
-    attributes = {} if per_tensor else {"axis": accumulator.axis or 0}
-    name = build.node("QuantizeLinear", [tensor.name, *operands], attributes)
-    limits = np.iinfo(factors.dtype)
-    if factors.limits[0] > limits.min:
-        name = build.node("Max", [name, build.constant(np.array(low, factors.dtype))])
-    if factors.limits[1] < limits.max:
-        name = build.node("Min", [name, build.constant(np.array(high, factors.dtype))])
-    return build.from_narrow(name, tensor.shape, low, high, factors.dtype)
+    constants = (
+        _along(array, accumulator.axis, len(tensor.shape))
+        for array in (_real_factors(factors), offset)
+    )
+    moved = replace(tensor, name=build.affine(tensor, *constants))
+    one = np.ones(1, np.int64)
+    by_one = Rescaling(one, 0 * one, np.ones(1, np.float32), factors.zero_point * one)
+    name = _quantize_linear(build, moved, by_one, factors, None)
+    return build.from_narrow(name, tensor.shape, *_bounds(accumulator, factors), factors.dtype)
 
 
 # -- by the number of bits -----------------------------------------------------------------
 
 
-def _by_bits(
-    build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
-) -> IntegerTensor:
+def _by_bits(build: IntegerGraph, accumulator: Accumulator, factors: Factors) -> IntegerTensor:
     """In float32 if that has the bits, else in float64."""
     tensor = accumulator.tensor
     if tensor.wide or not _fits(accumulator, factors, FLOAT32_LIMIT):
         if not _fits(accumulator, factors, FLOAT64_LIMIT):
             raise CannotLower("a product with its fraction is more than float64 holds")
         accumulator = replace(accumulator, tensor=build.widened(tensor))
-    return _rounded(build, accumulator, factors, low, high)
+    return _rounded(build, accumulator, factors)
 
 
 def _fits(accumulator: Accumulator, factors: Factors, limit: int) -> bool:
@@ -284,51 +270,46 @@ def _fits(accumulator: Accumulator, factors: Factors, limit: int) -> bool:
     return bool(2 * (products + offset).max() < limit)
 
 
-def _rounded(
-    build: IntegerGraph, accumulator: Accumulator, factors: Factors, low: int, high: int
-) -> IntegerTensor:
-    factor, right = _real_factors(factors), np.maximum(factors.shift, 0)
-    offset = np.where(right > 0, np.ldexp(0.5, -right), 0.0) + factors.zero_point
-    whole = bool((right == 0).all())
-    moved = _affine(build, accumulator, factor, offset).tensor
-    name = moved.name if whole else build.node("Round", [moved.name])
-    if _saturates(accumulator, factors):
-        name = build.node("Clip", [name, *(build.number(n, moved.wide) for n in (low, high))])
-    if name == accumulator.tensor.name:
-        return replace(accumulator.tensor, low=low, high=high)
-    return build.narrowed(IntegerTensor(name, moved.shape, low, high, moved.wide))
-
-
-def _saturates(accumulator: Accumulator, factors: Factors) -> bool:
+def _rounded(build: IntegerGraph, accumulator: Accumulator, factors: Factors) -> IntegerTensor:
+    tensor, right = accumulator.tensor, np.maximum(factors.shift, 0)
+    factor, offset = _real_factors(factors), np.where(right > 0, np.ldexp(0.5, -right), 0.0)
     free = replace(factors, limits=(-FLOAT64_LIMIT, FLOAT64_LIMIT))
-    ends = (accumulator.low, accumulator.high)
-    results = np.stack([free.apply(end[:, np.newaxis]) for end in ends])
-    return bool(results.min() < factors.limits[0] or results.max() > factors.limits[1])
+    whole = bool((right == 0).all())
+    nudged = None if whole else _without_halves(accumulator, free)
+    if nudged is not None:
+        factor, offset = nudged, np.zeros(1)
+    constants = (
+        _along(array, accumulator.axis, len(tensor.shape))
+        for array in (factor, offset + factors.zero_point)
+    )
+    name = build.affine(tensor, *constants)
+    name = name if whole else build.node("Round", [name])
+    low, high = _bounds(accumulator, factors)
+    if _bounds(accumulator, free) != (low, high):
+        name = build.node("Clip", [name, *(build.number(n, tensor.wide) for n in (low, high))])
+    if name == tensor.name:
+        return replace(tensor, low=low, high=high)
+    return build.narrowed(IntegerTensor(name, tensor.shape, low, high, tensor.wide))
+
+
+def _without_halves(accumulator: Accumulator, factors: Factors) -> NDArray[np.float64] | None:
+    """A factor of int8 integers that needs no offset, found by trying it on all of them."""
+    tensor = accumulator.tensor
+    if tensor.wide or factors.shift.size > 1 or tensor.high - tensor.low > _ALL:
+        return None
+    x = np.arange(tensor.low, tensor.high + 1)
+    wanted = factors.apply(x[np.newaxis])[0] - factors.zero_point
+    exact = _real_factors(factors).astype(np.float32)
+    for doubling in range(*_TINY):
+        factor = exact * np.float32(1 + 2.0**doubling)
+        if np.array_equal(np.rint(x.astype(np.float32) * factor), wanted):
+            return factor.astype(np.float64)
+    return None
 
 
 def _real_factors(factors: Factors) -> NDArray[np.float64]:
     """multiplier / 2**shift, exact in float32 as well."""
     return np.ldexp(factors.multiplier.astype(np.float64), -factors.shift)
-
-
-def _affine(
-    build: IntegerGraph,
-    accumulator: Accumulator,
-    factor: NDArray[np.float64],
-    offset: NDArray[np.float64],
-) -> Accumulator:
-    """acc * factor + offset: one node where it stays in the layout of a convolution."""
-    tensor, axis = accumulator.tensor, accumulator.axis
-    channels = tensor.shape[0] if tensor.shape else 0
-    if accumulator.convolved and axis == 1 and channels % _LAYOUT_BLOCK == 0 and offset.any():
-        zero, one = np.zeros(channels), np.ones(channels)
-        spread = [np.broadcast_to(array, (channels,)) for array in (factor, offset)]
-        operands = [build.real(array, tensor.wide) for array in (*spread, zero, one)]
-        name = build.node("BatchNormalization", [tensor.name, *operands], {"epsilon": 0.0})
-    else:
-        factor, offset = (_along(a, axis, len(tensor.shape)) for a in (factor, offset))
-        name = build.affine(tensor, factor, offset)
-    return replace(accumulator, tensor=replace(tensor, name=name, narrow="", source=None))
 
 
 def _along(array: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[np.float64]:
@@ -365,13 +346,6 @@ def _with_wrap(build: IntegerGraph, accumulator: Accumulator, factors: Factors) 
     low, high = int(min(e.min() for e in ends)), int(max(e.max() for e in ends))
     product = wrapped(build, IntegerTensor(name, tensor.shape, low, high, True))
     shifts = replace(factors, multiplier=np.ones_like(factors.multiplier))
-    inside = Accumulator.of(product, accumulator.axis)
-    inside, shifts = _aligned(inside, shifts)
+    inside, shifts = _aligned(Accumulator.of(product, accumulator.axis), shifts)
     shifts = replace(shifts, shift=_capped([inside.low, inside.high], shifts.shift))
-    ends = [shifts.apply(end[:, np.newaxis]) for end in (inside.low, inside.high)]
-    return _by_bits(build, inside, shifts, int(ends[0].min()), int(ends[1].max()))
-
-
-def halved(record: QParams, times: int) -> Factors:
-    """Factors of RS(x, times)."""
-    return Factors(np.ones(1, np.int64), np.array([times]), 0, record.limits, record.dtype)
+    return _by_bits(build, inside, shifts)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnshell.ir.lowering import FLOAT64_LIMIT, IntegerGraph, IntegerTensor
+from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ops.requantize_lowering import Accumulator, Factors, requantize, requantize_by
+from nnshell.ops.requantize_lowering import Accumulator, requantize, requantize_by, unlimited
 from nnshell.ops.sum_kernel import SumKernel
-
-_UNLIMITED = (-FLOAT64_LIMIT, FLOAT64_LIMIT)
 
 
 def lower_sum(
@@ -18,7 +16,6 @@ def lower_sum(
     kernel: SumKernel = quantization.kernel
     terms = list(inputs)
     big = Accumulator.of(terms[kernel.scaled_input])
-    factors = Factors.of_limits(kernel.input_scaling, _UNLIMITED)
-    terms[kernel.scaled_input] = requantize_by(build, big, factors)
+    terms[kernel.scaled_input] = requantize_by(build, big, unlimited(kernel.input_scaling))
     total = Accumulator.of(build.add(terms[0], terms[1], kernel.sign))
     return requantize(build, total, kernel.scaling, quantization.output, kernel.bias)

@@ -13,7 +13,8 @@ from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import QParams
 from nnshell.ir.work import Window
 from nnshell.ops.move_lowering import lower_border
-from nnshell.ops.requantize_lowering import Accumulator, Factors, Requantized, requantize_by
+from nnshell.ops.requantize_lowering import Accumulator, Requantized, requantize_by
+from nnshell.ops.step_search import Factors
 
 
 def lower_padding(
@@ -57,14 +58,31 @@ def lower_max_pool(
     """Before the requantization that made ``x`` if possible: there are fewer elements behind."""
     source = x.source
     if not window.padded and isinstance(source, Requantized) and source.per_channel:
-        tensor = source.accumulator.tensor
-        name = build.node("MaxPool", [tensor.name], _attributes(window))
-        pooled = replace(tensor, name=name, shape=shape, narrow="", source=None)
-        return requantize_by(build, replace(source.accumulator, tensor=pooled), source.factors)
+        pooled = _pooled(build, source.accumulator, window, shape)
+        return requantize_by(build, pooled, source.factors)
     if window.padded and (x.low < zero_point or not _sees_data(window)):
         x, window = _with_border(build, x, window, zero_point)
     name = build.node("MaxPool", [x.name], _attributes(window))
     return IntegerTensor(name, shape, x.low, x.high, x.wide)
+
+
+def _pooled(
+    build: IntegerGraph, before: Accumulator, window: Window, shape: tuple[int, ...]
+) -> Accumulator:
+    def pool(name: str) -> str:
+        return build.node("MaxPool", [name], _attributes(window))
+
+    room = before.room
+    if room is not None:
+        make = room.rescale
+        room = replace(room, rescale=lambda gain, bias: pool(make(gain, bias)))
+    tensor = replace(before.tensor, name=pool(before.tensor.name), shape=shape, narrow="")
+    return replace(
+        before,
+        tensor=replace(tensor, source=None),
+        convolved=False,
+        room=room,
+    )
 
 
 def _sees_data(window: Window) -> bool:
