@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
@@ -34,24 +35,60 @@ def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
                 path.write_bytes(content)
             else:
                 files[path] = content
-    with interrupts_waiting():
-        _replace_all(files)
+    together = _TOGETHER.get()
+    if together is not None:
+        together.add(files)
+        return
+    with written_together():
+        write_all_atomically(files)
 
 
-def _replace_all(contents: Mapping[Path, bytes]) -> None:
-    staged: list[tuple[Path, Path]] = []
-    made: list[Path] = []
+@contextmanager
+def written_together() -> Iterator[None]:
+    """All files that the block writes appear at its end; none if it is left by an exception."""
+    pending = _Pending()
+    token = _TOGETHER.set(pending)
     try:
-        for path, content in contents.items():
-            with _refusals(path):
-                _make_folder(path.parent, made)
-                target = Path(os.path.realpath(path))
-                staged.append((_stage(target, content), target))
-        for temporary, target in staged:
+        yield
+        with interrupts_waiting():
+            pending.replace()
+    finally:
+        _TOGETHER.reset(token)
+        with interrupts_waiting():
+            pending.clean()
+
+
+class _Pending:
+    """Files that lie beside their targets, and folders that were made for them."""
+
+    def __init__(self) -> None:
+        self._staged: list[tuple[Path, Path]] = []
+        self._made: list[Path] = []
+
+    def add(self, contents: Mapping[Path, bytes]) -> None:
+        with interrupts_waiting():
+            for path, content in contents.items():
+                with _refusals(path):
+                    _make_folder(path.parent, self._made)
+                    target = Path(os.path.realpath(path))
+                    self._staged.append((_stage(target, content), target))
+
+    def replace(self) -> None:
+        for temporary, target in self._staged:
             with _refusals(target):
                 temporary.replace(target)
-    finally:
-        _clean(staged, made)
+
+    def clean(self) -> None:
+        """Remove what a failed write left: temporary files, then folders that are still empty."""
+        for temporary, _ in self._staged:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+_TOGETHER: ContextVar[_Pending | None] = ContextVar("files written together", default=None)
 
 
 @contextmanager
@@ -128,13 +165,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def _clean(staged: list[tuple[Path, Path]], made: list[Path]) -> None:
-    """Remove what a failed write left: temporary files, then folders that are still empty."""
-    for temporary, _ in staged:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    for folder in reversed(made):
-        with contextlib.suppress(OSError):  # it is not empty
-            folder.rmdir()

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from nnshell.errors import NNShellError
-from nnshell.files import write_all_atomically, write_atomically
+from nnshell.files import write_all_atomically, write_atomically, written_together
 
 
 def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
@@ -119,3 +119,21 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
 def test_a_path_with_a_zero_byte_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NNShellError, match="cannot write"):
         write_atomically(tmp_path / "a\0b", b"")
+
+
+def test_files_written_together_appear_together(tmp_path: Path) -> None:
+    with written_together():
+        write_atomically(tmp_path / "new" / "a", b"1")
+        write_atomically(tmp_path / "b", b"2")
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix == ""]
+    assert (tmp_path / "new" / "a").read_bytes() == b"1"
+    assert (tmp_path / "b").read_bytes() == b"2"
+
+
+def test_none_of_them_appears_when_the_block_fails(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"before")
+    with pytest.raises(ValueError, match="late"), written_together():
+        write_atomically(tmp_path / "new" / "a", b"1")
+        write_atomically(tmp_path / "b", b"2")
+        raise ValueError("late")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("b", b"before")]

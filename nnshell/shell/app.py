@@ -27,6 +27,7 @@ from cmd2 import rich_utils as styles
 from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
 
 from nnshell.errors import NNShellError, UsageError, one_line
+from nnshell.files import written_together
 from nnshell.reports.table import Table
 from nnshell.shell import python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
@@ -74,6 +75,7 @@ class Shell(cmd2.Cmd):
         self.failures = 0
         self.last_failure = ""
         self.show_timing = False
+        self.python_listens = False  # whether a Python script takes what commands compute
         self.guide: Guide | None = None
         self.transcript: Transcript | None = None
         self._places: list[Place] = []
@@ -312,14 +314,17 @@ class Shell(cmd2.Cmd):
             raise Cmd2ArgparseError from asked_for_help
 
     def onecmd(self, statement: Statement | str, *, add_to_history: bool = True) -> bool:
-        """Run a command; what it changed is undone when it fails or is interrupted."""
+        """Run a command; when it fails or is interrupted, graphs, settings, files are as before."""
         if not isinstance(statement, Statement):
             statement = self.statement_parser.parse(statement)
         if statement.command == "py":
             self.py_locals.update(python_scripts.names_for_python(self))
         outside = statement.command in _RUNS_OTHERS
-        undo = contextlib.nullcontext() if outside else self.session.transaction()
-        with undo, self._piped_to(program_of(statement)):
+        with contextlib.ExitStack() as whole:
+            if not outside:
+                whole.enter_context(self.session.transaction())
+                whole.enter_context(written_together())
+            whole.enter_context(self._piped_to(program_of(statement)))
             stop = super().onecmd(statement, add_to_history=add_to_history)
         if not outside:
             self.session.note_line(statement.command_and_args)

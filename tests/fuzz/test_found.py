@@ -137,3 +137,21 @@ def test_a_working_folder_that_is_gone_is_said_so(tmp_path: Path) -> None:
     done = run_process("-s", "../s.nns", folder=gone)
     assert done.returncode == 1
     assert "the working folder does not exist any more" in done.stderr.decode()
+
+
+def test_a_command_that_fails_late_has_written_nothing(graph: Graph, tmp_path: Path) -> None:
+    """The layers are in a table before the inputs are found to be none."""
+    assert graph.source is not None
+    files = sorted(tmp_path.iterdir())
+    table, numbers = tmp_path / "layers.csv", tmp_path / "new" / "layers.json"
+    command = f"simulate {tmp_path / 'nothing'} --csv {table} --json {numbers}"
+    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 1
+    assert sorted(tmp_path.iterdir()) == files
+
+
+def test_a_table_beside_the_first_does_not_replace_it(graph: Graph, tmp_path: Path) -> None:
+    assert graph.source is not None
+    table = tmp_path / "layers.csv"
+    command = f"simulate --memory --csv {table}"
+    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 0
+    assert "macs" in table.read_text().splitlines()[0].lower()

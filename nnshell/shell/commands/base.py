@@ -43,7 +43,11 @@ class Commands(CommandSet["Shell"]):
         if getattr(args, "csv", None):
             write_atomically(Path(args.csv), (csv_text(table) + "\n").encode())
         else:
-            self._cmd.show(table, args.format, getattr(args, "table_width", None))
+            self.show_beside(table, args)
+
+    def show_beside(self, table: Table, args: argparse.Namespace) -> None:
+        """A further table of a command, which does not go to the file of the first."""
+        self._cmd.show(table, args.format, getattr(args, "table_width", None))
 
     @contextmanager
     def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:

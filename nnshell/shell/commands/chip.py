@@ -114,7 +114,7 @@ class ChipCommands(Commands):
             raise UsageError("--tiled needs inputs", hint="simulate sample_images/test/* --tiled")
         with self.inputs(args, "running tile by tile") as (inputs, done):
             runs = simulation.tiled(self.graph(), report, inputs, done)
-        self.show(simulation_tables.tiled_table(runs), args)
+        self.show_beside(simulation_tables.tiled_table(runs), args)
         if not all(run.equal for run in runs):
             raise GraphError(
                 "the tiled run differs from the whole int8 run", where=report.network.name
@@ -130,7 +130,7 @@ class ChipCommands(Commands):
             self.show(simulation_tables.layer_table(report), args)
         if args.memory:
             self.write("\n".join(simulation_text.memory_map(report)))
-            self.show(simulation_tables.memory_table(report), args)
+            self.show_beside(simulation_tables.memory_table(report), args)
 
     def _predict(self, args: argparse.Namespace) -> None:
         """The int8 graph on inputs: the class of each, or else what every output says."""
@@ -146,7 +146,7 @@ class ChipCommands(Commands):
             else:
                 report = flow.validate(graph, _labelled(inputs, classes), "int8", progress=done)
                 table = tensor_text.prediction_table(report)
-        self.show(table, args)
+        self.show_beside(table, args)
 
     @cmd2.with_argparser(gen_parser)
     def do_gen(self, args: argparse.Namespace) -> None:

@@ -146,4 +146,4 @@ class ResultCommands(Commands):
         else:
             self.write("\n".join(tensor_text.accuracy_lines(report)))
         if args.confusion:
-            self.show(tensor_text.confusion_table(report), args)
+            self.show_beside(tensor_text.confusion_table(report), args)
