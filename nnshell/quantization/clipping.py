@@ -47,6 +47,7 @@ def clipped_range(
     center = mean
     if bits < INT8_BITS and entry.minimum >= 0 and not clip_type.startswith("std"):
         bits, center = bits + 1, 0.0
+        std, b = math.sqrt(2 * (std * std + mean * mean)), 2 * mean  # of both halves
     reach = _reach(clip_type, std, b, bits)
     kept = Range(max(entry.minimum, center - reach), min(entry.maximum, center + reach))
     return kept if kept.minimum < kept.maximum else entry.range

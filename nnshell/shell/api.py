@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         graph_tables,
         laboratory_tables,
         quantization_tables,
+        scales,
         simulation_tables,
         simulation_text,
         svg,
@@ -51,6 +52,7 @@ else:
     operator_registry = _Lazy("nnshell.ops.registry")
     recipe = _Lazy("nnshell.recipe")
     simulation = _Lazy("nnshell.simulation")
+    scales = _Lazy("nnshell.reports.scales")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
     image_format = _Lazy("nnshell.ops.image_format")
@@ -87,6 +89,7 @@ __all__ = [
     "quantization_options",
     "quantization_tables",
     "recipe",
+    "scales",
     "select",
     "simulation",
     "simulation_tables",

@@ -6,8 +6,9 @@ import argparse
 
 import cmd2
 
-from nnshell.shell.api import edits, flow, laboratory, laboratory_tables
+from nnshell.shell.api import edits, flow, laboratory, laboratory_tables, scales, select
 from nnshell.shell.commands.base import Commands
+from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
@@ -50,6 +51,18 @@ def mixed_parser() -> Parser:
     return parser
 
 
+def explain_parser() -> Parser:
+    parser = Parser(
+        description="Show where a filter's integers come from: the formulas of its scales, the "
+        "same with numbers, and the integers that the kernel holds.",
+        example="explain scales _conv1_Conv_fusion",
+    )
+    parser.add_argument("what", choices=("scales",), help="what to explain")
+    parser.add_argument("node", completer=complete_selector, help="a node (`help selectors`)")
+    parser.add_argument("--channel", type=int, default=0, metavar="N", help="of its output")
+    return parser
+
+
 class LaboratoryCommands(Commands):
     """Commands that experiment with bits."""
 
@@ -60,6 +73,12 @@ class LaboratoryCommands(Commands):
         """Write the graph as ONNX."""
         form = flow.export(self.graph(), args.file, args.form)
         self.write(f"wrote {args.file} ({form})")
+
+    @cmd2.with_argparser(explain_parser)
+    def do_explain(self, args: argparse.Namespace) -> None:
+        """Show where a filter's integers come from."""
+        name, _ = select.select_one(self.graph(), args.node)
+        self.write(scales.scales_text(self.graph(), name, args.channel))
 
     @cmd2.with_argparser(sensitivity_parser)
     def do_sensitivity(self, args: argparse.Namespace) -> None:

@@ -1,0 +1,70 @@
+"""Lab C: quantize nothing, weights, activations, biases: what costs accuracy?
+
+A bias is added to sums of products, whose unit is input scale x weight scale. Its integers must
+have that unit. Integers of a scale of its own, added as they are, are another bias altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from common import Lab, at_the_prompt, lab_options, show
+
+from nnshell.ir.flat import flatten
+from nnshell.ir.graph import Graph, Ref
+from nnshell.ir.operator import Constant
+
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]  # bias, unit of the sums -> what is added
+
+
+def own_scale(bias: np.ndarray) -> float:
+    return float(np.abs(bias).max()) / 127 or 1.0
+
+
+def with_biases(lab: Lab, graph: Graph, rule: Rule) -> Graph:
+    """A copy whose biases are what ``rule`` makes of them."""
+    twin = graph.copy()
+    for item in flatten(graph).items:
+        made = item.node.quantization
+        if item.node.op.parameters != (1, 2) or made is None:
+            continue
+        name = item.inputs[2].path
+        value = graph[name].op.value.astype(np.float64)
+        changed = rule(value, made.inputs[2].scale).astype(np.float32)
+        node = twin[name].copy()
+        node.op = Constant(changed)
+        twin.nodes[name] = node
+        assert twin.type_of(Ref(name)).shape == changed.shape
+    lab.quantize(twin, "lenet")
+    return twin
+
+
+lab = lab_options(__doc__)
+graph = lab.open("lenet")
+lab.quantize(graph, "lenet", act_bits=32)
+weights_only = lab.accuracy(graph, "lenet")
+lab.quantize(graph, "lenet")
+wrong = with_biases(lab, graph, lambda bias, unit: np.rint(bias / own_scale(bias)) * unit)
+eight = with_biases(
+    lab, graph, lambda bias, unit: np.rint(bias / own_scale(bias)) * own_scale(bias)
+)
+rows = [
+    ("nothing", lab.accuracy(graph, "lenet", "float"), 52.07),
+    ("weights", weights_only, 52.05),
+    ("weights and activations, bias float", lab.accuracy(graph, "lenet"), 52.2),
+    (
+        "the same, bias int32 in units of the sums (chip)",
+        lab.accuracy(graph, "lenet", "int8"),
+        52.12,
+    ),
+    ("the same, bias int8 with a scale of its own", lab.accuracy(eight, "lenet"), None),
+    ("the same, those integers added unscaled", lab.accuracy(wrong, "lenet"), 47.58),
+]
+show("C. What to quantize (LeNet 16/32)", lab, ["quantized", "accuracy %", "published %"], rows)
+print(f"{__doc__.split(chr(10), 2)[2].strip()}\n")
+at_the_prompt(
+    "lenet",
+    "aquant DATA/data/cifar10_train_25k.npz --limit 256 --act_bits 32",
+    "validate DATA/data/cifar10_test.npz --limit 1000 --engine simulated",
+)

@@ -1,0 +1,25 @@
+"""Lab D: where the integers of a layer come from, formula by formula."""
+
+from __future__ import annotations
+
+from common import at_the_prompt, lab_options
+
+from nnshell.ir.flat import flatten
+from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.reports.scales import scales_text
+
+lab = lab_options(__doc__)
+graph = lab.open("lenet")
+lab.quantize(graph, "lenet")
+print("## D. Scales by hand (LeNet 16/32)\n")
+for item in flatten(graph).items:
+    made = item.node.quantization
+    if made is not None and isinstance(made.kernel, FilterKernel):
+        print(
+            "\n".join(f"    {line}" for line in scales_text(graph, item.path).splitlines()) + "\n"
+        )
+at_the_prompt(
+    "lenet",
+    "aquant DATA/data/cifar10_train_25k.npz --limit 256",
+    "explain scales Conv_0_fusion",
+)

@@ -1,0 +1,51 @@
+"""Lab I: quantizing before and after the activation.
+
+Fused, or unfused with the same scale on both sides, the filter requantizes straight into the
+relu's range: all 256 steps are positive. With a scale of its own in front of the relu, half of the
+steps stand for values that the relu throws away, and a second rounding follows.
+"""
+
+from __future__ import annotations
+
+from common import Lab, at_the_prompt, lab_options, show
+
+from nnshell import flow
+from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.operator import Output
+
+
+def with_own_scales(graph: Graph) -> None:
+    """Make what every filter gives an output: read twice, it keeps a record of its own."""
+    for node in [n for n in graph if n.op.makes_wide]:
+        name, op = f"{node.name}_seen", Output(len(graph.outputs))
+        graph.add(Node(name, op, [Ref(node.name)], op.infer((node.type,))))
+
+
+def row(lab: Lab, model: str, what: str, graph: Graph) -> tuple[object, ...]:
+    lab.quantize(graph, model)
+    key = graph.outputs[0].name
+    report = flow.validate(graph, lab.images(model), "int8", output=key)
+    return (
+        model, what, 100 * (report.accuracy or 0), 100 * (report.agreement_with_float or 0)
+    )  # fmt: skip
+
+
+lab = lab_options(__doc__)
+rows = []
+for model in ("lab4", "lenet"):
+    unequal = lab.open(model, fused=False)
+    with_own_scales(unequal)
+    rows += [
+        row(lab, model, "fused", lab.open(model)),
+        row(lab, model, "unfused, equal scales", lab.open(model, fused=False)),
+        row(lab, model, "unfused, unequal scales", unequal),
+    ]
+header = ["model", "activation", "int8 accuracy %", "as float %"]
+show("I. Before or after the activation", lab, header, rows)
+print(f"{__doc__.split(chr(10), 2)[2].strip()}\n")
+at_the_prompt(
+    "lenet",
+    "aquant DATA/data/cifar10_train_25k.npz --limit 256",
+    "qshow",
+    "validate DATA/data/cifar10_test.npz --limit 1000 -q",
+)
