@@ -217,6 +217,17 @@ def tune(graph: Graph, selectors: Mapping[str, Mapping[str, Any]]) -> None:
         quantize_graph(graph, graph.statistics, options)
 
 
+def tuning(graph: Graph) -> dict[str, dict[str, Any]]:
+    """The options of the last quantization by selector, ``*`` those of all nodes, as for `tune`."""
+    if graph.quantization_options is None:
+        raise QuantizationError(
+            "the graph has no quantization options", where=graph.name, hint="run aquant first"
+        )
+    values: dict[str, Any] = graph.quantization_options.to_mapping()
+    nodes: dict[str, dict[str, Any]] = values.pop("nodes")
+    return {"*": {**values, **nodes.pop("*", {})}, **nodes}
+
+
 def change_setting(graphs: Sequence[Graph], name: str, value: bool | int | float | str) -> None:
     """Record a setting in the recipe of graphs that share it, so that their states restore it."""
     describe(name).check(value)

@@ -16,6 +16,7 @@ from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
 
 _WIDTHS = (8, 16, 32)
+_SCHEMES = ("SQ8", "POW2", "FLOAT")
 
 
 def add_format_option(parser: Parser) -> None:
@@ -99,10 +100,8 @@ _SWITCHES = (
     ("allow_asymmetric_out", "outputs may have a zero point"),
     ("narrow_weights", "weights from -127 to 127"),
     ("softmax_out_8bits", "softmax gives int8, not int16"),
-    ("hwc", "kernels for height x width x channels: not here"),
-    ("use_ne16", "NE16 kernels: not here"),
-    ("force_ne16", "NE16 kernels: not here"),
 )
+_IDLE_SWITCHES = ("hwc", "use_ne16", "force_ne16")  # read, and refused with the reason when on
 _CHOSEN = (
     ("force_input_size", (8, 16)),
     ("force_output_size", (8, 16)),
@@ -112,9 +111,9 @@ _CHOSEN = (
 
 def add_quantization_options(parser: Parser) -> None:
     """NNTool's quantization options; `--no_NAME` turns a switch off."""
-    group = parser.add_argument_group("quantization")
+    group = parser.add_argument_group("quantization", "`--no_NAME` turns a switch off")
     add = group.add_argument
-    add("-s", "--scheme", choices=("SQ8", "POW2", "FLOAT"), help="only SQ8 is here")
+    add("-s", "--scheme", type=_scheme, choices=_SCHEMES, help="only SQ8 is here")
     add("-f", "--force_width", type=int, choices=_WIDTHS, metavar="BITS", help="of POW2 only")
     add(
         "-d",
@@ -125,10 +124,15 @@ def add_quantization_options(parser: Parser) -> None:
     add(
         "--clip_type",
         choices=quantization_options.CLIP_TYPES,
+        metavar="TYPE",
         help="which outliers of activations are cut off (`help clip_types`)",
     )
-    add("--weight_clip", choices=quantization_options.WEIGHT_CLIP_TYPES,
-        help="which outliers of weights; auto: none at 8 bits, mse below")  # fmt: skip
+    add(
+        "--weight_clip",
+        choices=quantization_options.WEIGHT_CLIP_TYPES,
+        metavar="TYPE",
+        help="which outliers of weights; auto: none at 8 bits, mse below",
+    )
     for name, what in (("weight_bits", "weights"), ("act_bits", "activations")):
         add(f"--{name}", type=int, choices=quantization_options.BITS, metavar="BITS",
             help=f"of {what}; other than 8 for `--engine simulated`, 32: float")  # fmt: skip
@@ -136,16 +140,26 @@ def add_quantization_options(parser: Parser) -> None:
     for name, text in _SWITCHES:
         short = ("-n",) if name == "narrow_weights" else ()
         add(*short, f"--{name}", dest=name, action="store_const", const=True, help=text)
-        add(f"--no_{name}", dest=name, action="store_const", const=False, help=f"not --{name}")
+    for name in _IDLE_SWITCHES:
+        add(f"--{name}", action="store_const", const=True, help=argparse.SUPPRESS)
+    for name in (*(name for name, _ in _SWITCHES), *_IDLE_SWITCHES):
+        add(f"--no_{name}", dest=name, action="store_const", const=False, help=argparse.SUPPRESS)
     for name, sizes in _CHOSEN:
-        add(f"--{name}", type=int, choices=sizes, metavar="BITS", help="NE16 only: not here")
+        add(f"--{name}", type=int, choices=sizes, metavar="BITS", help=argparse.SUPPRESS)
+
+
+def _scheme(text: str) -> str:
+    if text.upper() not in _SCHEMES:
+        schemes = ", ".join(_SCHEMES)
+        raise argparse.ArgumentTypeError(f"'{text}' is not one of {schemes}: as in `-s SQ8 FILES`")
+    return text.upper()
 
 
 def quantization_values(args: argparse.Namespace) -> dict[str, Any]:
     """The given quantization options by NNTool's names."""
     names = ["scheme", "quantized_dimension", "clip_type", "weight_clip"]
     names += ["weight_bits", "act_bits"]
-    names += [name for name, _ in (*_SWITCHES, *_CHOSEN)]
+    names += [*_IDLE_SWITCHES, *(name for name, _ in (*_SWITCHES, *_CHOSEN))]
     values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.force_width is not None and args.force_width != 8:
         hint = "leave -f out: SQ8 is 8 bits wide"

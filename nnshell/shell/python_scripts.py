@@ -28,7 +28,11 @@ class CommandBridge(PyBridge):
 
     def __call__(self, command: str, *, echo: bool | None = None) -> CommandResult:
         before = self._shell.failures
-        result = super().__call__(command, echo=echo)
+        self._shell.python_listens = True
+        try:
+            result = super().__call__(command, echo=echo)
+        finally:
+            self._shell.python_listens = False
         if self._shell.failures > before:
             self._shell.failures = before  # the Python script decides what a failure means
             raise NNShellError(self._shell.last_failure)

@@ -24,7 +24,6 @@ _ELSEWHERE = {
     "input_resizer": "resize images with -H and -W",
     "loadgraph": f"open a state file; {_SAVE}",
     "performance": "`simulate` estimates cycles, memory and energy without a board",
-    "qtunesave": "give options with `qtune --step SELECTOR KEY=VALUE`",
     "rounding": "the kernels always round",
     "run_at": _AUTOTILER,
     "savegraph": _SAVE,

@@ -263,7 +263,7 @@ def completions(shell: Shell, line: str) -> list[str]:
         ("freeze out", ["output_1"]),
         ("fusions -a fold_b", ["fold_batch_norm", "fold_bias"]),
         ("fusions --sc", ["--scale8"]),
-        ("aquant --clip_type st", ["std3", "std5"]),
+        ("aquant --clip_type st", ["std1", "std2", "std3", "std4", "std5"]),
         ("aquant img/image_0", ["img/image_0_0.png"]),
         ("graph ", ["0"]),
     ],

@@ -179,6 +179,8 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
     [
         ("dump img/* -P x.pickle", "without pickle"),
         ("qerror img/* --compare_quantized", "not part of nnshell"),
+        ("aquant -f 8 -s img/*", "is not one of SQ8, POW2, FLOAT: as in `-s SQ8 FILES`"),
+        ("aquant img/* --use_ne16", "NE16 is an accelerator of GAP9"),
         ("validate img/* --prediction_step_idx 99", "no step 99"),
         ("validate img/* --engine fast", "'fast' is not one of"),
         ("tensors -t gone", "nothing is stored as 'gone'"),
@@ -289,3 +291,18 @@ def test_a_threshold_for_several_values_is_refused(run: Run) -> None:
     lines = ("open net.onnx", "validate img/* --binary_classification")
     outcome = run(*[word for line in lines for word in ("-e", line)])
     assert outcome.status == 1 and "the output has 3 values" in outcome.err
+
+
+def test_quantization_options_are_saved_edited_and_read_again(commands: Any, run: Run) -> None:
+    commands("qtune --step fc narrow_weights=false", "qtunesave o.json", "save_stats s.json")
+    values = json.loads(Path("o.json").read_text())
+    assert values["fc"] == {"narrow_weights": False} and values["*"]["narrow_weights"] is True
+    values["*"]["quantized_dimension"] = "tensor"
+    Path("o.json").write_text(json.dumps(values))
+    out = commands("qtune --json o.json", "qtunesave p.json", "qshow --format json > q.json").out
+    assert "quantization options set" in out
+    assert json.loads(Path("p.json").read_text()) == values
+    rows = {row["name"]: row for row in json.loads(Path("q.json").read_text())}
+    assert len(rows["conv1_fusion/conv1"]["weights"]["scale"]) == 1
+    refused = run("-e", "open net.onnx", "-e", "qtunesave o.json")
+    assert refused.status == 1 and "run aquant first" in refused.err

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cmd2
 
 from nnshell.errors import UsageError
+from nnshell.files import write_atomically
 from nnshell.shell.api import edits, flow, image_sets, quantization_options
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
@@ -72,6 +75,16 @@ def qtune_parser() -> Parser:
     return parser
 
 
+def qtunesave_parser() -> Parser:
+    parser = Parser(
+        description="Write the quantization options of the graph and of single nodes to a file, "
+        "to be edited and read by `qtune --json`.",
+        example="qtunesave options.json",
+    )
+    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="file to write")
+    return parser
+
+
 class QuantizeCommands(Commands):
     """Commands that quantize."""
 
@@ -120,6 +133,13 @@ class QuantizeCommands(Commands):
             raise UsageError("nothing to tune", hint="`qtune --step SELECTOR KEY=VALUE`")
         edits.tune(self.graph(), selected)
         self.write("quantization options set")
+
+    @cmd2.with_argparser(qtunesave_parser)
+    def do_qtunesave(self, args: argparse.Namespace) -> None:
+        """Write the quantization options to a file."""
+        values = edits.tuning(self.graph())
+        write_atomically(Path(args.file), (json.dumps(values, indent=1) + "\n").encode())
+        self.write(f"saved quantization options to {args.file}")
 
     def _options(self, args: argparse.Namespace) -> QuantizationOptions:
         values = {**(options_file(args.json) if args.json else {}), **quantization_values(args)}

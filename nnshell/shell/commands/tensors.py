@@ -88,7 +88,7 @@ class TensorCommands(Commands):
     def do_dump(self, args: argparse.Namespace) -> None:
         """Print, keep or write the output of every step."""
         printing = not args.save and not args.npz
-        holding = not printing or self._cmd.in_pyscript()
+        holding = not printing or self._cmd.python_listens or self._cmd.in_pyscript()
         with self.inputs(args, "" if printing else "running") as (inputs, done):
             parts = self._parts(inputs, args, done, printing=printing)
             if holding:
