@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,8 @@ OPSET = 21  # older files are brought to this one; newer ones stay what they are
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 _EXTERNAL = onnx.TensorProto.EXTERNAL
+
+_ERROR_KIND = re.compile(r"\[\w+Error\] *")  # the onnx package names its own errors in their text
 
 # What the onnx package raises over a model that is not what it should be.
 ONNX_ERRORS = (
@@ -154,7 +157,8 @@ def default_opset(model: onnx.ModelProto) -> int:
 
 
 def first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = _ERROR_KIND.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
 
 

@@ -56,7 +56,8 @@ class Folder:
                 results = ReferenceEvaluator(self._model(node, feeds, 0)).run(None, feeds)
         except Exception as error:  # the evaluator raises whatever its Python code runs into
             LOGGER.debug("evaluating %s", node.op_type, exc_info=True)
-            raise Unsupported(f"it cannot be evaluated: {first_line(error)}") from error
+            shapes = ", ".join(_shape(value) for value in inputs if value is not None)
+            raise Unsupported(f"it cannot be evaluated on constants of {shapes}") from error
         return [np.asarray(result) for result in results]
 
     def _spend(self, node: onnx.NodeProto, feeds: dict[str, NDArray[Any]]) -> None:
@@ -99,6 +100,10 @@ class Folder:
         graph = onnx.helper.make_graph([node], "fold", inputs, outputs, initializers)
         opset = onnx.helper.make_opsetid("", self._opset)
         return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+
+
+def _shape(value: NDArray[Any]) -> str:
+    return f"{value.dtype} {list(value.shape)}"
 
 
 def constant_of(node: onnx.NodeProto) -> NDArray[Any]:

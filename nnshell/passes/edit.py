@@ -364,9 +364,15 @@ def _new_input(graph: Graph, ref: Ref) -> Node:
 
 
 def _new_output(graph: Graph, ref: Ref) -> Node:
+    given = graph.type_of(ref)
+    if given.dtype != "float32":
+        raise GraphError(
+            f"{ref.node} gives {given.dtype} pixels, which cannot be the output of a network",
+            hint=f"cut behind its formatter, or type `imageformat {ref.node} none none` before",
+        )
     index = 1 + max((_index(node) for node in graph.outputs), default=-1)
     name = graph.unique_name(f"output_{index + 1}")
-    node = Node(name, Output(index), [ref], (graph.type_of(ref),), _added())
+    node = Node(name, Output(index), [ref], (given,), _added())
     return graph.add(node)
 
 

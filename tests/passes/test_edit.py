@@ -173,6 +173,14 @@ def test_constant_is_no_place_to_cut(graph: Graph, last: str | None) -> None:
     assert text(graph) == before
 
 
+def test_pixels_are_no_output(graph: Graph) -> None:
+    insert_image_format(graph, "input_1", "rgb888", "offset_int8")
+    before = text(graph)
+    with pytest.raises(GraphError, match="input_1 gives uint8 pixels"):
+        remove_nodes(graph, "input_1_formatter")
+    assert text(graph) == before
+
+
 def test_one_step_is_extracted_with_its_constants(graph: Graph) -> None:
     extract_step(graph, "conv")
     assert text(graph) == lines(
