@@ -52,7 +52,8 @@ def _now(graph: Graph, text: str) -> Explanation:
     elif found.op.boundary or not found.inputs:
         line = f"{outer} is a graph {found.kind}" if found.op.boundary else f"{outer} is a constant"
     else:
-        line = f"{outer} ({found.kind}) stands alone"
+        readers = ", ".join(f"{node.name} ({node.kind})" for node, _ in graph.consumers(outer))
+        line = f"{outer} ({found.kind}) stands alone, read by {readers or 'nothing'}"
     return Explanation(NOW, Note(outer, line, True))
 
 

@@ -95,9 +95,9 @@ def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
     """How far tensors are apart, in the order given (of `qerror`: worst first)."""
     rows = tuple(
         (
-            entry.label,
+            entry.label if entry.op else None,  # stored tensors do not know their step
             entry.key,
-            entry.op,
+            entry.op or None,
             entry.qsnr_db,
             entry.cosine,
             entry.max_error,

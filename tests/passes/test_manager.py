@@ -139,7 +139,10 @@ def test_explains_what_fused_and_why_the_rest_did_not() -> None:
     graph = net.output(active, y, other)
     run_passes(graph, (*ADJUST, *SCALE8))
     wanted = "did not fuse conv with relu: its output has two consumers (relu, output_2)"
-    assert told(graph, "conv") == [wanted, "conv (conv2d) stands alone"]
+    assert told(graph, "conv") == [
+        wanted,
+        "conv (conv2d) stands alone, read by relu (relu), output_2 (output)",
+    ]
     assert told(graph, "second_fusion") == [
         "fused second, other into second_fusion",
         "second_fusion is one kernel: second (conv2d), other (relu)",

@@ -306,3 +306,11 @@ def test_quantization_options_are_saved_edited_and_read_again(commands: Any, run
     assert len(rows["conv1_fusion/conv1"]["weights"]["scale"]) == 1
     refused = run("-e", "open net.onnx", "-e", "qtunesave o.json")
     assert refused.status == 1 and "run aquant first" in refused.err
+
+
+def test_dump_of_a_range_leaves_constants_out(commands: Any, run: Run) -> None:
+    commands("dump img/* -q -s 0:3 --npz a.npz", "dump img/* -s '*' --npz b.npz")
+    assert set(np.load("a.npz")) == {"input_1", "conv1_fusion"}
+    assert set(np.load("b.npz")) == {"input_1", "conv1_fusion", "fc", "output_1"}
+    refused = run("-e", "open net.onnx", "-e", "dump img/* -s 1")
+    assert refused.status == 1 and "only constants match '1'" in refused.err

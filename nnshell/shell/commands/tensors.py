@@ -12,7 +12,7 @@ from cmd2 import Choices
 
 from nnshell.errors import UsageError
 from nnshell.files import write_atomically
-from nnshell.shell.api import flow, quantization_tables, select, tensor_text, tensors
+from nnshell.shell.api import engines, flow, quantization_tables, select, tensor_text, tensors
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_format_option, add_input_options
@@ -118,9 +118,16 @@ class TensorCommands(Commands):
             write_atomically(Path(args.npz), tensors.npz_bytes(computed))
 
     def _keys(self, selector: str | None) -> list[str] | None:
+        """The tensors that a selector names; constants are not computed."""
         if selector is None:
             return None
-        return [key for key, _ in select.select(self.graph(), selector)]
+        chosen = select.select(self.graph(), selector)
+        computed = set(engines.tensor_keys(self.graph()))
+        keys = [key for key, _ in chosen if key in computed]
+        if not keys:
+            hint = "`weights` and `qshow` show constants"
+            raise UsageError(f"only constants match '{selector}'", hint=hint)
+        return keys
 
     def _print(self, computed: Any, names: tuple[str, ...], args: argparse.Namespace) -> None:
         layout = {"width": args.number_width, "precision": args.precision, "channel": args.channel}
