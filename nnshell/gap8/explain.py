@@ -200,7 +200,7 @@ def _what_ifs(report: SimulationReport, at: int) -> tuple[WhatIf, ...]:
     layer, setting = report.layers[at], report.setting
     work = report.network.layers[at].work
     operands = _operands(report, at)
-    room = report.setting.chip.l2_bytes
+    room = report.choices[at].staging_bytes
 
     def cycles(changed: Setting, in_l3: Operands) -> int:
         return choose(work, changed, in_l3, room, layer.name).timing.cycles

@@ -14,6 +14,9 @@ from typing import Literal
 from nnshell.gap8.memory import Buffer, MemoryMap, live_bytes
 from nnshell.gap8.network import Network
 
+# Kinds of work whose output element depends on the same element of each input alone.
+ELEMENT_BY_ELEMENT = ("elementwise", "activation", "convert")
+
 WeightPlace = Literal["none", "resident", "prefetched", "streamed"]
 
 
@@ -40,7 +43,11 @@ class Life:
 
 @dataclass(slots=True)
 class Plan:
-    """The decisions: tensors in L3, place of each layer's weights, and the L2 load per layer."""
+    """The decisions: tensors in L3, place of each layer's weights, and the L2 load per layer.
+
+    ``in_place``: outputs that take the buffer of an input nobody reads any more, by the tensor
+    that the buffer is named after.
+    """
 
     lives: dict[str, Life]
     sizes: dict[str, int]
@@ -48,6 +55,7 @@ class Plan:
     external: set[str] = field(default_factory=set)
     weights: list[WeightPlace] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
+    in_place: dict[str, str] = field(default_factory=dict)
 
     def release(self, memory: MemoryMap, limit_bytes: int) -> bool:
         """Give up one thing that does not pack below the limit: rather weights, which are then
@@ -233,14 +241,40 @@ def _prefetch_span(at: int) -> tuple[int, ...]:
     return (at - 1, at) if at else (0,)
 
 
+def _activation_buffers(network: Network, plan: Plan) -> list[Buffer]:
+    """One buffer for each tensor in L2, or for several that take turns in place."""
+    plan.in_place = _in_place(network, plan)
+    ends = {name: plan.lives[name].last for name in _in_l2(plan)}
+    for name, root in plan.in_place.items():
+        ends[root] = max(ends[root], ends.pop(name))
+    return [
+        Buffer(name, "activation", plan.sizes.get(name, 0), plan.lives[name].first, end)
+        for name, end in ends.items()
+    ]
+
+
+def _in_place(network: Network, plan: Plan) -> dict[str, str]:
+    """Outputs that may overwrite an input: element by element, of the same size, read here for
+    the last time. A tile is loaded before the tile in front of it is stored."""
+    inside = set(_in_l2(plan))
+    roots: dict[str, str] = {}
+    for at, layer in enumerate(network.layers):
+        if layer.work.kind not in ELEMENT_BY_ELEMENT or layer.output not in inside:
+            continue
+        size = plan.sizes.get(layer.output, 0)
+        whole = len(layer.inputs) == len(layer.work.input_bytes)
+        for name in layer.inputs if whole else ():
+            free = name in inside and plan.lives[name].last == at
+            if free and plan.sizes.get(name) == size and layer.inputs.count(name) == 1:
+                roots[layer.output] = roots.get(name, name)
+                break
+    return roots
+
+
 def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
     """What has to be packed into L2. ``staging`` are the streaming buffers of each layer."""
     last = len(network.layers) - 1
-    found = [
-        Buffer(name, "activation", plan.sizes.get(name, 0), life.first, life.last)
-        for name, life in plan.lives.items()
-        if name not in plan.spilled | plan.external
-    ]
+    found = _activation_buffers(network, plan)
     for at, layer in enumerate(network.layers):
         size = network.layers[at].constant_bytes
         if plan.weights[at] == "resident":

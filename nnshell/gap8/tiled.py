@@ -141,6 +141,9 @@ class _Run:
                 size = entry.buffer.size_bytes
                 self.homes[entry.buffer.name] = self.l2.area(entry.offset_bytes, size)
 
+        for name, root in self.report.plan.in_place.items():
+            self.homes[name] = self.homes[root]
+
     def run(self) -> TiledRun:
         numbers = {layer.output: at for at, layer in enumerate(self.report.network.layers)}
         rows = []

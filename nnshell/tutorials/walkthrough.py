@@ -33,7 +33,7 @@ from nnshell.tutorials.checks import Check, parse_check
 
 COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"
 _FENCE = re.compile(r"```(?P<kind>.*)")
-_NAMES = ("lenet", "mistakes", "questions")  # in the order in which they are best taken
+_NAMES = ("lenet", "mistakes", "questions", "slow")  # in the order in which they are best taken
 _FOLDER = "$(OUT)"
 _SUFFIX = ".md"
 

@@ -106,3 +106,35 @@ def test_the_packed_plan_fits_l2_or_the_report_says_by_how_much(
         here = report.memory.at(at)
         for one, other in itertools.pairwise(here):
             assert one.end_bytes <= other.offset_bytes
+
+
+def test_an_addition_overwrites_the_input_that_nobody_reads_again(
+    conv: Callable[..., Work], vector: Callable[..., Work]
+) -> None:
+    shape = (16, 20, 20)
+    layers = (
+        Layer("one", "conv2d", conv(shape, 16, 1), ("input",), "a"),
+        Layer("two", "conv2d", conv(shape, 16, 1), ("a",), "b"),
+        Layer("three", "add", vector("elementwise", shape, 2), ("a", "b"), "c"),
+        Layer("four", "relu", vector("activation", shape), ("c",), "d"),
+        Layer("five", "conv2d", conv(shape, 16, 1), ("d",), "e"),
+    )
+    report = simulate(Network("net", layers, ("input",), ("e",)))
+    assert report.plan.in_place == {"c": "a", "d": "a"}
+    (held,) = [entry.buffer for entry in report.memory.placements if entry.buffer.name == "a"]
+    assert (held.first, held.last) == (0, 4)
+    assert not {"c", "d"} & {entry.buffer.name for entry in report.memory.placements}
+
+
+def test_an_input_that_is_read_later_is_not_overwritten(
+    conv: Callable[..., Work], vector: Callable[..., Work]
+) -> None:
+    shape = (16, 20, 20)
+    layers = (
+        Layer("one", "conv2d", conv(shape, 16, 1), ("input",), "a"),
+        Layer("two", "relu", vector("activation", shape), ("a",), "b"),
+        Layer("three", "add", vector("elementwise", shape, 2), ("a", "b"), "c"),
+        Layer("four", "conv2d", conv(shape, 16, 1), ("c",), "d"),
+    )
+    report = simulate(Network("net", layers, ("input",), ("d",)))
+    assert "b" not in report.plan.in_place
