@@ -24,6 +24,7 @@ from nnshell.images import Images, bind, checked, noted
 from nnshell.importers.onnx import import_onnx
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
+from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph, Step
 from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import fit_batch
@@ -126,16 +127,18 @@ def load_inputs(
     *,
     norm: str | None = None,
     options: InputOptions | None = None,
+    split: Split | None = None,
     **others: Any,
 ) -> Images:
     """Images, arrays or labelled sets by glob, folder or file; read when a graph asks for them.
 
     ``norm`` is a norm function such as ``"x: x/128-1"``; ``others`` are fields of ``InputOptions``
     (``divisor``, ``offset``, ``height``, ``width``, ``transpose``, ``mode``, ``limit``, ...).
+    ``split`` ("train", "test") chooses the files of MNIST and CIFAR-10 folders.
     """
     names = [patterns] if isinstance(patterns, str | Path) else patterns
     given = options or InputOptions(norm_func=norm, **others)
-    return Images(tuple(str(resolve(name)) for name in names), given)
+    return Images(tuple(str(resolve(name)) for name in names), given, split)
 
 
 def calibrate(

@@ -10,6 +10,7 @@ from nnshell.inputs.checks import InputChecker
 from nnshell.inputs.input_set import Batch, InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
+from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.image_format import ImageFormat
 from nnshell.settings import SETTINGS, Settings
@@ -21,10 +22,14 @@ _FALLBACKS = ("last aquant", "settings")
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Patterns and input options; ``first`` and ``count`` take a part of the samples."""
+    """Patterns and input options; ``first`` and ``count`` take a part of the samples.
+
+    ``split`` chooses the files of folders that hold a training and a test set.
+    """
 
     patterns: tuple[str, ...]
     options: InputOptions = field(default_factory=InputOptions)
+    split: Split | None = None
     first: int = 0
     count: int | None = None
 
@@ -50,7 +55,7 @@ class Images:
         for layer in _FALLBACKS:
             if resolved.from_layer(layer):
                 _LOG.info("input options from %s: %s", layer, resolved.describe(layer))
-        inputs = open_inputs(self.patterns, input_specs(graph), resolved.options)
+        inputs = open_inputs(self.patterns, input_specs(graph), resolved.options, split=self.split)
         if self.first == 0 and self.count is None:
             return inputs
         stop = None if self.count is None else self.first + self.count

@@ -314,3 +314,19 @@ def test_dump_of_a_range_leaves_constants_out(commands: Any, run: Run) -> None:
     assert set(np.load("b.npz")) == {"input_1", "conv1_fusion", "fc", "output_1"}
     refused = run("-e", "open net.onnx", "-e", "dump img/* -s 1")
     assert refused.status == 1 and "only constants match '1'" in refused.err
+
+
+def test_folders_of_data_sets_calibrate_on_training_and_validate_on_test_files(run: Run) -> None:
+    Path("mnist").mkdir()
+    for name, count in (("train", 5), ("t10k", 3)):
+        pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8), np.uint8)
+        head = np.array([0x803, count, 8, 8], ">u4").tobytes()
+        Path(f"mnist/{name}-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+        labels = np.array([0x801, count], ">u4").tobytes() + bytes(count)
+        Path(f"mnist/{name}-labels-idx1-ubyte").write_bytes(labels)
+    lines = ("open net.onnx", "aquant mnist -D 255", "validate mnist -q")
+    outcome = run(*[word for line in lines for word in ("-e", line)])
+    assert outcome.status == 0, outcome.err
+    assert "3 images" in outcome.out and "of 3 labelled" in outcome.out
+    assert "reading train-images-idx3-ubyte" in outcome.err
+    assert "reading t10k-images-idx3-ubyte" in outcome.err

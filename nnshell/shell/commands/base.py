@@ -19,6 +19,7 @@ from nnshell.shell.render import csv_text
 
 if TYPE_CHECKING:
     from nnshell.inputs.input_set import InputSet
+    from nnshell.inputs.sources import Split
     from nnshell.ir.graph import Graph
     from nnshell.shell.app import Shell  # noqa: F401 - names the type in the string below
     from nnshell.shell.session import Session
@@ -50,9 +51,11 @@ class Commands(CommandSet["Shell"]):
         self._cmd.show(table, args.format, getattr(args, "table_width", None))
 
     @contextmanager
-    def inputs(self, args: argparse.Namespace, doing: str) -> Iterator[tuple[InputSet, Progress]]:
+    def inputs(
+        self, args: argparse.Namespace, doing: str, split: Split = "test"
+    ) -> Iterator[tuple[InputSet, Progress]]:
         """The inputs that the options name, and a progress bar (unless "") while they are used."""
-        images = flow.load_inputs(args.input_files, options=input_options(args))
+        images = flow.load_inputs(args.input_files, options=input_options(args), split=split)
         inputs = images.open(self.graph())
         if not doing:
             yield inputs, lambda _: None

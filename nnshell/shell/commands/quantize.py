@@ -118,7 +118,7 @@ class QuantizeCommands(Commands):
 
     def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
         graph, clip_types = self.graph(), options.clip_types
-        with self.inputs(args, "calibrating") as (inputs, done):
+        with self.inputs(args, "calibrating", "train") as (inputs, done):
             ranges = flow.calibrate(graph, inputs, clip_type=clip_types, progress=done)
         graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
         flow.quantize(graph, ranges, options, inputs=args.input_files)
