@@ -28,6 +28,10 @@ from nnshell.ir.lowering import CannotLower, IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Constant, Input
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import TensorType
+from nnshell.ops.clip import Clip
+from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.relu import Relu, Relu6, ReluN
+from nnshell.ops.requantize_lowering import settled
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +56,9 @@ _INEXACT = [
     "QDQSelectorActionTransformer",
     "WeightBiasQuantization",
 ]
+
+
+_BEFORE_REQUANTIZATION = (Relu, Relu6, ReluN, Clip, MaxPool)
 
 
 class FastEngine:
@@ -140,8 +147,10 @@ class _Lowered:
         self._tensors: dict[Tensor, IntegerTensor] = {}
         wanted = result_tensors(graph, self._flat)
         needed = self._needed({wanted[key] for key in keys})
+        kept = {wanted[key] for key in keys}
         for item in self._flat.items:
             if item.path in needed:
+                self._build.deferring = self._may_defer(item, kept)
                 self._tensors.update(zip(item.outputs, self._lower(item), strict=True))
         self._ports: dict[str, Port] = {}
         self.outputs = {key: self._output(wanted[key]) for key in keys}
@@ -172,7 +181,14 @@ class _Lowered:
             made = op.lower(quantization, self._build, inputs, item.node.outputs)
         except CannotLower as error:
             raise CannotLower(f"node {item.path}: {error}") from None
-        return made
+        return made if self._build.deferring else tuple(settled(self._build, x) for x in made)
+
+    def _may_defer(self, item: Item, kept: set[Tensor]) -> bool:
+        """Whether a single operator reads the node, one that works before requantization."""
+        if len(item.outputs) != 1 or item.outputs[0] in kept:
+            return False
+        readers = self._flat.readers[item.outputs[0]]
+        return len(readers) == 1 and isinstance(readers[0].item.node.op, _BEFORE_REQUANTIZATION)
 
     def _operand(self, item: Item, index: int) -> IntegerTensor:
         """An activation, or the integers of a constant; weights are in the kernel."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.foreign import AttributeValue, ForeignGraph
+from nnshell.ir.foreign import ForeignGraph
 
 FLOAT32_LIMIT = 1 << 24  # integers up to this are exact in float32
 FLOAT64_LIMIT = 1 << 53
@@ -58,7 +58,9 @@ class IntegerTensor:
 class IntegerGraph(ForeignGraph):
     """ONNX nodes under construction over tensors that hold integers.
 
-    ``chip`` asks for the generated kernels' integers where NNTool's simulation computes others.
+    ``chip`` asks for the generated kernels' integers where NNTool's simulation computes others,
+    ``quantize_linear`` allows that operator where it is exact. While ``deferring``, operators may
+    leave out the nodes of their last step, as the next operator works before it.
     Nodes that nothing uses in the end are left out by the exporter.
     """
 
@@ -66,6 +68,7 @@ class IntegerGraph(ForeignGraph):
         super().__init__()
         self.chip = chip
         self.quantize_linear = quantize_linear
+        self.deferring = False
         self._made: dict[tuple[str, ...], str] = {}
 
     # -- tensors ---------------------------------------------------------------------------
@@ -126,14 +129,6 @@ class IntegerGraph(ForeignGraph):
         """A constant of real numbers."""
         return self.constant(_typed(value, wide), "factor")
 
-    def apply(
-        self, op: str, x: IntegerTensor, *others: str, low: int, high: int, **attributes: Any
-    ) -> IntegerTensor:
-        """An elementwise node on ``x`` and constants; the caller knows the interval."""
-        given: dict[str, AttributeValue] = attributes
-        name = self.node(op, [x.name, *others], given)
-        return IntegerTensor(name, x.shape, low, high, x.wide)
-
     # -- exact arithmetic ------------------------------------------------------------------
 
     def add(self, x: IntegerTensor, y: IntegerTensor, sign: int = 1) -> IntegerTensor:
@@ -156,8 +151,12 @@ class IntegerGraph(ForeignGraph):
         bottom, top = min(max(x.low, low), high), max(min(x.high, high), low)
         if (bottom, top) == (x.low, x.high):
             return x
-        bounds = (self.number(low, x.wide), self.number(high, x.wide))
-        return self.apply("Clip", x, *bounds, low=bottom, high=top)
+        if x.narrow:
+            limits = (self.constant(np.array(end, x.narrow_type)) for end in (bottom, top))
+            name = self.node("Clip", [x.narrow, *limits])
+            return self.from_narrow(name, x.shape, bottom, top, x.narrow_type)
+        name = self.node("Clip", [x.name, self.number(low, x.wide), self.number(high, x.wide)])
+        return IntegerTensor(name, x.shape, bottom, top, x.wide)
 
     def _combine(
         self, op: str, x: IntegerTensor, y: IntegerTensor, low: int, high: int

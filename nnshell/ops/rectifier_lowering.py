@@ -14,7 +14,13 @@ import numpy as np
 from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ops.rectifier_kernel import RectifierKernel
-from nnshell.ops.requantize_lowering import Accumulator, Requantized, requantize, requantize_by
+from nnshell.ops.requantize_lowering import (
+    Accumulator,
+    Requantized,
+    requantize,
+    requantize_by,
+    settled,
+)
 
 
 def lower_rectifier(
@@ -22,27 +28,29 @@ def lower_rectifier(
 ) -> IntegerTensor:
     kernel: RectifierKernel = quantization.kernel
     given, output = quantization.input, quantization.output
-    if kernel.lower is not None and x.low < kernel.lower:
-        x = _at_least(build, x, kernel.lower)
-    if kernel.upper is not None:
-        x = build.clipped(x, x.low, kernel.upper)
+    lower = x.low if kernel.lower is None else kernel.lower
+    upper = x.high if kernel.upper is None else kernel.upper
+    if lower > x.low or upper < x.high:
+        x = _bounded(build, x, lower, upper)
     if kernel.same_record:
         return x
-    accumulator = Accumulator.of(build.shifted(x, -given.zero_point))
+    accumulator = Accumulator.of(build.shifted(settled(build, x), -given.zero_point))
     return requantize(build, accumulator, kernel.scaling, output, output.zero_point)
 
 
-def _at_least(build: IntegerGraph, x: IntegerTensor, bound: int) -> IntegerTensor:
+def _bounded(build: IntegerGraph, x: IntegerTensor, lower: int, upper: int) -> IntegerTensor:
     source = x.source
-    if not isinstance(source, Requantized) or source.factors.zero_point != bound:
-        return build.clipped(x, bound, max(x.high, bound))
-    before = source.accumulator
-    if before.convolved:
-        made = requantize_by(build, _positive(build, before), source.factors)
+    if not isinstance(source, Requantized):
+        return build.clipped(x, lower, upper)
+    before, factors = source.accumulator, source.factors
+    low, high = factors.limits
+    if before.convolved and lower == factors.zero_point and not build.deferring:
+        only_above = replace(factors, limits=(low, min(high, upper)))
+        made = requantize_by(build, _positive(build, before), only_above)
         if made.narrow:
             return made
-    limits = (bound, source.factors.limits[1])
-    return requantize_by(build, before, replace(source.factors, limits=limits))
+    limits = (max(low, lower), min(high, upper))
+    return requantize_by(build, before, replace(factors, limits=limits))
 
 
 def _positive(build: IntegerGraph, before: Accumulator) -> Accumulator:

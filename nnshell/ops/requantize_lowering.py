@@ -105,10 +105,24 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     if not _inside_int32(products):
         return _with_wrap(build, accumulator, factors)
     factors = replace(factors, shift=_capped(products, factors.shift))
+    source = Requantized(accumulator, factors)
+    if build.deferring:
+        low, high = _bounds(accumulator, factors)
+        return IntegerTensor("", accumulator.tensor.shape, low, high, source=source)
     made = _by_steps(build, accumulator, factors)
     if made is None:
         made = _by_bits(build, accumulator, factors)
-    return replace(made, source=Requantized(accumulator, factors))
+    return replace(made, source=source)
+
+
+def settled(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
+    """A tensor whose requantization was deferred, with its nodes."""
+    if x.name or not isinstance(x.source, Requantized):
+        return x
+    deferring, build.deferring = build.deferring, False
+    made = requantize_by(build, x.source.accumulator, x.source.factors)
+    build.deferring = deferring
+    return made
 
 
 def _inside_int32(ends: Sequence[IntArray]) -> bool:
@@ -240,8 +254,7 @@ def _by_offset(
         for array in (_real_factors(factors), offset)
     )
     moved = replace(tensor, name=build.affine(tensor, *constants))
-    one = np.ones(1, np.int64)
-    by_one = Rescaling(one, 0 * one, np.ones(1, np.float32), factors.zero_point * one)
+    by_one = Rescaling.plain_for(1, factors.zero_point)
     name = _quantize_linear(build, moved, by_one, factors, None)
     return build.from_narrow(name, tensor.shape, *_bounds(accumulator, factors), factors.dtype)
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +29,13 @@ from nnshell.numeric.fixed_point import IntArray, rounding_shift
 
 Floats = NDArray[np.float32]
 
-_NUDGES = (0, -1, 1, -2, 2, -3, 3)  # of a scale, in units in its last place
 _CRITICAL = 24  # points that rule out most candidates
 _WIDEST_SHIFT = 40
 _MOST_DOUBLINGS = 6  # of the gain
 _LARGE_BASE = FLOAT32_LIMIT // 4  # a filter's bias that is better taken as zero point
 _ROWS = 128  # searched at a time, to bound memory
-_TRIES = 24  # candidates checked at all points
+_LARGEST_SHIFT = 129.0  # of the results, by a zero point
+_TRIES = 8  # candidates of a row that are checked at all points for each nudge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +45,15 @@ class _Round:
     shares: NDArray[np.float64]  # of the smallest step, added before rounding
     fewer: int = 0  # doublings of the gain than possible
     turns: tuple[int, ...] = (-2, -1, 0, 1)  # times gain * 2**shift added to the bias
-    nudges: tuple[int, ...] = _NUDGES
+    nudges: tuple[int, ...] = (0, -1, 1, -2, 2, -3, 3)  # of a scale, in units in its last place
 
 
+_PLAIN = _Round(np.zeros(1), _MOST_DOUBLINGS, (0,))  # gain 1, bias 0
 _ROUNDS = (
     _Round(np.array((0.5, 0.25, 0.75))),
-    _Round(np.array((0.5, 0.0, 1.0)), turns=(0,)),
     _Round(np.linspace(-0.5, 1.5, 17), fewer=1),
+    _Round(np.array((0.5, 0.0, 1.0)), turns=(0,)),
     _Round(np.linspace(-1.5, 2.5, 65), nudges=tuple(range(-8, 9))),
-    _Round(np.linspace(-1.5, 2.5, 65), fewer=3, nudges=tuple(range(-8, 9))),
 )
 
 
@@ -146,6 +145,22 @@ class Rescaling:
         """Whether the accumulator is taken as it is."""
         return bool((self.gain == 1).all() and (self.bias == 0).all())
 
+    @classmethod
+    def plain_for(cls, count: int, zero_point: int) -> Rescaling:
+        """Gain 1, bias 0, and scale 1 until a better one is put in."""
+        ones = np.ones(count, np.int64)
+        return cls(ones, 0 * ones, np.ones(count, np.float32), zero_point * ones)
+
+    def rows(self, index: IntArray) -> Rescaling:
+        return Rescaling(
+            self.gain[index], self.bias[index], self.scale[index], self.zero_point[index]
+        )
+
+    def put(self, index: IntArray, other: Rescaling) -> None:
+        """Replace some rows."""
+        self.gain[index], self.bias[index] = other.gain, other.bias
+        self.scale[index], self.zero_point[index] = other.scale, other.zero_point
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
@@ -169,140 +184,115 @@ def find_rescaling(stairs: Staircase, room: Room | None) -> tuple[Rescaling, NDA
 
     Without ``room`` only the scale is free.
     """
-    scale = _plain_scales(stairs)
-    if room is not None:
-        scale[room.reach + np.abs(room.base) >= FLOAT32_LIMIT] = 0
-    missing = np.flatnonzero(scale == 0)
-    ones = np.ones(scale.size, np.int64)
-    found = Rescaling(ones, 0 * ones, scale, stairs.factors.zero_point * ones)
-    if room is not None:
-        missing = _with_gains(stairs, missing, room, found)
-    scale[missing] = 1
-    exact = np.ones(scale.size, np.bool_)
+    count = stairs.factors.shift.size
+    found = Rescaling.plain_for(count, stairs.factors.zero_point)
+    critical = stairs.critical()
+    missing = np.arange(count)
+    for each in (_PLAIN, *(_ROUNDS if room is not None else ())):
+        left = [missing[:0]]
+        for start in range(0, missing.size, _ROWS):
+            rows = missing[start : start + _ROWS]
+            part = None if room is None else room.rows(rows)
+            solved = _search(stairs.rows(rows), critical.rows(rows), part, each, found, rows)
+            left.append(rows[~solved])
+        missing = np.concatenate(left)
+    exact = np.ones(count, np.bool_)
     exact[missing] = False
     return found, exact
 
 
-def _plain_scales(stairs: Staircase) -> Floats:
-    """Scales that are exact with gain 1 and bias 0; 0 where there are none."""
-    factors = stairs.factors
-    nearest = np.ldexp(1.0 / factors.multiplier, factors.shift).astype(np.float32)
-    scale = np.zeros_like(nearest)
-    left, points = np.arange(nearest.size), stairs.points.astype(np.float32)
-    for nudge in _NUDGES:
-        tried = nearest[left] + np.float32(nudge) * np.spacing(nearest[left])
-        units = np.rint(points[left] / tried[:, np.newaxis]) + factors.zero_point
-        fits = (np.clip(units, *factors.limits) == stairs.results[left]).all(axis=1)
-        scale[left[fits]] = tried[fits]
-        left = left[~fits]
-        if not left.size:
-            break
-    return scale
-
-
-def _with_gains(stairs: Staircase, missing: IntArray, room: Room, found: Rescaling) -> IntArray:
-    """Fill in the rows ``missing`` of ``found``; which are missing still."""
-    for each in _ROUNDS:
-        left = [missing[:0]]
-        for start in range(0, missing.size, _ROWS):
-            rows = missing[start : start + _ROWS]
-            some = stairs.rows(rows)
-            candidates = _Candidates.of(some.factors, room.rows(rows), each)
-            exact, best = candidates.choose(some)
-            for name, values in best.items():
-                getattr(found, name)[rows[exact]] = values[exact]
-            left.append(rows[~exact])
-        missing = np.concatenate(left)
-    return missing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidates:
-    """What to try: a row per factor; a gain for each, biases and zero points, and their scales."""
-
-    gain: IntArray  # rows x 1
-    bias: IntArray  # rows x candidates
-    zero_point: IntArray
-    valid: NDArray[np.bool_]
-    scale: Floats  # rows x nudges
-
-    @classmethod
-    def of(cls, factors: Factors, room: Room, each: _Round) -> _Candidates:
-        reach, base = room.reach[:, np.newaxis], room.base[:, np.newaxis]
-        multiplier, shift = factors.multiplier[:, np.newaxis], factors.shift[:, np.newaxis]
-        low, high = factors.limits_of_type
-        usable = (shift >= 1) & (shift <= _WIDEST_SHIFT - _MOST_DOUBLINGS) & (multiplier % 2 == 1)
-        shift = np.where(usable, shift, 1)
-        largest_bias = np.ldexp((high + 2.0) / multiplier, shift) if len(each.turns) > 1 else 1.0
-        most = FLOAT32_LIMIT / (reach + np.abs(base) + largest_bias)
-        doublings = np.floor(np.log2(most)).astype(np.int64) - each.fewer
-        doublings = np.clip(doublings, 0, _MOST_DOUBLINGS)
-        gain, bits = np.int64(1) << doublings, shift + doublings
-        added = np.rint(gain * each.shares).astype(np.int64)
-        lowest = (added * _inverse(multiplier)) & ((np.int64(1) << bits) - 1)
-        centre = np.rint(np.ldexp(-1.0 * gain * base, -bits)).astype(np.int64)
-        turns = np.array(each.turns, np.int64) + np.where(np.abs(base) < _LARGE_BASE, 0, centre)
-        turns = (turns << bits)[:, np.newaxis]
-        bias = (lowest[:, :, np.newaxis] + turns).reshape(len(gain), -1)
-        moved = (bias * multiplier - added.repeat(turns.shape[2], axis=1)) >> bits
-        zero_point = factors.zero_point - moved
-        valid = usable & (zero_point >= low) & (zero_point <= high)
-        valid &= gain * reach + np.abs(gain * base + bias) < FLOAT32_LIMIT
-        nearest = np.ldexp(gain / multiplier, shift).astype(np.float32)
-        scale = nearest + np.array(each.nudges, np.float32) * np.spacing(nearest)
-        return cls(gain, bias, zero_point, valid, scale)
-
-    def choose(self, stairs: Staircase) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
-        """Rows for which a candidate is exact, and the candidate."""
-        promising = self._promising(stairs.critical())
-        rows = np.arange(len(self.gain))
-        exact = np.zeros(rows.size, np.bool_)
-        chosen = np.zeros(rows.size, np.int64)
+def _search(
+    stairs: Staircase,
+    critical: Staircase,
+    room: Room | None,
+    each: _Round,
+    found: Rescaling,
+    rows: IntArray,
+) -> NDArray[np.bool_]:
+    """Puts exact candidates into ``rows`` of ``found``; says for which there were some."""
+    solved = np.zeros(rows.size, np.bool_)
+    of, candidates = _candidates(stairs.factors, room, each)
+    nearest = candidates.scale
+    for nudge in each.nudges:
+        live = np.flatnonzero(~solved[of])
+        scale = _nudged(nearest[live], nudge)
+        some = replace(candidates.rows(live), scale=scale)
+        promising = live[_agree(some, critical.rows(of[live]))]
         for _ in range(_TRIES):
-            trying = np.flatnonzero(~exact & promising.any(axis=1))
-            if not trying.size:
+            row, first = np.unique(of[promising], return_index=True)
+            if not row.size:
                 break
-            chosen[trying] = promising[trying].argmax(axis=1)
-            promising[trying, chosen[trying]] = False
-            picked = self._picked(chosen)
-            exact[trying] = _agree(
-                {name: values[trying] for name, values in picked.items()}, stairs.rows(trying)
-            )
-        return exact, self._picked(chosen)
-
-    def _promising(self, stairs: Staircase) -> NDArray[np.bool_]:
-        """Candidates (biases x nudges) that agree at some points."""
-        limits = stairs.factors.limits
-        moved = self.gain[:, :, np.newaxis] * stairs.points[:, np.newaxis]
-        moved = (moved + self.bias[:, :, np.newaxis]).astype(np.float32)
-        zero_point = self.zero_point[:, :, np.newaxis]
-        fits = []
-        for nudge in range(self.scale.shape[1]):
-            units = np.rint(moved / self.scale[:, nudge, np.newaxis, np.newaxis]) + zero_point
-            agree = np.clip(units, *limits) == stairs.results[:, np.newaxis]
-            fits.append(agree.all(axis=2) & self.valid)
-        return np.stack(fits, axis=2).reshape(len(self.gain), -1)
-
-    def _picked(self, chosen: IntArray) -> dict[str, NDArray[Any]]:
-        bias, nudge = np.divmod(chosen, self.scale.shape[1])
-        rows = np.arange(chosen.size)
-        return {
-            "gain": self.gain[:, 0],
-            "bias": self.bias[rows, bias],
-            "zero_point": self.zero_point[rows, bias],
-            "scale": self.scale[rows, nudge],
-        }
+            chosen = promising[first]
+            scale = _nudged(nearest[chosen], nudge)
+            picked = replace(candidates.rows(chosen), scale=scale)
+            exact = _agree(picked, stairs.rows(row))
+            found.put(rows[row[exact]], picked.rows(np.flatnonzero(exact)))
+            solved[row[exact]] = True
+            promising = np.setdiff1d(promising[~solved[of[promising]]], chosen)
+    return solved
 
 
-def _agree(picked: dict[str, NDArray[Any]], stairs: Staircase) -> NDArray[np.bool_]:
-    """Rows whose candidate agrees at all points."""
-    gain, bias, scale, zero_point = (
-        picked[name][:, np.newaxis] for name in ("gain", "bias", "scale", "zero_point")
-    )
-    units = np.rint((gain * stairs.points + bias).astype(np.float32) / scale) + zero_point
-    agree: NDArray[np.bool_] = (np.clip(units, *stairs.factors.limits) == stairs.results).all(
-        axis=1
-    )
+def _nudged(scale: Floats, nudge: int) -> Floats:
+    """So many float32 numbers further."""
+    return (scale + np.float32(nudge) * np.spacing(scale)).astype(np.float32)
+
+
+def _candidates(factors: Factors, room: Room | None, each: _Round) -> tuple[IntArray, Rescaling]:
+    """The row of each candidate, and the candidates with their nearest scale."""
+    multiplier, shift = factors.multiplier[:, np.newaxis], factors.shift[:, np.newaxis]
+    usable = (shift >= 1) & (shift <= _WIDEST_SHIFT - _MOST_DOUBLINGS) & (multiplier % 2 == 1)
+    if room is None or each is _PLAIN:
+        gain = np.ones_like(multiplier)
+    else:
+        gain = np.int64(1) << _doublings(multiplier, np.where(usable, shift, 1), room, each)
+    bias, zero_point = 0 * gain, 0 * gain + factors.zero_point
+    if each is not _PLAIN and room is not None:
+        bias, moved = _biases(multiplier, np.where(usable, shift, 1), gain, room, each)
+        zero_point = zero_point - moved
+    low, high = factors.limits_of_type
+    valid = (zero_point >= low) & (zero_point <= high) & (usable | (each is _PLAIN))
+    if room is not None:
+        reach, base = room.reach[:, np.newaxis], room.base[:, np.newaxis]
+        valid &= gain * reach + np.abs(gain * base + bias) < FLOAT32_LIMIT
+    row, column = np.nonzero(valid)
+    nearest = np.ldexp(gain / multiplier, shift).astype(np.float32)
+    return row, Rescaling(gain[row, 0], bias[row, column], nearest[row, 0], zero_point[row, column])
+
+
+def _doublings(multiplier: IntArray, shift: IntArray, room: Room, each: _Round) -> IntArray:
+    """Of the gain, as many as the bias leaves room for."""
+    largest_bias = np.ldexp(_LARGEST_SHIFT / multiplier, shift) if len(each.turns) > 1 else 1.0
+    most = FLOAT32_LIMIT / ((room.reach + np.abs(room.base))[:, np.newaxis] + largest_bias)
+    doublings = np.floor(np.log2(most)).astype(np.int64) - each.fewer
+    return np.clip(doublings, 0, _MOST_DOUBLINGS)
+
+
+def _biases(
+    multiplier: IntArray, shift: IntArray, gain: IntArray, room: Room, each: _Round
+) -> tuple[IntArray, IntArray]:
+    """Biases for each share and turn, and by how many units they shift the results."""
+    bits = shift + np.log2(gain).astype(np.int64)
+    added = np.rint(gain * each.shares).astype(np.int64)
+    lowest = (added * _inverse(multiplier)) & ((np.int64(1) << bits) - 1)
+    base = room.base[:, np.newaxis]
+    centre = np.rint(np.ldexp(-1.0 * gain * base, -bits)).astype(np.int64)
+    turns = np.array(each.turns, np.int64) + np.where(np.abs(base) < _LARGE_BASE, 0, centre)
+    bias = lowest[:, :, np.newaxis] + (turns << bits)[:, np.newaxis]
+    moved = (bias * multiplier[:, :, np.newaxis] - added[:, :, np.newaxis]) >> bits[
+        :, :, np.newaxis
+    ]
+    return bias.reshape(len(gain), -1), moved.reshape(len(gain), -1)
+
+
+def _agree(candidates: Rescaling, stairs: Staircase) -> NDArray[np.bool_]:
+    """Whether each candidate gives the results of its row."""
+    gain, bias = candidates.gain[:, np.newaxis], candidates.bias[:, np.newaxis]
+    units = (gain * stairs.points + bias).astype(np.float32)
+    np.rint(units / candidates.scale[:, np.newaxis], out=units)
+    low, high = (limit - candidates.zero_point for limit in stairs.factors.limits)
+    wanted = stairs.results - candidates.zero_point[:, np.newaxis]
+    np.minimum(np.maximum(units, low[:, np.newaxis]), high[:, np.newaxis], out=units)
+    agree: NDArray[np.bool_] = (units == wanted).all(axis=1)
     return agree
 
 

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 from nnshell.ir.lowering import IntegerGraph, IntegerTensor
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ops.requantize_lowering import Accumulator, requantize, requantize_by, unlimited
+from nnshell.ops.requantize_lowering import (
+    Accumulator,
+    requantize,
+    requantize_by,
+    settled,
+    unlimited,
+)
 from nnshell.ops.sum_kernel import SumKernel
 
 
@@ -16,6 +22,7 @@ def lower_sum(
     kernel: SumKernel = quantization.kernel
     terms = list(inputs)
     big = Accumulator.of(terms[kernel.scaled_input])
-    terms[kernel.scaled_input] = requantize_by(build, big, unlimited(kernel.input_scaling))
+    scaled = requantize_by(build, big, unlimited(kernel.input_scaling))
+    terms[kernel.scaled_input] = settled(build, scaled)
     total = Accumulator.of(build.add(terms[0], terms[1], kernel.sign))
     return requantize(build, total, kernel.scaling, quantization.output, kernel.bias)

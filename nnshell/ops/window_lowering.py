@@ -13,7 +13,7 @@ from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import QParams
 from nnshell.ir.work import Window
 from nnshell.ops.move_lowering import lower_border
-from nnshell.ops.requantize_lowering import Accumulator, Requantized, requantize_by
+from nnshell.ops.requantize_lowering import Accumulator, Requantized, requantize_by, settled
 from nnshell.ops.step_search import Factors
 
 
@@ -60,6 +60,7 @@ def lower_max_pool(
     if not window.padded and isinstance(source, Requantized) and source.per_channel:
         pooled = _pooled(build, source.accumulator, window, shape)
         return requantize_by(build, pooled, source.factors)
+    x = settled(build, x)
     if window.padded and (x.low < zero_point or not _sees_data(window)):
         x, window = _with_border(build, x, window, zero_point)
     name = build.node("MaxPool", [x.name], _attributes(window))
