@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nnshell import images as image_sets
     from nnshell.importers import onnx_fold as onnx_folding
     from nnshell.inputs import labels
+    from nnshell.inputs import norm_parser as norm_functions
     from nnshell.ir import select
     from nnshell.ir import verify as verification
     from nnshell.ops import image_format
@@ -48,6 +49,7 @@ else:
     laboratory = _Lazy("nnshell.laboratory")
     laboratory_tables = _Lazy("nnshell.reports.laboratory_tables")
     labels = _Lazy("nnshell.inputs.labels")
+    norm_functions = _Lazy("nnshell.inputs.norm_parser")
     onnx_folding = _Lazy("nnshell.importers.onnx_fold")
     operator_registry = _Lazy("nnshell.ops.registry")
     recipe = _Lazy("nnshell.recipe")
@@ -84,6 +86,7 @@ __all__ = [
     "labels",
     "laboratory",
     "laboratory_tables",
+    "norm_functions",
     "onnx_folding",
     "operator_registry",
     "quantization_options",

@@ -153,6 +153,12 @@ def test_selectors_choose_rows(commands: Any) -> None:
     assert out and names == ["conv1", "fc"]
 
 
+@pytest.mark.parametrize("function", ["{x}", "x: x/", "x: foo(x)"])
+def test_a_mistaken_norm_function_is_refused_where_it_is_set(run: Run, function: str) -> None:
+    outcome = run("-e", f"set input_norm_func '{function}'")
+    assert outcome.status == 1 and "norm function" in outcome.err and "x: x/128-1" in outcome.err
+
+
 def test_undo_takes_back_one_command(commands: Any) -> None:
     outcome = commands("open net.onnx", "fusions --scale8", "undo", "show --format csv")
     assert "took back: fusions --scale8" in outcome.out

@@ -12,7 +12,7 @@ from cmd2 import Choices, CompletionItem, Completions
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
 from nnshell.settings import SETTINGS, Setting, describe, why_dropped
-from nnshell.shell.api import edits
+from nnshell.shell.api import edits, norm_functions
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 
@@ -62,6 +62,8 @@ def _change(shell: Shell, name: str, text: str) -> None:
     if name not in shell.settables:
         setting = describe(name)
         value = setting.parse(text)
+        if setting.name == "input_norm_func" and text:
+            norm_functions.parse_norm(text)  # a mistake is told where it is typed
         graphs = [opened.graph for opened in shell.session.opened]
         edits.change_setting(graphs, setting.name, value)
         shell.session.settings.assign(name, value)
