@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzzing import data_files, onnx_files, scripts, sequences
+from fuzzing import data_files, interrupts, onnx_files, scripts, sequences
 from fuzzing.cases import Category
 
 CATEGORIES = (
@@ -17,4 +17,5 @@ CATEGORIES = (
     Category("process", 4, scripts.process_case),
     Category("sequences", 6, sequences.sequence_case),
     Category("settings", 2, sequences.setting_case),
+    Category("interrupts", 3, interrupts.interrupt_case),
 )

@@ -278,9 +278,11 @@ def _attribute_gone(random: Random, model: onnx.ModelProto) -> None:
 def _operator(random: Random, model: onnx.ModelProto) -> None:
     node = _any_node(random, model)
     known = [other.op_type for other in model.graph.node]
-    others = ("Foo", "", "If", "Loop", "LSTM", "ConvTranspose", "Shape", "Gather", "Cast", "Split",
-              "TopK", "Resize", "MatMul", "Concat", "Constant", "Softmax", "Reshape", "Einsum",
-              "GridSample", "QuantizeLinear", "Where", "Clip", "Pad", "Expand", "ReduceMax")  # fmt: skip
+    others = (
+        *("Foo", "", "If", "Loop", "LSTM", "ConvTranspose", "Shape", "Gather", "Cast", "Split"),
+        *("TopK", "Resize", "MatMul", "Concat", "Constant", "Softmax", "Reshape", "Einsum"),
+        *("GridSample", "QuantizeLinear", "Where", "Clip", "Pad", "Expand", "ReduceMax"),
+    )
     node.op_type = random.choice((*known, *others))
 
 
