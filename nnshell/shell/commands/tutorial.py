@@ -11,10 +11,9 @@ from cmd2 import Completions
 
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
-from nnshell.shell import tutor
+from nnshell.shell.api import tutor, tutorial_folder, walkthrough
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
-from nnshell.tutorials import folder, walkthrough
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
@@ -33,8 +32,8 @@ def tutorial_parser() -> Parser:
     add("name", nargs="?", completer=complete_tutorial, help="tutorial, or a file of one's own")
     add("--auto", action="store_true", help="run and check it without a person")
     add("--step", type=int, default=1, metavar="N", help="begin at step N")
-    add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete,
-        help=f"where its files go ({folder.DEFAULT}; with --auto they are not kept)")  # fmt: skip
+    where = f"where its files go ({tutorial_folder.DEFAULT}; with --auto they are not kept)"
+    add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete, help=where)
     return parser
 
 
@@ -60,7 +59,7 @@ class TutorialCommands(Commands):
                 tutor.run_unattended(self._cmd, chosen, output)
         elif args.name:
             self._refuse_without_person()
-            output = Path(args.output or folder.DEFAULT)
+            output = Path(args.output or tutorial_folder.DEFAULT)
             tutor.guide(self._cmd, loaded[0], args.step, output)
         else:
             rows = tuple((tour.name, len(tour.steps), tour.title) for tour in loaded)
