@@ -6,7 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnshell import codegen, edits, engines, flow, laboratory, recipe, simulation
+    from nnshell import (
+        bias_correction,
+        codegen,
+        edits,
+        engines,
+        flow,
+        laboratory,
+        recipe,
+        simulation,
+    )
     from nnshell import images as image_sets
     from nnshell.importers import onnx_fold as onnx_folding
     from nnshell.inputs import labels
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
+    from nnshell.shell import tutor
+    from nnshell.tutorials import folder as tutorial_folder
+    from nnshell.tutorials import walkthrough
 else:
 
     class _Lazy:
@@ -41,6 +53,7 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
+    bias_correction = _Lazy("nnshell.bias_correction")
     codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
     engines = _Lazy("nnshell.engines")
@@ -70,8 +83,12 @@ else:
     svg = _Lazy("nnshell.reports.svg")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
     tensors = _Lazy("nnshell.reports.tensors")
+    tutor = _Lazy("nnshell.shell.tutor")
+    tutorial_folder = _Lazy("nnshell.tutorials.folder")
+    walkthrough = _Lazy("nnshell.tutorials.walkthrough")
 
 __all__ = [
+    "bias_correction",
     "catalogue",
     "codegen",
     "distributions",
@@ -100,5 +117,8 @@ __all__ = [
     "svg",
     "tensor_text",
     "tensors",
+    "tutor",
+    "tutorial_folder",
     "verification",
+    "walkthrough",
 ]
