@@ -17,7 +17,7 @@ from nnshell.ir.work import Work
 Operands = frozenset[tuple[str, int]]
 
 # How many of the best estimates are scheduled exactly before one is chosen.
-FINALISTS = 8
+FINALISTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,25 @@ def _finalists(
         assert smallest is not None
         return [(smallest[2], smallest[3])], False
     ranked.sort(key=lambda entry: (entry[0], entry[1], entry[3]))
-    return [(found, index) for _, _, found, index in ranked[:count]], True
+    return _distinct(ranked, count), True
+
+
+def _distinct(
+    ranked: list[tuple[int, int, Candidates, int]], count: int
+) -> list[tuple[Candidates, int]]:
+    """The first ``count`` cuts that differ: with one axis cut, all loop orders are the same."""
+    kept: list[tuple[Candidates, int]] = []
+    seen: set[tuple[object, ...]] = set()
+    for _, _, found, index in ranked:
+        tile = found.tile(index)
+        order = tile.order if sum(trips > 1 for trips in tile.trips) > 1 else ()
+        cut = (tile.out, tile.rows, tile.depth, order)
+        if cut not in seen:
+            seen.add(cut)
+            kept.append((found, index))
+        if len(kept) == count:
+            break
+    return kept
 
 
 def _usable(found: Candidates, l1_bytes: int, staging: IntArray, l2_room: int) -> BoolArray:
