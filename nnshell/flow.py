@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.bias_correction import replay_bias_correction
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
 from nnshell.errors import ModelError, UsageError
@@ -414,6 +415,7 @@ REPLAY = Replay(
         "fusions": _replay_fusions,
         "aquant": _replay_quantization,
         "fquant": _replay_quantization,
+        "bcorr": replay_bias_correction,
         **EDITS,
     },
 )

@@ -86,9 +86,9 @@ class Bench:
         self._reference = [floats.run(batch.arrays)[self._key] for batch in batches]
         self.float_outcome = self._judge(self._reference)
 
-    def try_options(self, options: QuantizationOptions) -> Outcome:
-        """What a copy of the graph does when it is quantized so."""
-        twin = self.graph.copy()
+    def try_options(self, options: QuantizationOptions, graph: Graph | None = None) -> Outcome:
+        """What a copy of the graph, or of a changed one, does when it is quantized so."""
+        twin = (graph or self.graph).copy()
         assert self.graph.statistics is not None
         quantize_graph(twin, self.graph.statistics, options)
         engine = make_engine(twin, "simulated", keys=[self._key])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nnshell import flow
+from nnshell.bias_correction import apply_biases, corrected_biases
 from nnshell.errors import UsageError
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
@@ -58,3 +59,17 @@ def test_a_mixture_needs_one_limit(lenet: Graph) -> None:
             mixed(lenet, [pictures(2)], **limits)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="the least is"):
         mixed(lenet, [pictures(2)], size_bytes=10)
+
+
+def test_corrected_biases_bring_the_output_closer_to_the_float_one(lenet: Graph) -> None:
+    options = QuantizationOptions(clip_type="mse", act_bits=4, weight_bits=3)
+    flow.quantize(lenet, lenet.statistics, options)  # type: ignore[arg-type]
+    batches = [pictures(32)]
+    bench = Bench(lenet, batches)
+    before = bench.try_options(options).noise
+    biases = corrected_biases(lenet, batches)
+    apply_biases(lenet, biases)
+    assert biases
+    assert lenet.quantized
+    assert bench.try_options(options, lenet).noise < before
+    assert lenet.recipe[-1].command == "bcorr"

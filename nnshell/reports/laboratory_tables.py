@@ -51,6 +51,14 @@ def mixture_table(title: str, mixture: Mixture) -> Table:
     return Table(title, columns, tuple(mixture.bits.items()), notes=notes)
 
 
+def before_and_after(before: Outcome, after: Outcome) -> str:
+    """Two lines about a change."""
+    return "\n".join(
+        f"{when}: noise {outcome.noise_db:.1f} dB, {_outcome_text(outcome)}"
+        for when, outcome in (("before", before), ("after", after))
+    )
+
+
 def _outcome_text(outcome: Outcome) -> str:
     agreement = f"agreement {100 * outcome.agreement:.2f} %"
     if outcome.accuracy is None:

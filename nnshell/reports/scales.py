@@ -54,7 +54,7 @@ def _filter_in(flat: FlatGraph, name: str) -> Item:
 def _lines(
     flat: FlatGraph, item: Item, made: NodeQuantization, kernel: FilterKernel, channel: int
 ) -> list[str]:
-    data, weights, units = made.inputs
+    data, weights = made.inputs[:2]
     s_in, s_out = data.first_scale, made.output.first_scale
     s_weights = float(weights.scale[channel % weights.scale.size])
     s_sum = s_in * s_weights

@@ -15,7 +15,6 @@ _SAVE = "`save_state` keeps everything that a later session needs"
 # NNTool's commands that do not exist here, and what to do instead.
 _ELSEWHERE = {
     "balance_filters": "per-channel weight scales make it unnecessary",
-    "bcorr": "compare clip types instead: `aquant --clip_type std3 ...`",
     "compile": _AUTOTILER,
     "compress": _GAP9,
     "dsp_preprocessing": "compute the features before, and give them as .npy or .npz files",

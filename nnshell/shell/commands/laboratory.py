@@ -6,7 +6,15 @@ import argparse
 
 import cmd2
 
-from nnshell.shell.api import edits, flow, laboratory, laboratory_tables, scales, select
+from nnshell.shell.api import (
+    bias_correction,
+    edits,
+    flow,
+    laboratory,
+    laboratory_tables,
+    scales,
+    select,
+)
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
@@ -51,6 +59,16 @@ def mixed_parser() -> Parser:
     return parser
 
 
+def bcorr_parser() -> Parser:
+    parser = Parser(
+        description="Correct biases by the shift of means that quantization causes, layer by "
+        "layer on calibration images; needs no labels. Float results change with the biases.",
+        example="bcorr sample_images/calibration/* --limit 20",
+    )
+    add_input_options(parser)
+    return parser
+
+
 def explain_parser() -> Parser:
     parser = Parser(
         description="Show where a filter's integers come from: the formulas of its scales, the "
@@ -73,6 +91,20 @@ class LaboratoryCommands(Commands):
         """Write the graph as ONNX."""
         form = flow.export(self.graph(), args.file, args.form)
         self.write(f"wrote {args.file} ({form})")
+
+    @cmd2.with_argparser(bcorr_parser)
+    def do_bcorr(self, args: argparse.Namespace) -> None:
+        """Correct biases for the shift that quantization causes."""
+        graph = self.graph()
+        with self.inputs(args, "reading") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        bench = laboratory.Bench(graph, batches)
+        before = bench.try_options(bench.options)
+        with progress("correcting", len(bias_correction.filters(graph))) as done:
+            biases = bias_correction.corrected_biases(graph, batches, done)
+        bias_correction.apply_biases(graph, biases)
+        after = bench.try_options(bench.options, graph)
+        self.write(laboratory_tables.before_and_after(before, after))
 
     @cmd2.with_argparser(explain_parser)
     def do_explain(self, args: argparse.Namespace) -> None:
