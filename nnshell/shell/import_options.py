@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from nnshell.errors import UsageError
 
+_LOG = logging.getLogger(__name__)
+
 _FLAGS = (
-    ("load_quantization", ("-q",), "use the quantization in the model file"),
+    ("load_quantization", ("-q",), "kept for old scripts: quantization in models is not read"),
     ("no_fold_batchnorm", (), "keep batch normalizations as steps"),
-    ("no_remove_quantize_ops", (), "keep quantize and dequantize steps"),
-    ("no_rescale_perchannel", (), "keep per-tensor weight scales"),
-    ("use_hard_tanh", (), "read tanh as hard tanh"),
-    ("use_hard_sigmoid", (), "read sigmoid as hard sigmoid"),
+    ("no_remove_quantize_ops", (), argparse.SUPPRESS),
+    ("no_rescale_perchannel", (), argparse.SUPPRESS),
+    ("use_hard_tanh", (), argparse.SUPPRESS),
+    ("use_hard_sigmoid", (), argparse.SUPPRESS),
     ("use_lut_tanh", (), argparse.SUPPRESS),
     ("use_lut_sigmoid", (), argparse.SUPPRESS),
 )
 _LISTS = (
     ("subs", "NAME=N", "sizes of symbolic dimensions, as batch=1"),
     ("input_shapes", "NAME=[N,...]", "shapes of inputs"),
-    ("fixed_inputs", "NAME=[X,...]", "inputs that become constants"),
+    ("fixed_inputs", "NAME=[X,...]", argparse.SUPPRESS),
 )
 _VALUES = (
     ("orgmodel_path", "FILE", "with a state: the model's path now"),
-    ("out_ranges", "FILE", "output ranges, as JSON"),
+    ("out_ranges", "FILE", argparse.SUPPRESS),
 )
 
-
+# Without effect: what a model says about quantization is not read, whatever these say about it.
+_IDLE = ("load_quantization", "no_remove_quantize_ops", "no_rescale_perchannel")
 _NOT_HERE = {
-    "load_quantization": "quantization held in a model is not read; quantize with `aquant`",
-    "no_remove_quantize_ops": "quantize and dequantize steps are not read",
-    "no_rescale_perchannel": "quantization held in a model is not read",
     "use_hard_tanh": "tanh stays tanh",
     "use_hard_sigmoid": "sigmoid stays sigmoid",
     "fixed_inputs": "freeze inputs to constants before, with the tool that made the model",
@@ -44,11 +45,20 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
     """Add NNTool's import options to a parser."""
     group = parser.add_argument_group("importing the graph")
     for name, short, text in _FLAGS:
-        group.add_argument(*short, *_spellings(name), action="store_true", help=text)
+        add_option(group, name, *short, action="store_true", help=text)
     for name, metavar, text in _LISTS:
-        group.add_argument(*_spellings(name), nargs="+", metavar=metavar, help=text)
+        add_option(group, name, nargs="+", metavar=metavar, help=text)
     for name, metavar, text in _VALUES:
-        group.add_argument(*_spellings(name), metavar=metavar, help=text)
+        add_option(group, name, metavar=metavar, help=text)
+
+
+def add_option(group: argparse._ArgumentGroup, name: str, *short: str, **form: Any) -> None:
+    """``--x_y``, and out of help's sight ``--x-y``."""
+    group.add_argument(*short, f"--{name}", **form)
+    dashed = name.replace("_", "-")
+    if dashed != name:
+        hidden = {**form, "dest": form.get("dest", name), "help": argparse.SUPPRESS}
+        group.add_argument(f"--{dashed}", **{**hidden, "default": argparse.SUPPRESS})
 
 
 def import_words(parsed: argparse.Namespace) -> list[str]:
@@ -63,13 +73,11 @@ def import_words(parsed: argparse.Namespace) -> list[str]:
     return words
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    dashed = name.replace("_", "-")
-    return (f"--{name}",) if dashed == name else (f"--{name}", f"--{dashed}")
-
-
 def import_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """The given import options as arguments of ``open_graph``; UsageError for those not had."""
+    for name in _IDLE:
+        if getattr(parsed, name):
+            _LOG.warning("--%s: quantization in a model is not read; quantize with aquant", name)
     for name, reason in _NOT_HERE.items():
         if getattr(parsed, name):
             raise UsageError(f"--{name} is not part of nnshell: {reason}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nnshell import __version__
-from nnshell.shell.import_options import add_import_options, import_words
+from nnshell.shell.import_options import add_import_options, add_option, import_words
 
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)=(?P<value>.*)", re.DOTALL)
 _LEVELS = ("debug", "info", "warning", "error")
@@ -86,10 +86,12 @@ def _generate(parsed: argparse.Namespace) -> Generate:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nnshell", description="Put small neural networks on GAP8. Without -s, -e or -g, "
-        "commands come from the keyboard or from standard input."
-    )  # fmt: skip
-    parser.add_argument("graph", nargs="?", metavar="GRAPH", help=".onnx, .tflite or state .json")
+        prog="nnshell",
+        usage="nnshell [options] [GRAPH.onnx | STATE.json]",
+        description="Put small neural networks on GAP8. Without -s, -e or -g, commands come from "
+        "the keyboard or from standard input.",
+    )
+    parser.add_argument("graph", nargs="?", metavar="GRAPH", help="model (.onnx) or state (.json)")
     _add_script_options(parser)
     _add_generate_options(parser)
     add_import_options(parser)
@@ -99,32 +101,37 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_script_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scripts (exit status 1 when a command fails)")
-    add = group.add_argument
-    add("-s", "--script_file", "--script-file", dest="sources", metavar="FILE", action="append",
+    add_option(group, "script_file", "-s", dest="sources", metavar="FILE", action="append",
         type=_script, default=[], help="run a script; repeatable, in order with -e")  # fmt: skip
-    add("-e", "--execute", dest="sources", metavar="COMMAND", action="append",
+    add_option(group, "execute", "-e", dest="sources", metavar="COMMAND", action="append",
         type=_command, help="run one command; repeatable")  # fmt: skip
+    add = group.add_argument
     add("-i", "--interactive", action="store_true", help="stay at the prompt after -s and -e")
-    add("--keep-going", "--keep_going", action="store_true", help="run on after a failing command")
+    add("--keep-going", action="store_true", help="run on after a failing command")
+    add("--keep_going", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     add("--check", action="store_true", help="with -s, -e: look for mistakes, run nothing")
     add("-D", dest="variables", metavar="NAME=VALUE", action="append", type=_variable,
         default=[], help="define a script variable for $(NAME)")  # fmt: skip
-    add("-l", "--log_level", "--log-level", type=_level, metavar="LEVEL",
+    add_option(group, "log_level", "-l", type=_level, metavar="LEVEL",
         help="debug, info, warning or error")  # fmt: skip
 
 
 def _add_generate_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generating code from a state")
-    add = group.add_argument
-    add("-g", "--generate", action="store_true", help="write the files of a state and exit")
-    add("-m", "--model_file", "--model-file", metavar="FILE", help="name of the model (model.c)")
-    add("-M", "--model_directory", "--model-directory", metavar="DIR", help="its directory")
-    add("-T", "--tensor_directory", "--tensor-directory", metavar="DIR", help="constants go here")
-    add("-H", "--header_file", "--header-file", metavar="FILE", help="also write this header")
-    add("-c", "--template_file", "--template-file", metavar="FILE", help=argparse.SUPPRESS)
-    add("-d", "--dont_dump_tensors", "--dont-dump-tensors", action="store_true",
+    group.add_argument(
+        "-g", "--generate", action="store_true", help="write the files of a state and exit"
+    )
+    for name, short, metavar, text in (
+        ("model_file", "-m", "FILE", "name of the model (model.c)"),
+        ("model_directory", "-M", "DIR", "its directory"),
+        ("tensor_directory", "-T", "DIR", "constants go here"),
+        ("header_file", "-H", "FILE", "also write this header"),
+        ("template_file", "-c", "FILE", argparse.SUPPRESS),
+    ):
+        add_option(group, name, short, metavar=metavar, help=text)
+    add_option(group, "dont_dump_tensors", "-d", action="store_true",
         help="do not write constants")  # fmt: skip
-    add("--anonymise", action="store_true", help="hash node names in generated code")
+    group.add_argument("--anonymise", action="store_true", help="hash node names in generated code")
 
 
 def _script(text: str) -> Source:

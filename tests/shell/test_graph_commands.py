@@ -90,7 +90,7 @@ def test_a_graph_that_cannot_be_opened_ends_with_1(run: Run) -> None:
         ("show nosuch", "nosuch"),
         ("open gone.onnx", "gone.onnx"),
         ("open net.onnx --subs batch", "NAME=VALUE"),
-        ("open net.onnx -q", "--load_quantization is not part of nnshell"),
+        ("open net.onnx --use_hard_tanh", "--use_hard_tanh is not part of nnshell"),
         ("graph 3", "there is no graph 3"),
         ("fusions", "no fusions were chosen"),
         ("fusions -a nosuch_fusion", "nosuch_fusion"),
@@ -157,6 +157,13 @@ def test_selectors_choose_rows(commands: Any) -> None:
 def test_a_mistaken_norm_function_is_refused_where_it_is_set(run: Run, function: str) -> None:
     outcome = run("-e", f"set input_norm_func '{function}'")
     assert outcome.status == 1 and "norm function" in outcome.err and "x: x/128-1" in outcome.err
+
+
+@pytest.mark.parametrize("option", ["-q", "--load-quantization", "--no_rescale_perchannel"])
+def test_options_about_quantization_in_models_warn(run: Run, option: str) -> None:
+    for words in (("-e", f"open net.onnx {option}"), ("net.onnx", option, "-e", "show")):
+        outcome = run(*words)
+        assert outcome.status == 0 and "quantization in a model is not read" in outcome.err
 
 
 def test_undo_takes_back_one_command(commands: Any) -> None:
