@@ -1,0 +1,63 @@
+"""The fast engine on stored results and on real networks, where reference data is given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnshell import flow
+from nnshell.engines import tensor_keys
+from nnshell.execution.fast_engine import FastEngine
+from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.images import Images, bind
+from nnshell.quantization import calibrate_graph
+from tests.golden.vectors import find_folders, replay
+
+DATA = Path(os.environ.get("NNSHELL_TEST_DATA") or "/nonexistent")
+FOLDERS = find_folders(DATA)
+MODELS = sorted(DATA.glob("models/**/*.onnx"))
+SAMPLES = 2
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
+def test_stored_activations_are_met_to_the_bit(folder: Path) -> None:
+    graph, options = replay(folder, own_ranges=False)
+    stored = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
+    images = bind(graph, Images((str(folder / "test" / "*"),), options))
+    batch = next(images.batches(len(stored)))
+    keys = [key.removeprefix("q__") for key in stored[0].files if key.startswith("q__")]
+    for wanted in (keys, None):
+        engine = FastEngine(graph, wanted, threads=1)
+        assert engine.fallback_reason == ""
+        for key, found in engine.run(batch.arrays).items():
+            if f"q__{key}" not in stored[0].files:
+                continue
+            expected = np.stack([sample[f"q__{key}"] for sample in stored])
+            np.testing.assert_array_equal(found.reshape(expected.shape), expected, err_msg=key)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=[model.stem for model in MODELS])
+def test_real_networks_give_the_integers_of_the_reference(model: Path) -> None:
+    graph = flow.open_graph(model)
+    flow.adjust(graph)
+    flow.fuse(graph, "scale8")
+    random = np.random.default_rng(0)
+    batch = [_smooth(random, (SAMPLES, *node.type.shape)) for node in graph.inputs]
+    flow.quantize(graph, calibrate_graph(graph, [batch]))
+    keys = tensor_keys(graph)
+    wanted = IntegerEngine(graph).run([array[:1] for array in batch], keys)
+    for chosen in (keys, None):
+        engine = FastEngine(graph, chosen, threads=1)
+        assert engine.fallback_reason == ""
+        for key, found in engine.run(batch).items():
+            np.testing.assert_array_equal(found[:1], wanted[key], err_msg=key)
+
+
+def _smooth(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of about -1 to 1 in which neighbours are alike, as in images."""
+    steps = random.normal(size=shape).cumsum(axis=-1).cumsum(axis=-2)
+    steps -= steps.mean(axis=(-1, -2), keepdims=True)
+    return (steps / np.abs(steps).max(axis=(-1, -2), keepdims=True)).astype(np.float32)
