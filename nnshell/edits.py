@@ -105,10 +105,10 @@ def _pixel_meaning(graph: Graph, input_name: str, norm: str) -> _PixelMeaning:
     step, zero = record.first_scale, record.zero_point
     seen = float(record.minimum.flat[0]), float(record.maximum.flat[0])
     if norm == "offset_int8":
-        return _PixelMeaning(step, -step * (128 + zero), seen)
+        return _PixelMeaning(step, 0.0 - step * (128 + zero), seen)
     if norm == "shift_int8":
-        return _PixelMeaning(step / 2, -step * zero, seen)
-    return _PixelMeaning(step, -step * zero, seen)
+        return _PixelMeaning(step / 2, 0.0 - step * zero, seen)
+    return _PixelMeaning(step, 0.0 - step * zero, seen)
 
 
 _UNCALIBRATED = {
