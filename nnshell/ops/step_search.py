@@ -18,6 +18,7 @@ filter, whose weights and bias they go into, some of them almost always agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -43,17 +44,18 @@ class _Round:
     """Candidates to try for what earlier rounds have left."""
 
     shares: NDArray[np.float64]  # of the smallest step, added before rounding
-    fewer: int = 0  # doublings of the gain than possible
+    odd: int = 1  # factor of the gain, which is doubled as often as there is room
+    fewer: int = 0  # doublings than possible
     turns: tuple[int, ...] = (-2, -1, 0, 1)  # times gain * 2**shift added to the bias
     nudges: tuple[int, ...] = (0, -1, 1, -2, 2, -3, 3)  # of a scale, in units in its last place
 
 
-_PLAIN = _Round(np.zeros(1), _MOST_DOUBLINGS, (0,))  # gain 1, bias 0
+_PLAIN = _Round(np.zeros(1), 1, _MOST_DOUBLINGS, (0,))  # gain 1, bias 0
 _ROUNDS = (
     _Round(np.array((0.5, 0.25, 0.75))),
     _Round(np.linspace(-0.5, 1.5, 17), fewer=1),
     _Round(np.array((0.5, 0.0, 1.0)), turns=(0,)),
-    _Round(np.linspace(-1.5, 2.5, 65), nudges=tuple(range(-8, 9))),
+    *(_Round(np.linspace(-0.5, 1.5, 17), odd) for odd in (3, 5, 7, 9, 11, 13, 15, 17)),
 )
 
 
@@ -244,7 +246,8 @@ def _candidates(factors: Factors, room: Room | None, each: _Round) -> tuple[IntA
     if room is None or each is _PLAIN:
         gain = np.ones_like(multiplier)
     else:
-        gain = np.int64(1) << _doublings(multiplier, np.where(usable, shift, 1), room, each)
+        doublings = _doublings(multiplier, np.where(usable, shift, 1), room, each)
+        gain = np.int64(each.odd) << doublings
     bias, zero_point = 0 * gain, 0 * gain + factors.zero_point
     if each is not _PLAIN and room is not None:
         bias, moved = _biases(multiplier, np.where(usable, shift, 1), gain, room, each)
@@ -262,7 +265,9 @@ def _candidates(factors: Factors, room: Room | None, each: _Round) -> tuple[IntA
 def _doublings(multiplier: IntArray, shift: IntArray, room: Room, each: _Round) -> IntArray:
     """Of the gain, as many as the bias leaves room for."""
     largest_bias = np.ldexp(_LARGEST_SHIFT / multiplier, shift) if len(each.turns) > 1 else 1.0
-    most = FLOAT32_LIMIT / ((room.reach + np.abs(room.base))[:, np.newaxis] + largest_bias)
+    most = (
+        FLOAT32_LIMIT / each.odd / ((room.reach + np.abs(room.base))[:, np.newaxis] + largest_bias)
+    )
     doublings = np.floor(np.log2(most)).astype(np.int64) - each.fewer
     return np.clip(doublings, 0, _MOST_DOUBLINGS)
 
@@ -271,16 +276,15 @@ def _biases(
     multiplier: IntArray, shift: IntArray, gain: IntArray, room: Room, each: _Round
 ) -> tuple[IntArray, IntArray]:
     """Biases for each share and turn, and by how many units they shift the results."""
-    bits = shift + np.log2(gain).astype(np.int64)
+    modulus = gain << shift
     added = np.rint(gain * each.shares).astype(np.int64)
-    lowest = (added * _inverse(multiplier)) & ((np.int64(1) << bits) - 1)
+    lowest = (added * _inverse(multiplier, modulus)) % modulus
     base = room.base[:, np.newaxis]
-    centre = np.rint(np.ldexp(-1.0 * gain * base, -bits)).astype(np.int64)
+    centre = np.rint(-1.0 * gain * base / modulus).astype(np.int64)
     turns = np.array(each.turns, np.int64) + np.where(np.abs(base) < _LARGE_BASE, 0, centre)
-    bias = lowest[:, :, np.newaxis] + (turns << bits)[:, np.newaxis]
-    moved = (bias * multiplier[:, :, np.newaxis] - added[:, :, np.newaxis]) >> bits[
-        :, :, np.newaxis
-    ]
+    bias = lowest[:, :, np.newaxis] + (turns * modulus)[:, np.newaxis]
+    products = bias * multiplier[:, :, np.newaxis] - added[:, :, np.newaxis]
+    moved = products // modulus[:, :, np.newaxis]
     return bias.reshape(len(gain), -1), moved.reshape(len(gain), -1)
 
 
@@ -296,10 +300,8 @@ def _agree(candidates: Rescaling, stairs: Staircase) -> NDArray[np.bool_]:
     return agree
 
 
-def _inverse(odd: IntArray) -> IntArray:
-    """Multiplicative inverses modulo 2**63, by Newton's iteration; each doubles the right bits."""
-    inverse = odd.copy()
-    with np.errstate(over="ignore"):
-        for _ in range(6):
-            inverse = inverse * (2 - odd * inverse)
-    return inverse
+def _inverse(multiplier: IntArray, modulus: IntArray) -> IntArray:
+    """Multiplicative inverses; 0 where there is none, which no candidate survives."""
+    pairs = zip(multiplier.reshape(-1).tolist(), modulus.reshape(-1).tolist(), strict=True)
+    found = [pow(m, -1, n) if math.gcd(m, n) == 1 else 0 for m, n in pairs]
+    return np.array(found, np.int64).reshape(multiplier.shape)
