@@ -195,7 +195,7 @@ def _check_option(node: Node, name: str) -> None:
         return
     near = difflib.get_close_matches(name, known, n=3) or known[:4]
     raise UsageError(
-        f"{name} is not an option of a {node.kind} node",
+        f"{name} is not an option of {node.kind} nodes",
         where=f"node {node.name}",
         hint=f"options include {', '.join(near)}",
     )

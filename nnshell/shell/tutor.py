@@ -189,9 +189,8 @@ def _set_aside(shell: Shell) -> Callable[[], None]:
     """Empty the session, settings as they are at first; the function returned brings it back."""
     session, transcript = shell.session, shell.transcript
     restore_session = session.remember()
-    level = session.settings.log_level
     session.opened, session.index, session.tensors = [], 0, {}
-    session.settings.restore(Settings(log_level=level))
+    session.settings.restore(Settings())  # log_level too: tutorials point at notes
     shell.refresh()
 
     def restore() -> None:

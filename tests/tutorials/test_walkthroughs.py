@@ -132,3 +132,11 @@ def test_a_folder_that_was_there_gets_no_ignore_file(tmp_path: Path) -> None:
     (mine / "model.h").touch()
     assert folder.tidy(mine) is True
     assert (mine / "model.h").exists()
+
+
+def test_a_walkthrough_hears_notes_whatever_the_log_level(shell: Shell, tmp_path: Path) -> None:
+    shell.session.settings.assign("log_level", "ERROR")
+    shell.refresh()
+    shell.onecmd_plus_hooks("tutorial mistakes --auto", add_to_history=False)
+    assert shell.failures == 0, shell.last_failure
+    assert shell.session.settings.log_level == "ERROR"
