@@ -135,8 +135,26 @@ def test_a_folder_that_was_there_gets_no_ignore_file(tmp_path: Path) -> None:
 
 
 def test_a_walkthrough_hears_notes_whatever_the_log_level(shell: Shell, tmp_path: Path) -> None:
+    text = """# Notes
+
+One step.
+
+## Validate
+
+Notes are messages.
+
+```nnshell
+open sample:lenet
+validate sample:test --limit 3
+```
+
+```check
+warns "the first 3 of 200 samples"
+```
+"""
+    (tmp_path / "notes.md").write_text(text)
     shell.session.settings.assign("log_level", "ERROR")
     shell.refresh()
-    shell.onecmd_plus_hooks("tutorial mistakes --auto", add_to_history=False)
+    shell.onecmd_plus_hooks("tutorial notes.md --auto")
     assert shell.failures == 0, shell.last_failure
     assert shell.session.settings.log_level == "ERROR"
