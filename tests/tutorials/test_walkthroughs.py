@@ -148,6 +148,8 @@ open sample:lenet
 validate sample:test --limit 3
 ```
 
+Here is one.
+
 ```check
 warns "the first 3 of 200 samples"
 ```
