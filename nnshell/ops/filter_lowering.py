@@ -137,7 +137,8 @@ def _wide_products(build: IntegerGraph, x: IntegerTensor, given: _Filter, sums: 
     """Sums of products that float32 computes, whole or in two parts, as float64."""
     if int(given.reach(x).max()) < FLOAT32_LIMIT:
         return build.cast(sums(x.name, given.weights, None, False), "float64")
-    high, low = given.weights >> 4, given.weights & (_NIBBLE - 1)
+    high = (given.weights + _NIBBLE // 2) // _NIBBLE
+    low = given.weights - _NIBBLE * high  # -8 to 7
     largest = int(max(_row_sums(part).max() for part in (high, low)) * x.magnitude)
     if largest >= FLOAT32_LIMIT:
         raise CannotLower(f"a sum of products reaches {largest}")

@@ -28,8 +28,11 @@ def lower_rectifier(
 ) -> IntegerTensor:
     kernel: RectifierKernel = quantization.kernel
     given, output = quantization.input, quantization.output
-    lower = x.low if kernel.lower is None else kernel.lower
-    upper = x.high if kernel.upper is None else kernel.upper
+    lower, upper = kernel.lower, kernel.upper
+    if lower is None:
+        lower = x.low if upper is None else min(x.low, upper)
+    if upper is None:
+        upper = max(x.high, lower)
     if lower > x.low or upper < x.high:
         x = _bounded(build, x, lower, upper)
     if kernel.same_record:

@@ -14,6 +14,7 @@ RS takes them up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,7 @@ _OFFSETS = (0.5, 0.75, 0.25, 1.0, 0.375, 0.0)  # in units of the grid 2**-shift
 _WIDEST_RIGHT, _WIDEST_LEFT = 60, 31  # shifts
 _ALL = 255  # a step beyond int8 integers
 _TINY = (-23, -12)  # parts of a factor, as powers of two
+_WORTH_PATCHING = 2048  # elements: below, the nodes cost more than float64 for all
 _FEW = 4  # one channel of so many may be computed in float64 beside the others
 
 
@@ -80,9 +82,10 @@ def unlimited(scaling: Multiplier) -> Factors:
     return Factors(multiplier, shift, 0, (-FLOAT64_LIMIT, FLOAT64_LIMIT), "int32")
 
 
-def halved(record: QParams, times: int) -> Factors:
-    """RS(x, times)."""
-    return Factors(np.ones(1, np.int64), np.array([times]), 0, record.limits, record.dtype)
+def divided(record: QParams, times: int, factor: int = 1) -> Factors:
+    """RS(x * factor, times), in more than 32 bits."""
+    multiplier, shift = np.array([factor]), np.array([times])
+    return Factors(multiplier, shift, 0, record.limits, record.dtype, wraps=False)
 
 
 def requantize(
@@ -102,7 +105,7 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     largest = int(max(np.abs(product).max() for product in products))
     if largest >= FLOAT64_LIMIT:
         raise CannotLower(f"a product of {largest} is more than float64 holds")
-    if not _inside_int32(products):
+    if factors.wraps and not _inside_int32(products):
         return _with_wrap(build, accumulator, factors)
     factors = replace(factors, shift=_capped(products, factors.shift))
     source = Requantized(accumulator, factors)
@@ -172,7 +175,8 @@ def _by_steps(
     found, exact = find_rescaling(stairs, room)
     if room is None and not exact.all():
         return _by_offset(build, accumulator, stairs)
-    if np.count_nonzero(~exact) * _FEW > (0 if wide else exact.size):
+    patchable = not wide and math.prod(accumulator.tensor.shape) >= _WORTH_PATCHING
+    if np.count_nonzero(~exact) * _FEW > (exact.size if patchable else 0):
         return None
     tensor = _rescaled(accumulator, found)
     name = _quantize_linear(build, tensor, found, factors, accumulator.axis)

@@ -31,7 +31,7 @@ from nnshell.ops.common import feature_map
 from nnshell.ops.move_lowering import lower_pick
 from nnshell.ops.product_lowering import lower_weighted
 from nnshell.ops.registry import Unsupported, imports
-from nnshell.ops.requantize_lowering import Accumulator, halved, requantize_by
+from nnshell.ops.requantize_lowering import Accumulator, divided, requantize_by
 from nnshell.ops.spatial import SpatialInput, produce_spatial, spatial_input
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class BilinearResizer(Resizer):
             identity = np.eye(x.shape[axis], dtype=np.int64)
             x = lower_weighted(build, x, _blend(identity, positions, 0), axis + 1)
         mean = Accumulator.of(x)
-        return (requantize_by(build, mean, halved(quantization.output, 2 * WEIGHT_BITS)),)
+        return (requantize_by(build, mean, divided(quantization.output, 2 * WEIGHT_BITS)),)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -68,6 +68,7 @@ class Factors:
     zero_point: int
     limits: tuple[int, int]
     dtype: str
+    wraps: bool = True  # the product is brought to int32 first
 
     @property
     def limits_of_type(self) -> tuple[int, int]:
@@ -265,11 +266,10 @@ def _candidates(factors: Factors, room: Room | None, each: _Round) -> tuple[IntA
 def _doublings(multiplier: IntArray, shift: IntArray, room: Room, each: _Round) -> IntArray:
     """Of the gain, as many as the bias leaves room for."""
     largest_bias = np.ldexp(_LARGEST_SHIFT / multiplier, shift) if len(each.turns) > 1 else 1.0
-    most = (
-        FLOAT32_LIMIT / each.odd / ((room.reach + np.abs(room.base))[:, np.newaxis] + largest_bias)
-    )
-    doublings = np.floor(np.log2(most)).astype(np.int64) - each.fewer
-    return np.clip(doublings, 0, _MOST_DOUBLINGS)
+    reach = (room.reach + np.abs(room.base))[:, np.newaxis]
+    possible = np.floor(np.log2(FLOAT32_LIMIT / each.odd / (reach + largest_bias)))
+    doublings = np.clip(possible.astype(np.int64) - each.fewer, 0, _MOST_DOUBLINGS)
+    return np.asarray(doublings)
 
 
 def _biases(

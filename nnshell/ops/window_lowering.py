@@ -13,8 +13,13 @@ from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import QParams
 from nnshell.ir.work import Window
 from nnshell.ops.move_lowering import lower_border
-from nnshell.ops.requantize_lowering import Accumulator, Requantized, requantize_by, settled
-from nnshell.ops.step_search import Factors
+from nnshell.ops.requantize_lowering import (
+    Accumulator,
+    Requantized,
+    divided,
+    requantize_by,
+    settled,
+)
 
 
 def lower_padding(
@@ -111,8 +116,7 @@ def lower_average_pool(
     x, window = lower_padding(build, x, window, zero_point)
     total = _window_sum(build, x, window, shape)
     if real is None:
-        factor = np.array([(1 << mean_bits) // count])
-        factors = Factors(factor, np.array([mean_bits]), 0, output.limits, output.dtype)
+        factors = divided(output, mean_bits, (1 << mean_bits) // count)
         return requantize_by(build, Accumulator.of(total), factors)
     if zero_point:
         total = build.add(total, build.integers(zero_point * (count - real)), -1)
