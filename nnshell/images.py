@@ -10,6 +10,7 @@ from nnshell.inputs.checks import InputChecker
 from nnshell.inputs.input_set import Batch, InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
+from nnshell.inputs.reading import Caution
 from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.image_format import ImageFormat
@@ -70,7 +71,7 @@ def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
     told = 0
     for batch in inputs.batches(size):
         for note in inputs.notes[told:]:
-            _LOG.info("%s", note)
+            _LOG.log(logging.WARNING if isinstance(note, Caution) else logging.INFO, "%s", note)
         told = len(inputs.notes)
         yield batch
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from nnshell.errors import InputError
 from nnshell.inputs.options import MAX_IMAGE_PIXELS, InputOptions
-from nnshell.inputs.reading import reading, remark
+from nnshell.inputs.reading import Caution, reading, remark
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,7 +106,9 @@ class ImageReader:
 
     def _note_clipping(self, mode: str) -> None:
         if mode.startswith("I;16") and self.mode not in ("I", "F"):
-            remark(self.notes, f"16-bit grey images: -M {self.mode} clips values above 255")
+            remark(
+                self.notes, Caution(f"16-bit grey images: -M {self.mode} clips values above 255")
+            )
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from nnshell.errors import InputError
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.options import InputOptions
+from nnshell.inputs.reading import Caution
 from nnshell.ir.types import Layout
 
 Shape = tuple[int, ...]
@@ -143,7 +144,7 @@ def _entry_shape(shape: Shape, wanted: Shape, norm: NormFunction | None) -> Shap
 def _note(sample: Sample, spec: InputSpec, axes: Axes | None, transpose: bool) -> str:
     sizes = f"{sample.name} is {show(sample.shape)}, {spec.name} takes {show(spec.shape)}"
     if axes == _SWAP:
-        return f"-T swaps height and width of grey images: {sizes}"
+        return Caution(f"-T swaps height and width of grey images: {sizes}")
     if transpose and axes is None:
         return f"-T is not applied, the samples fit only without it: {sizes}"
     if axes == _TO_HWC:

@@ -132,7 +132,7 @@ def _raw_options(spec: InputSpec, options: InputOptions, notes: list[str]) -> In
     given = [word for name, word in ignored.items() if getattr(options, name)]
     if given:
         words = ", ".join(given)
-        remark(notes, f"{spec.name} takes raw pixels: {words} not applied, its formatter does that")
+        remark(notes, f"{spec.name} takes raw pixels: its formatter does the work of {words}")
     return replace(
         options, norm_func=None, divisor=None, offset=None, transpose=None, bit_shift=None
     )

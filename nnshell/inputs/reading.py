@@ -28,6 +28,12 @@ def reading(name: str, what: str) -> Iterator[None]:
         raise InputError(f"cannot read the {what}: {reason}", where=name) from error
 
 
+class Caution(str):
+    """A note about something that is probably not meant."""
+
+    __slots__ = ()
+
+
 def remark(notes: list[str], text: str) -> None:
     """Add a note, once."""
     if text not in notes:

@@ -260,7 +260,9 @@ def test_raw_inputs_take_pixels_and_ignore_scaling(image: Any) -> None:
     path, array = image(8, 6, 3)
     scaling = {"norm_func": "x: x/255", "divisor": 2.0, "transpose": True}
     np.testing.assert_array_equal(read(path, spec, **scaling), array)
-    assert "raw pixels: the norm function, -D, -T not applied" in notes_of(path, spec, **scaling)
+    assert "raw pixels: its formatter does the work of the norm function, -D, -T" in notes_of(
+        path, spec, **scaling
+    )
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:

@@ -330,3 +330,8 @@ def test_folders_of_data_sets_calibrate_on_training_and_validate_on_test_files(r
     assert "3 images" in outcome.out and "of 3 labelled" in outcome.out
     assert "reading train-images-idx3-ubyte" in outcome.err
     assert "reading t10k-images-idx3-ubyte" in outcome.err
+
+
+def test_transposing_grey_images_is_a_warning(commands: Any) -> None:
+    err = commands("validate img/* -T").err
+    assert "warning: -T swaps height and width of grey images" in err
