@@ -144,6 +144,8 @@ class _Lowered:
         self._graph = graph
         self._flat: FlatGraph = flatten(graph)
         self._build = IntegerGraph(chip, quantize_linear_is_exact())
+        for node in graph.inputs:
+            self._build.fresh(node.name)  # reserved
         self._tensors: dict[Tensor, IntegerTensor] = {}
         wanted = result_tensors(graph, self._flat)
         needed = self._needed({wanted[key] for key in keys})
@@ -204,7 +206,6 @@ class _Lowered:
     def _input(self, item: Item, record: QParams) -> IntegerTensor:
         """floor(x / scale + 0.5) + zero point, saturated, in float64; pixels as they are."""
         build, name, shape = self._build, item.node.name, item.node.type.shape
-        build.fresh(name)
         low, high = record.limits
         if record.dtype in ("uint8", "uint16"):
             return IntegerTensor(name, shape, low, high)
@@ -254,11 +255,12 @@ def quantize_linear_is_exact() -> bool:
     """Whether this ONNX Runtime divides in float32 and rounds halves to even, as specified."""
     random = np.random.default_rng(0)
     scale = np.exp(random.uniform(-2, 12, 64)).astype(np.float32)
-    halves = (np.arange(-130, 131) + 0.5)[:, np.newaxis] * scale
+    zero_point = random.integers(-128, 128, 64).astype(np.int8)
+    halves = (np.arange(-260, 261) + 0.5)[:, np.newaxis] * scale
     x = np.stack([np.rint(halves), np.rint(halves) + 1, halves]).astype(np.float32)
     x = x.reshape(1, -1, scale.size).transpose(0, 2, 1).copy()
     build = ForeignGraph()
-    operands = [build.constant(scale), build.constant(np.zeros(scale.size, np.int8))]
+    operands = [build.constant(scale), build.constant(zero_point)]
     name = build.node("QuantizeLinear", ["x", *operands], {"axis": 1})
     shape = x.shape[1:]
     ports = [Port("x", TensorType(shape))], [Port(name, TensorType(shape, dtype="int8"))]
@@ -266,8 +268,8 @@ def quantize_linear_is_exact() -> bool:
         found = open_exact_session(foreign_to_bytes(build, *ports), 1).run([name], {"x": x})[0]
     except RUNTIME_ERRORS:
         return False
-    wanted = np.clip(np.rint(x / scale[:, np.newaxis]), -128, 127)
-    return bool((found == wanted).all())
+    units = np.rint(x / scale[:, np.newaxis]) + zero_point[:, np.newaxis]
+    return bool((found == np.clip(units, -128, 127)).all())
 
 
 __all__ = ["FastEngine", "InputError", "open_exact_session", "quantize_linear_is_exact"]

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nnshell.errors import InputError, QuantizationError
+from nnshell.execution import fast_engine
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph
 from nnshell.ir.lowering import CannotLower
+from nnshell.ir.operator import Input
+from nnshell.ir.types import TensorType
 from nnshell.numeric.fixed_point import Multiplier
+from nnshell.ops.add import Add
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
@@ -105,6 +109,27 @@ def test_a_relu_behind_a_filter_that_gives_one_negative_number() -> None:
     batch = [net.normal(2, 2, 3, 3)]
     quantize_graph(net.graph, calibrate_graph(net.graph, [batch]))
     assert_same(net.graph, batch)
+
+
+def test_inputs_may_be_called_as_onnx_nodes_are() -> None:
+    net = Net()
+    refs = [net.node(name, Input(TensorType((4,)), i)) for i, name in enumerate(("Cast", "Div"))]
+    net.output(net.node("sum", Add(), *refs))
+    batch = [net.normal(3, 4), net.normal(3, 4)]
+    quantize_graph(net.graph, calibrate_graph(net.graph, [batch]))
+    assert assert_same(net.graph, batch).fallback_reason == ""
+
+
+def test_without_quantize_linear_the_integers_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fast_engine, "quantize_linear_is_exact", lambda: False)
+    graph, batch = filter_graph("conv")
+    assert assert_same(graph, batch).fallback_reason == ""
+
+
+def test_quantize_linear_is_exact_here() -> None:
+    assert fast_engine.quantize_linear_is_exact()
 
 
 def test_many_samples_are_run_in_parts_and_joined_in_order() -> None:
