@@ -46,8 +46,8 @@ class Engine(Protocol):
 class Comparison:
     """One tensor. Errors are in real units; ``qsnr_db`` is infinite when nothing differs.
 
-    ``clipped`` marks an inner node whose integers stop at the limits of the activation behind it:
-    its error says little.
+    ``clipped`` marks a node whose integers stop at the limits of the activation behind it: its error
+    says little.
     """
 
     key: str
@@ -216,7 +216,9 @@ def _of_item(
     sums: Accumulator, key: str, item: Item, steps: Mapping[str, int], flat: FlatGraph
 ) -> Comparison:
     if item.fusion is None:
-        return _comparison(sums, key, steps[item.node.name], None, item.node.kind, False)
+        readers = [reader.item.node.op for reader in flat.readers[item.outputs[0]]]
+        clipped = bool(readers) and all(op.pushes_range for op in readers)
+        return _comparison(sums, key, steps[item.node.name], None, item.node.kind, clipped)
     step = steps[item.fusion.name]
     if key == item.fusion.name:
         return _comparison(sums, key, step, None, item.fusion.op.name, False)  # type: ignore[attr-defined]

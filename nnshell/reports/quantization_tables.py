@@ -110,7 +110,7 @@ def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
     )
     notes = []
     if any(entry.clipped for entry in compared):
-        notes.append("clipped: a later activation of the fusion cuts this range, so it says little")
+        notes.append("clipped: the activation behind it cuts this range, so it says little")
     return Table(title, _QERROR, rows, notes=tuple(notes))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nnshell.errors import InputError
 from nnshell.execution.metrics import Accumulator, compare_arrays, compare_engines
 from nnshell.ir.graph import Graph
+from nnshell.ops.add import Add
 from nnshell.ops.relu import Relu
 
 from .nets import Net, conv_op, quantized, ranges, samples
@@ -95,6 +96,16 @@ def test_a_filter_before_a_relu_is_marked_as_clipped() -> None:
     assert not found["conv_fusion/relu"].clipped
     assert found["conv_fusion/conv"].qsnr_db < found["conv_fusion/relu"].qsnr_db
     assert found["conv_fusion/relu"].qsnr_db > 25
+
+
+def test_a_filter_outside_a_fusion_is_marked_too_unless_others_read_it() -> None:
+    built = Net(2, 6, 6)
+    z = built.conv("second", built.node("relu", Relu(), built.conv("first", built.x)))
+    graph = built.output(built.node("sum", Add(), z, built.node("relu2", Relu(), z)))
+    names = ("first", "relu", "second", "relu2", "sum")
+    quantized(graph, ranges(input_1=(-6, 6), **dict.fromkeys(names, (-5, 5))))
+    found = compare_engines(graph, [Batch((samples(graph)[0],))])
+    assert {entry.key for entry in found if entry.clipped} == {"first"}
 
 
 def test_inner_nodes_can_be_left_out() -> None:
