@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,20 +116,22 @@ def test_a_long_history_keeps_its_newest_lines(tmp_path: Path) -> None:
     assert history.load()[-2:] == ["line 24", "next"]
 
 
-def _type(path: Path, name: str) -> None:
-    for number in range(200):
-        HistoryFile(path, kept_lines=50).append(f"{name} {number}")
-        HistoryFile(path, kept_lines=1000).load()
+_TYPES_LINES = """
+import sys
+from pathlib import Path
+from nnshell.shell.history import HistoryFile
+path, name = Path(sys.argv[1]), sys.argv[2]
+for number in range(200):
+    HistoryFile(path, kept_lines=50).append(f"{name} {number}")
+    HistoryFile(path, kept_lines=1000).load()
+"""
 
 
 def test_two_sessions_do_not_lose_each_others_lines(tmp_path: Path) -> None:
     path = tmp_path / "history"
-    context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_type, args=(path, name)) for name in ("a", "b")]
-    for process in others:
-        process.start()
-    for process in others:
-        process.join()
+    command = [sys.executable, "-c", _TYPES_LINES, str(path)]
+    others = [subprocess.Popen([*command, name]) for name in ("a", "b")]
+    assert [other.wait() for other in others] == [0, 0]
     lines = path.read_text().splitlines()
     for name in ("a", "b"):
         assert [x for x in lines if x.startswith(name)] == [f"{name} {n}" for n in range(200)]
