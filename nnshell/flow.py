@@ -124,22 +124,34 @@ def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]
 
 
 def load_inputs(
-    patterns: str | Path | Sequence[str | Path],
+    given: str | Path | NDArray[Any] | Sequence[str | Path] | Sequence[NDArray[Any]],
     *,
     norm: str | None = None,
     options: InputOptions | None = None,
     split: Split | None = None,
+    labels: Sequence[int] | None = None,
     **others: Any,
 ) -> Images:
     """Images, arrays or labelled sets by glob, folder or file; read when a graph asks for them.
 
-    ``norm`` is a norm function such as ``"x: x/128-1"``; ``others`` are fields of ``InputOptions``
-    (``divisor``, ``offset``, ``height``, ``width``, ``transpose``, ``mode``, ``limit``, ...).
+    Arrays in memory are stacks of samples, one for each graph input, and may have ``labels``; they
+    are preprocessed as files are. ``norm`` is a norm function such as ``"x: x/128-1"``; ``others``
+    are fields of ``InputOptions`` (``divisor``, ``offset``, ``height``, ``width``, ``transpose``,
+    ``mode``, ``limit``, ...).
     ``split`` ("train", "test") chooses the files of MNIST and CIFAR-10 folders.
     """
-    names = [patterns] if isinstance(patterns, str | Path) else patterns
-    given = options or InputOptions(norm_func=norm, **others)
-    return Images(tuple(str(resolve(name)) for name in names), given, split)
+    parts = [given] if isinstance(given, str | Path | np.ndarray) else given
+    arrays = tuple(part for part in parts if isinstance(part, np.ndarray))
+    names = tuple(str(resolve(part)) for part in parts if not isinstance(part, np.ndarray))
+    if (arrays and names) or (labels is not None and not arrays):
+        raise UsageError("arrays and files together", hint="labels belong to arrays, not to files")
+    return Images(
+        names,
+        options or InputOptions(norm_func=norm, **others),
+        split,
+        arrays=arrays,
+        labels=None if labels is None else tuple(int(label) for label in labels),
+    )
 
 
 def calibrate(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from nnshell.inputs.checks import InputChecker
-from nnshell.inputs.input_set import Batch, InputSet, open_inputs
+from nnshell.inputs.input_set import Batch, InputSet, inputs_from_arrays, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
 from nnshell.inputs.reading import Caution
@@ -25,7 +28,8 @@ _FALLBACKS = ("last aquant", "settings")
 class Images:
     """Patterns and input options; ``first`` and ``count`` take a part of the samples.
 
-    ``split`` chooses the files of folders that hold a training and a test set.
+    ``split`` chooses the files of folders that hold a training and a test set. Instead of patterns
+    there may be ``arrays``, a stack of samples for each graph input, and ``labels``.
     """
 
     patterns: tuple[str, ...]
@@ -33,6 +37,8 @@ class Images:
     split: Split | None = None
     first: int = 0
     count: int | None = None
+    arrays: tuple[NDArray[Any], ...] = field(default=(), compare=False)
+    labels: tuple[int, ...] | None = None
 
     def __getitem__(self, index: int | slice) -> Images:
         """One sample, or a slice with step 1 and no negative ends."""
@@ -56,7 +62,11 @@ class Images:
         for layer in _FALLBACKS:
             if resolved.from_layer(layer):
                 _LOG.info("input options from %s: %s", layer, resolved.describe(layer))
-        inputs = open_inputs(self.patterns, input_specs(graph), resolved.options, split=self.split)
+        specs = input_specs(graph)
+        if self.arrays:
+            inputs = inputs_from_arrays(self.arrays, specs, resolved.options, self.labels)
+        else:
+            inputs = open_inputs(self.patterns, specs, resolved.options, split=self.split)
         if self.first == 0 and self.count is None:
             return inputs
         stop = None if self.count is None else self.first + self.count

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from nnshell.codegen import names
 from nnshell.codegen.plan import Stack
 from nnshell.codegen.unit import hidden, makes_kernel
-from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Constant, Input
 from nnshell.ops.concat import Concat
@@ -157,10 +156,3 @@ def _copy(wiring: Wiring, node: Node, ref: Ref) -> str:
     name = wiring.namer.claim(f"S{step}_Copy_{len(wiring.copies)}", f"copy {len(wiring.copies)}")
     wiring.copies.append(CopyOf(step, node.name, ref, name))
     return name
-
-
-def check_shapes(graph: Graph) -> None:
-    """Every tensor has elements; a kernel over none cannot be written."""
-    for node in graph:
-        if any(tensor.size == 0 for tensor in node.outputs):
-            raise GraphError("a tensor without elements", where=f"node {node.name}")

@@ -46,8 +46,8 @@ class Engine(Protocol):
 class Comparison:
     """One tensor. Errors are in real units; ``qsnr_db`` is infinite when nothing differs.
 
-    ``clipped`` marks a node whose integers stop at the limits of the activation behind it: its error
-    says little.
+    ``clipped`` marks a node whose integers stop at the limits of the activation behind it: its
+    error says little.
     """
 
     key: str

@@ -100,11 +100,6 @@ def foreign_to_bytes(
     return to_bytes(foreign_to_model(build, inputs, outputs, name))
 
 
-def activation_keys(graph: Graph) -> list[str]:
-    """Keys of every activation: graph inputs, nodes, nodes inside fusions, graph outputs."""
-    return [key for key, _, node in _keys(graph) if not isinstance(node.op, Constant)]
-
-
 def _keys(graph: Graph) -> Iterator[tuple[str, int, Node]]:
     """(key, output number, node) of every output of every node."""
     for name, node, _ in all_nodes(graph):

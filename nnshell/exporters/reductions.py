@@ -14,15 +14,6 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import TensorType
 
-# name: over all samples, or one number for each
-REDUCTIONS = {
-    "min": "the smallest element of all samples",
-    "max": "the largest element of all samples",
-    "mean": "the mean of each sample",
-    "std": "the standard deviation of each sample",
-    "b": "the mean absolute deviation of each sample",
-    "values": "the tensor itself",
-}
 _PER_BATCH = {"min": "ReduceMin", "max": "ReduceMax"}
 
 
@@ -34,8 +25,9 @@ def reduction_name(key: str, reduction: str) -> str:
 def export_reductions(graph: Graph, wanted: Mapping[str, Sequence[str]]) -> bytes:
     """The float graph as a serialized ONNX model with one output per tensor and reduction.
 
-    ``wanted`` has reductions by tensor key (``NODE``, ``NODE[1]``, ``FUSION/NODE``). Raises
-    GraphError for a key that does not exist.
+    ``wanted`` has reductions by tensor key (``NODE``, ``NODE[1]``, ``FUSION/NODE``): "min" and
+    "max" over all samples, or for each sample "mean", "std", "b" (the mean absolute deviation) and
+    "values" (the tensor itself). Raises GraphError for a key that does not exist.
     """
     writer = GraphWriter(graph)
     tensors = writer.tensors_of(list(wanted))

@@ -6,7 +6,7 @@ numbers; its findings are warnings with a reason, for the caller to show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,11 +122,3 @@ def _range_warnings(name: str, low: float, high: float) -> list[InputWarning]:
         message = f"{seen}, hardly different from 0"
         return [InputWarning(message, "was the division done twice, here and in the files?")]
     return []
-
-
-def check_inputs(batches: Iterable[Batch], specs: Sequence[InputSpec]) -> list[InputWarning]:
-    """Everything that looks wrong in some batches."""
-    checker = InputChecker(specs)
-    for batch in batches:
-        checker.update(batch)
-    return checker.warnings()

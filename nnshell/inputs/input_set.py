@@ -128,6 +128,9 @@ def inputs_from_arrays(
     labels: Sequence[Label] | None = None,
 ) -> InputSet:
     """Inputs from arrays in memory, one stack for each graph input, preprocessed like files."""
+    if len(arrays) != len(specs):
+        names = ", ".join(spec.name for spec in specs)
+        raise InputError(f"{len(arrays)} arrays for the graph inputs {names}")
     options = options or InputOptions()
     notes: list[str] = []
     reader = ImageReader.from_options(options, notes)

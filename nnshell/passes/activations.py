@@ -55,10 +55,6 @@ def commutes_with_max(op: Operator) -> bool:
     return isinstance(op, (Relu, Relu6, ReluN))
 
 
-def is_rectifier(op: Operator) -> bool:
-    return isinstance(op, (Relu, Relu6, ReluN))
-
-
 def keeps_zero(op: Operator) -> bool:
     """f(0) = 0, so that a zero pad may go before or after it."""
     return isinstance(op, (Relu, Relu6, ReluN, LeakyRelu, HardSwish, Tanh))

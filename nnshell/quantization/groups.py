@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nnshell.ir.flat import FlatGraph, Item, Reader, Tensor
-from nnshell.ir.operator import Input, KernelOptions, Output, Range
+from nnshell.ir.operator import Input, KernelOptions, Range
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.records import fixed_record
 from nnshell.ops.concat import Concat
@@ -190,8 +190,3 @@ def _wide_tensors(flat: FlatGraph) -> dict[Tensor, Item]:
         if maker.fusion is item.fusion and maker.node.op.makes_wide:
             wide.update(dict.fromkeys(chain, item))
     return wide
-
-
-def reads_only(item: Item) -> bool:
-    """Whether the item ends a chain: it makes no tensor that shares its input's record."""
-    return isinstance(item.node.op, Output) or not item.node.op.keeps_record

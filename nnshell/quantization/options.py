@@ -20,7 +20,6 @@ CLIP_TYPES = ("none", *HISTOGRAM_CLIPS, *MOMENT_CLIPS)
 BITS = (2, 3, 4, 5, 6, 7, INT8_BITS, FLOAT_BITS)  # the last leaves values as they are
 WEIGHT_CLIP_TYPES = ("auto", *WEIGHT_CLIPS)
 DIMENSIONS = ("channel", "tensor")
-SCHEMES = ("SQ8",)
 
 _SCHEME_NAMES = {"SQ8": "SQ8", "SCALED": "SQ8"}
 _SCHEMES_REFUSED = {

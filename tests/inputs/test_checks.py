@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnshell.inputs.checks import check_inputs
+from nnshell.inputs.checks import InputChecker
 from nnshell.inputs.input_set import Batch
 from nnshell.inputs.layout import InputSpec
 
@@ -25,7 +25,10 @@ def good(count: int = 6) -> Any:
 
 
 def messages(*batches: Batch, spec: InputSpec = SPEC) -> str:
-    return "\n".join(str(warning) for warning in check_inputs(batches, [spec]))
+    checker = InputChecker([spec])
+    for each in batches:
+        checker.update(each)
+    return "\n".join(str(warning) for warning in checker.warnings())
 
 
 def test_good_inputs_give_no_warning() -> None:
