@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,20 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield relative.parts[0], path
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    found: list[str] = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            found.append(node.module)
+    return tuple(found)
 
 
 @pytest.mark.parametrize("layer", sorted(RANK))
@@ -88,8 +97,7 @@ def test_heavy_libraries_stay_in_their_layer() -> None:
 
 def test_nothing_unpickles_or_evaluates() -> None:
     for _, path in modules():
-        tree = ast.parse(path.read_text())
-        called = {n.func.id for n in ast.walk(tree) if _is_plain_call(n)}  # type: ignore[attr-defined]
+        called = {n.func.id for n in nodes(path) if _is_plain_call(n)}  # type: ignore[attr-defined]
         assert not called & {"eval", "exec"}, path
         assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN, path
 
