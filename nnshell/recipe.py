@@ -12,7 +12,8 @@ from nnshell.ir.graph import Graph, Step
 _SNAPSHOTS = 50  # nodes are small and arrays are shared, so a snapshot costs little
 _SETTING = "set"
 _QUANTIZING = ("aquant", "fquant")
-_REPLACED = (*_QUANTIZING, "qtune")  # by a new quantization, which has its own options
+LEARNING = ("bcorr", "adaround", "scale_search")  # their steps hold what they chose
+_REPLACED = (*_QUANTIZING, "qtune", *LEARNING)  # by a new quantization, with its own options
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell.errors import QuantizationError
+from nnshell.exporters.means import LARGEST_TIE, LEAST_TIE, modelled_mean, tie_of
 from nnshell.exporters.onnx import GraphWriter
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Constant, Fusion
@@ -30,7 +31,6 @@ from nnshell.ops.filter_kernel import FilterKernel
 from nnshell.ops.sum_kernel import SumKernel
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
-_TIE = 1e-4  # of a step, added so that halves go up, as in the kernels, and not to even
 _NUDGE = 1 - 2e-6  # the same for positive values, where nothing is added
 _WIDEST = 200  # ratio of scales whose rescaled integers fit int16
 
@@ -63,8 +63,12 @@ class SimulatedWriter(GraphWriter):
         self.tensors.update((node.name, node.name) for node in graph.inputs)  # as they are given
 
     def _write_input(self, node: Node, index: int, given: Sequence[str]) -> str:
-        tensor = super()._write_input(node, index, given)
-        return tensor if given else self._rounded(tensor, _of(node).output)
+        tensor, record = super()._write_input(node, index, given), _of(node).output
+        if given:
+            return tensor
+        if record.bits == INT8_BITS:  # pixels at halves are frequent: (x - 127) / 128 has two
+            tensor = self._lifted(tensor, record, record.first_scale, LEAST_TIE)
+        return self._rounded(tensor, record)
 
     def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
         if isinstance(node.op, Constant | Fusion):
@@ -73,9 +77,13 @@ class SimulatedWriter(GraphWriter):
         made = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
         if self._stays(graph, node, key):
             return made
-        steps = _kernel_step(_of(node))
-        if steps is not None:
-            return [self._rounded(made[0], _of(node).output, steps)]
+        mean = modelled_mean(self.build, node, graph.input_types(node), made[0])
+        if mean is not None:
+            return [self._rounded(mean.tensor, _of(node).output, mean.step)]
+        step = _kernel_step(_of(node))
+        if step is not None:
+            record = _of(node).output
+            return [self._rounded(self._lifted(made[0], record, step), record, step)]
         records = _of(node).outputs
         return [self._rounded(name, record) for name, record in zip(made, records, strict=True)]
 
@@ -145,18 +153,43 @@ class SimulatedWriter(GraphWriter):
             return inputs
         sums = kernel.weights.reshape(len(kernel.weights), -1).sum(axis=1, dtype=np.int64)
         real = (kernel.bias + data.zero_point * sums) * units.scale * error
-        moved = (made.output.zero_point - _TIE) * made.output.first_scale
+        tie = tie_of(kernel.shift)
+        moved = (made.output.zero_point - tie) * made.output.first_scale
         bias = self.build.constant((real - moved).astype(np.float32), f"{key}_bias")
-        scale = (weights.scale * error).astype(np.float32)
-        record = replace(weights, scale=scale, axis=0 if scale.size > 1 else None)
-        return [inputs[0], self._constant(kernel.weights, record, f"{key}_weights"), bias]
+        return [inputs[0], self._weights(kernel.weights, weights, error, f"{key}_weights"), bias]
+
+    def _weights(
+        self, integers: NDArray[Any], record: QParams, error: NDArray[np.float64], hint: str
+    ) -> str:
+        """In files the error is multiplied to what the integers mean.
+
+        That also keeps ONNX Runtime from rewriting the filter in integers of its own, which would
+        drop what is added to the bias for halves.
+        """
+        axis = 0 if error.size > 1 or record.scale.size > 1 else None
+        if not self._integers or np.all(error == 1):
+            scale = (record.scale * error).astype(np.float32)
+            return self._constant(integers, replace(record, scale=scale, axis=axis), hint)
+        factor = error.astype(np.float32).reshape(-1, *(1 for _ in integers.shape[1:]))
+        operands = [self._constant(integers, record, hint), self.build.constant(factor, "error")]
+        return self.build.node("Mul", operands, hint=f"{hint}_in_kernel")
 
     def _rescaled(self, tensor: str, made: NodeQuantization, kernel: SumKernel) -> str:
         """The input of a sum that is brought to the other's scale, which rounds it once more."""
         step = made.inputs[kernel.scaled_input].first_scale / _factor(kernel.input_scaling)
         other = made.inputs[1 - kernel.scaled_input].first_scale
         record = QParams(np.array([other]), 0, "int16")
-        return self._rounded(tensor, record, step)
+        lifted = self._lifted(tensor, made.inputs[kernel.scaled_input], step)
+        return self._rounded(lifted, record, step)
+
+    def _lifted(
+        self, tensor: str, record: QParams, step: float, share: float = LARGEST_TIE
+    ) -> str:
+        """The tensor with its halves moved up, if it may be negative: others need no help."""
+        if float(record.minimum.min()) >= 0 and share == LARGEST_TIE:
+            return tensor
+        tie = self.build.constant(np.float32(share * step), "tie")
+        return self.build.node("Add", [tensor, tie], hint="lifted")
 
     def _constant(self, integers: NDArray[Any], record: QParams, hint: str) -> str:
         """Integers as a float constant, or as int8 with their scale."""

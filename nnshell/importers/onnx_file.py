@@ -88,10 +88,10 @@ def converted(file: OnnxFile) -> onnx.ModelProto:
     model = file.model
     for output in model.graph.output:
         output.type.tensor_type.shape.SetInParent()  # the checker wants one; nothing else does
+    model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
     _check(model, file.path)
     if default_opset(model) >= OPSET:
         return model
-    model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
     softmax_axes = _set_softmax_aside(model)
     resized = _old_resizes(model)
     try:

@@ -94,6 +94,7 @@ class Graph:
         self.settings = Settings()  # shared with the session that opened the graph
         self.snapshots: list[Graph] = []  # the graph before each command, for undo
         self.statistics: Any = None  # quantization.Statistics of the last calibration
+        self.learned: Any = None  # quantization.Learned: chosen integers, biases and ranges
         self.input_options: Any = None  # inputs.InputOptions of the last calibration
         self.quantization_options: Any = None  # options of the last quantize
         self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
@@ -274,6 +275,7 @@ class Graph:
         twin.recipe = list(self.recipe)
         twin.settings = self.settings
         twin.statistics = self.statistics
+        twin.learned = self.learned
         twin.input_options = self.input_options
         twin.quantization_options = self.quantization_options
         twin.pass_records = list(self.pass_records)

@@ -53,6 +53,19 @@ class KernelOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ChosenFilter:
+    """Values of a filter that take the place of its weights' nearest integers and its bias.
+
+    ``scale`` (float32, one for each output channel or one) and ``integers`` come together.
+    """
+
+    bits: int  # of the weights that they were chosen for
+    scale: NDArray[np.float32] | None = None
+    integers: NDArray[np.int8] | None = None  # output channel first
+    bias: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class QuantizeRequest:
     """What an operator makes its kernel from: records, shapes, float constants by input.
 
@@ -66,6 +79,7 @@ class QuantizeRequest:
     output_types: tuple[TensorType, ...]
     constants: tuple[NDArray[Any] | None, ...]  # float value of each constant input, else None
     options: KernelOptions = KernelOptions()
+    chosen: ChosenFilter | None = None
 
     def record(self, index: int) -> QParams:
         """Record of input ``index``, which is not one of the operator's parameters."""

@@ -17,7 +17,7 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import rounding_shift, saturate
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
-from nnshell.ops.pad import absorbed
+from nnshell.ops.pad import Pad, absorbed
 from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
@@ -100,13 +100,17 @@ class AveragePool(Operator):
         """
         given = inputs[0]
         zero = quantization.input.zero_point
-        total = self._sum(given, zero)
-        count: IntArray = np.array(math.prod(self.window.kernel), np.int64)
-        if self.window.padded and not self.count_include_pad:
-            real = self._sum(np.ones((1, 1, *given.shape[2:]), np.int64), 0)
-            total, count = total - zero * (count - real), np.maximum(real, 1)
+        total, count = self._sum(given, zero), self.counts(given.shape[1:])
+        total = total - zero * (math.prod(self.window.kernel) - count)
         mean = rounding_shift(total * ((1 << MEAN_BITS) // count), MEAN_BITS)
         return saturate(mean, quantization.output.limits)
+
+    def counts(self, shape: tuple[int, ...]) -> IntArray:
+        """Elements that a mean is taken of: one number, or one for each place of the output."""
+        if not self.window.padded or self.count_include_pad:
+            return np.array(math.prod(self.window.kernel), np.int64)
+        counts: IntArray = np.maximum(self._sum(np.ones((1, 1, *shape[1:]), np.int64), 0), 1)
+        return counts
 
     def _sum(self, given: IntArray, pad_value: int) -> IntArray:
         padded = pad_map(given, self.window, pad_value)
@@ -149,15 +153,18 @@ def import_average_pool(ctx: ImportContext) -> None:
         ctx.refuse("pads", accepted="pads smaller than the kernel")
     counted = bool(ctx.integer("count_include_pad", 0)) and window.padded
     more = rounding_up(window, given.size) if ctx.integer("ceil_mode", 0) else (0, 0)
-    if any(more) and counted:
-        ctx.refuse("ceil_mode", accepted="0 where count_include_pad is 1 and there are pads")
+    given_ref = given.ref
+    if any(more) and counted:  # the file's pads count, what rounding up adds does not
+        top, left, bottom, right = window.pads
+        given_ref = ctx.add(Pad(((0, 0), (top, bottom), (left, right))), [given.ref], "_pad")
+        window, counted = Window(window.kernel, window.strides, window.dilations), False
     window = padded(window, (0, 0, *more))
     if not pads_inside(window):
         ctx.refuse("ceil_mode", accepted="0 where the last window would reach that far")
-    source, border = absorbed(ctx, given.ref)
+    source, border = absorbed(ctx, given_ref)
     wider = padded(window, border)
     if any(border) and pads_inside(wider) and (counted or not window.padded):
         window, counted = wider, True
     else:
-        source = given.ref
+        source = given_ref
     produce_spatial(ctx, ctx.add(AveragePool(window, counted), [source]), given)

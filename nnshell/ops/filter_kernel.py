@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.errors import QuantizationError
-from nnshell.ir.operator import QuantizeRequest
+from nnshell.ir.operator import KernelOptions, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.numeric.fixed_point import (
     IntArray,
@@ -65,15 +65,15 @@ def quantize_filter(
 ) -> NodeQuantization:
     """Records and kernel of a filter; ``weights`` has its output channels first."""
     data, output = request.record(0), request.output
+    bias = _chosen_bias(request, bias)
     if not np.isfinite(bias).all():
         raise QuantizationError(
             "the bias holds NaN or infinity",
             where=f"node {request.name}",
             hint="open a model without them",
         )
-    weight_q = _weight_record(request, weights, bias)
+    weight_q, integers = _weights(request, weights, bias)
     bias_q = bias_record(data, weight_q)
-    integers = weight_q.quantize(weights)
     units = round_half_up(np.asarray(bias, np.float64) / bias_q.scale).clip(-_FAR, _FAR)
     offset = _zero_point_offset(integers, data, output, bias_q.scale)
     taps = weights[0].size
@@ -85,6 +85,46 @@ def quantize_filter(
     records = (data, weight_q, bias_q)
     constants = (None, kernel.weights, kernel.bias)
     return NodeQuantization(records, request.outputs, kernel, constants=constants)
+
+
+def _chosen_bias(request: QuantizeRequest, bias: FloatArray) -> FloatArray:
+    chosen = None if request.chosen is None else request.chosen.bias
+    if chosen is not None and chosen.shape != bias.shape:
+        raise _misfit(request, "bias")
+    return bias if chosen is None else chosen
+
+
+def _misfit(request: QuantizeRequest, what: str) -> QuantizationError:
+    return QuantizationError(
+        f"the {what} that was learned for it does not fit",
+        where=f"node {request.name}",
+        hint="run aquant and learn it again",
+    )
+
+
+def _weights(
+    request: QuantizeRequest, weights: FloatArray, bias: FloatArray
+) -> tuple[QParams, IntArray]:
+    """Record and integers of the weights: the nearest ones, or those that were chosen."""
+    chosen = request.chosen
+    if chosen is None or chosen.integers is None or chosen.scale is None:
+        record = _weight_record(request, weights, bias)
+        return record, record.quantize(weights)
+    record = chosen_record(chosen.scale, request.options)
+    integers = chosen.integers.astype(np.int64)
+    low, high = record.limits
+    fits = chosen.scale.size in (1, len(weights)) and integers.shape == weights.shape
+    if not fits or integers.min(initial=0) < low or integers.max(initial=0) > high:
+        raise _misfit(request, "rounding")
+    return record, integers
+
+
+def chosen_record(scale: NDArray[np.float32], options: KernelOptions) -> QParams:
+    """The record of weights whose scales are given."""
+    record = QParams(scale, 0, "int8", narrow=options.narrow_weights, bits=options.weight_bits)
+    low, high = record.limits
+    axis = 0 if scale.size > 1 else None
+    return replace(record, axis=axis, minimum=low * scale, maximum=high * scale)
 
 
 def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArray) -> QParams:

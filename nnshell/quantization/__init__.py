@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.quantize import QuantizedConstant, quantize_graph, remove_quantization
 from nnshell.quantization.rows import QuantizationRow, quantization_rows
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LAZY = ("calibrate_graph", "random_batches")
 
 __all__ = [
+    "Learned",
     "QuantizationOptions",
     "QuantizationRow",
     "QuantizedConstant",

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from nnshell.errors import QuantizationError
 from nnshell.ir.flat import Item, Reader, Site, Tensor
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Constant, FusionInput, FusionOutput, QuantizeRequest
+from nnshell.ir.operator import ChosenFilter, Constant, FusionInput, FusionOutput, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import Origin
 from nnshell.ops.quantize import Quantize
+from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.solver import Solution
 from nnshell.quantization.statistics import Statistics
@@ -37,6 +38,7 @@ def quantize_graph(
 ) -> None:
     """Give every node, constant and inner node of ``graph`` its records and integers.
 
+    ``graph.learned`` takes the place of nearest integers and calibrated ranges where it has any.
     Quantize nodes of an earlier run are removed and new ones inserted where records conflict.
     Raises QuantizationError naming the node when its range is missing or not finite, and leaves
     the graph as it was.
@@ -118,6 +120,7 @@ class _Filler:
         self.solution = solution
         self.flat = solution.flat
         self.graph = solution.flat.graph
+        self.learned: Learned | None = self.graph.learned
         self.constants: dict[Tensor, tuple[QParams, NDArray[Any] | None]] = {}
 
     def fill(self) -> None:
@@ -146,6 +149,7 @@ class _Filler:
             item.node.outputs,
             values,
             self.solution.options.for_node(item.path).kernel,
+            self._chosen(item),
         )
         made = op.quantize(request)
         item.node.quantization = made
@@ -153,6 +157,10 @@ class _Filler:
             if values[index] is not None:
                 integers = made.constants[index] if made.constants else None
                 self.constants.setdefault(tensor, (made.inputs[index], integers))
+
+    def _chosen(self, item: Item) -> ChosenFilter | None:
+        bits = self.solution.options.for_node(item.path).weight_bits
+        return None if self.learned is None else self.learned.filter_of(item.path, bits)
 
     def _constant(self, tensor: Tensor) -> NDArray[Any] | None:
         op = self.flat.maker(tensor).node.op

@@ -28,6 +28,7 @@ from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.quantize import Quantize
 from nnshell.quantization.clipping import clipped_range
 from nnshell.quantization.groups import Candidate, Group, Grouping, group_tensors
+from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.statistics import Statistics, TensorStatistics
 
@@ -46,6 +47,7 @@ class Solution:
         self.flat: FlatGraph = flatten(graph)
         self.statistics = statistics
         self.options = options
+        self.learned: Learned | None = graph.learned
         self.grouping: Grouping = group_tensors(self.flat, options.kernel)
         self._records: dict[int, QParams] = {}
         self._kept: dict[tuple[str, str, int], Range] = {}  # clipped ranges
@@ -95,6 +97,9 @@ class Solution:
         if isinstance(op, Constant):
             value = op.value
             return Range(float(value.min()), float(value.max())) if value.size else Range(0.0, 0.0)
+        learned = None if self.learned is None else self.learned.range_of(item.path)
+        if learned is not None:
+            return learned
         entry = self.statistics.find(item.path)
         if entry is None and isinstance(op, ImageFormat):
             entry = self.statistics.find(item.inputs[0].path)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,15 +68,29 @@ def terminal_table(table: Table, width: int) -> RenderableType:
             Text(column.heading), justify=column.align, overflow="fold", max_width=room
         )
     for row in table.rows:
-        drawn.add_row(*(Text(table.columns[index].text(row[index])) for index in layout))
+        texts = {index: table.columns[index].text(row[index]) for index in layout}
+        drawn.add_row(*(Text(_broken(text, layout[index])) for index, text in texts.items()))
     for number, row in enumerate(table.footer):
         if number == 0:
             drawn.add_section()
-        texts = (Text(table.columns[index].text(row[index])) for index in layout)
-        drawn.add_row(*texts, style="bold")
+        totals = (Text(table.columns[index].text(row[index])) for index in layout)
+        drawn.add_row(*totals, style="bold")
     left_out = [c.name for index, c in enumerate(table.columns) if index not in layout]
     hint = (f"not shown here: {', '.join(left_out)} (--format plain)",) if left_out else ()
     return Group(drawn, *map(Text, (*table.notes, *hint)))
+
+
+def _broken(text: str, room: int) -> str:
+    """A name too long for a line is broken behind a ``_`` or ``/`` of its own, not anywhere."""
+    pieces = re.split(r"(?<=[_/])", text)
+    if len(text) <= room or " " in text or max(map(len, pieces)) > room:
+        return text
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1]) + len(piece) > room:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _fit(table: Table, width: int) -> dict[int, int]:

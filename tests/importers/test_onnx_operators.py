@@ -281,9 +281,8 @@ WINDOWS: dict[str, Parts] = {
 for label, attributes in WINDOWS.items():
     case(f"MaxPool {label}", node("MaxPool", "x", **attributes))
     case(f"AveragePool {label}", node("AveragePool", "x", **attributes))
-    if not (attributes.get("ceil_mode") and attributes.get("pads", [0])[0]):
-        counted = {**attributes, "count_include_pad": 1}
-        case(f"AveragePool count_include_pad {label}", node("AveragePool", "x", **counted))
+    counted = {**attributes, "count_include_pad": 1}
+    case(f"AveragePool count_include_pad {label}", node("AveragePool", "x", **counted))
 case("MaxPool opset 7", node("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2]), opset=7)
 case(
     "MaxPool one axis",

@@ -88,21 +88,6 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "output 1 'i' is used",
     ),
-    "ceil_mode with counted pads": (
-        [
-            node(
-                "AveragePool",
-                "x",
-                kernel_shape=[3, 3],
-                strides=[2, 2],
-                pads=[1, 0, 1, 0],
-                ceil_mode=1,
-                count_include_pad=1,
-            )
-        ],
-        {},
-        "ceil_mode = 1",
-    ),
     "pads as large as the kernel": (
         [node("MaxPool", "x", kernel_shape=[2, 2], pads=[0, 2, 0, 0])],
         {},

@@ -133,3 +133,9 @@ def test_a_terminal_shows_the_brief_form_and_programs_the_full_one() -> None:
     table = Table("t", (Column("a"),), ((0.123456,),), brief=brief)
     assert "0.1 " in drawn(table, 80).replace("\n", " ") and "0.123456" not in drawn(table, 80)
     assert "0.123456" in render.plain_text(table) and "0.123456" in render.csv_text(table)
+
+
+def test_long_names_are_broken_between_their_words() -> None:
+    table = Table("t", (Column("Name", wraps=True), Column("N")), (("conv_fusion_conv_active", 1),))
+    lines = [line.split()[0] for line in drawn(table, 26).splitlines() if line.strip()]
+    assert lines[-2:] == ["conv_fusion_conv_", "active"]
