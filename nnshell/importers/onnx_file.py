@@ -103,7 +103,7 @@ def converted(file: OnnxFile) -> onnx.ModelProto:
             hint="export it again with opset 13 or newer",
         ) from error
     _put_softmax_back(newer, softmax_axes)
-    _mark_old_resizes(newer, resized)
+    _restore_old_resizes(newer, resized)
     _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
     return newer
 
@@ -134,20 +134,31 @@ def _put_softmax_back(model: onnx.ModelProto, axes: dict[str, int]) -> None:
             node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in attributes.items())
 
 
-def _old_resizes(model: onnx.ModelProto) -> set[str]:
-    """Outputs of the resizing nodes of opset 10 and older."""
+def _old_resizes(model: onnx.ModelProto) -> list[str]:
+    """Outputs of the resizing nodes of opset 10 and older, in the order of the file."""
     if default_opset(model) > 10:
-        return set()
-    return {n.output[0] for n in model.graph.node if n.op_type in ("Upsample", "Resize")}
+        return []
+    return [n.output[0] for n in model.graph.node if n.op_type in ("Upsample", "Resize")]
 
 
-def _mark_old_resizes(model: onnx.ModelProto, outputs: set[str]) -> None:
-    """Give them the coordinates they had, of which the converter knows nothing."""
+def _restore_old_resizes(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """Give them the coordinates and names they had, of which the converter knows nothing.
+
+    It keeps their number and order, and makes no others.
+    """
     meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    found = [node for node in model.graph.node if node.op_type == "Resize"] if outputs else []
+    for node, output in zip(found, outputs, strict=True):
+        _replace(node.attribute, [a for a in node.attribute if a.name not in meant])
+        node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in meant.items())
+        if node.output[0] != output:
+            _rename(model, node.output[0], output)
+
+
+def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
-        if node.op_type == "Resize" and node.output[0] in outputs:
-            _replace(node.attribute, [a for a in node.attribute if a.name not in meant])
-            node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in meant.items())
+        for names in (node.input, node.output):
+            _replace(names, [new if name == old else name for name in names])
 
 
 def default_opset(model: onnx.ModelProto) -> int:

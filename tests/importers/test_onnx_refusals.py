@@ -330,6 +330,28 @@ def test_initializers_that_are_also_inputs_are_initializers(save: Save) -> None:
     assert [n.origin.foreign_name for n in graph.inputs] == ["x"]
 
 
+def test_files_of_old_exporters_are_read(save: Save) -> None:
+    """Their IR version wants initializers among the inputs, which are no inputs."""
+    model = make_model(
+        nodes=[node("Gemm", "x", "w", "b")],
+        inputs={"w": [3, 2], "b": [2], "x": [1, 3]},
+        constants={"w": np.ones((3, 2), np.float32), "b": np.ones(2, np.float32)},
+        opset=7,
+    )
+    model.ir_version = 3
+    graph = import_onnx(save(model))
+    assert [n.origin.foreign_name for n in graph.inputs] == ["x"]
+
+
+def test_a_resize_that_the_converter_made_keeps_its_name(save: Save) -> None:
+    nodes = [
+        node("Upsample", "x", outputs=("u",), scales=[1.0, 1.0, 2.0, 2.0]),
+        node("Relu", "u"),
+    ]
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 2, 3, 3]}, opset=7))
+    assert "Upsample_u" in [n.name for n in graph]
+
+
 def external_model(folder: Path, location: str) -> Path:
     weights = onnx.TensorProto(name="w", data_type=1, dims=[3, 2])
     weights.data_location = onnx.TensorProto.EXTERNAL

@@ -214,6 +214,15 @@ case(
     s=np.array([1, 1, 2, 3], np.float32),
     opset=9,
 )
+for opset, op in ((9, "Upsample"), (10, "Resize")):
+    case(
+        f"{op} opset {opset} linear, inside the network",
+        node("Relu", "x", outputs=("r",)),
+        node(op, "r", "s", outputs=("u",), mode="linear"),
+        node("Relu", "u"),
+        s=np.array([1, 1, 1.5, 2.5], np.float32),
+        opset=opset,
+    )
 
 # -- shape arithmetic ----------------------------------------------------------------------
 
