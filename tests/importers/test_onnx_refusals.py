@@ -332,12 +332,13 @@ def test_initializers_that_are_also_inputs_are_initializers(save: Save) -> None:
 
 def test_files_of_old_exporters_are_read(save: Save) -> None:
     """Their IR version wants initializers among the inputs, which are no inputs."""
-    model = make_model(
+    path = save(
         nodes=[node("Gemm", "x", "w", "b")],
         inputs={"w": [3, 2], "b": [2], "x": [1, 3]},
         constants={"w": np.ones((3, 2), np.float32), "b": np.ones(2, np.float32)},
         opset=7,
     )
+    model = onnx.load(path)
     model.ir_version = 3
     graph = import_onnx(save(model))
     assert [n.origin.foreign_name for n in graph.inputs] == ["x"]
