@@ -182,9 +182,7 @@ class SimulatedWriter(GraphWriter):
         lifted = self._lifted(tensor, made.inputs[kernel.scaled_input], step)
         return self._rounded(lifted, record, step)
 
-    def _lifted(
-        self, tensor: str, record: QParams, step: float, share: float = LARGEST_TIE
-    ) -> str:
+    def _lifted(self, tensor: str, record: QParams, step: float, share: float = LARGEST_TIE) -> str:
         """The tensor with its halves moved up, if it may be negative: others need no help."""
         if float(record.minimum.min()) >= 0 and share == LARGEST_TIE:
             return tensor
