@@ -20,7 +20,7 @@ from nnshell.importers.onnx_file import DEFAULT_DOMAINS, OnnxFile, converted, re
 from nnshell.importers.onnx_fold import FOLDABLE
 from nnshell.importers.onnx_nodes import Importer, Problem
 from nnshell.importers.onnx_shapes import known_shapes, set_input_shapes
-from nnshell.importers.onnx_unsupported import advice
+from nnshell.importers.onnx_unsupported import GENERAL_ADVICE, advice
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Input
 from nnshell.ir.types import Layout, TensorType
@@ -73,7 +73,7 @@ def _refuse_unknown_operators(file: OnnxFile) -> None:
     if all(_known(node) for node in nodes):
         return
     problems = [
-        Problem(node.op_type, _name(node), _why_not(node))
+        Problem(node.op_type, _name(node), _why_not(node), advice(node.op_type))
         for node in nodes
         if not _known(node) or node.op_type not in IMPORTS.keys() | FOLDABLE | {"Constant"}
     ]
@@ -90,8 +90,8 @@ def _known(node: onnx.NodeProto) -> bool:
 
 def _why_not(node: onnx.NodeProto) -> str:
     if node.domain not in DEFAULT_DOMAINS:
-        return f"operator of domain '{node.domain}'; accepted: ONNX's own; {advice(node.op_type)}"
-    return f"operator not supported; {advice(node.op_type)}"
+        return f"operator of domain '{node.domain}'; accepted: ONNX's own"
+    return "operator not supported"
 
 
 def _name(node: onnx.NodeProto) -> str:
@@ -99,10 +99,14 @@ def _name(node: onnx.NodeProto) -> str:
 
 
 def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
+    first = problems[0]
     if len(problems) == 1:
-        return ModelError(f"{problems[0]}", where=file.path.name)
-    message = f"{len(problems)} nodes of {file.path.name} cannot be imported"
-    return ModelError(message, details=[str(problem) for problem in problems])
+        return ModelError(first.fault, where=file.path.name, hint=first.hint or GENERAL_ADVICE)
+    return ModelError(
+        f"{len(problems)} nodes of {file.path.name} cannot be imported",
+        hint="" if all(problem.hint for problem in problems) else GENERAL_ADVICE,
+        details=[str(problem) for problem in problems],
+    )
 
 
 def _finished(graph: Graph) -> Graph:

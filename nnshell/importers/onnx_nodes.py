@@ -36,9 +36,14 @@ class Problem:
     op: str
     name: str
     reason: str
+    hint: str = ""
+
+    @property
+    def fault(self) -> str:
+        return f"{self.op} '{self.name}': {self.reason}"
 
     def __str__(self) -> str:
-        return f"{self.op} '{self.name}': {self.reason}"
+        return f"{self.fault}; {self.hint}" if self.hint else self.fault
 
 
 class Importer:
@@ -113,7 +118,7 @@ class Importer:
         try:
             self.context.constants[tensor.name] = array_of(tensor)
         except Unsupported as problem:
-            self.problems.append(Problem("initializer", tensor.name, str(problem)))
+            self.problems.append(Problem("initializer", tensor.name, problem.reason))
             self._unknown.add(tensor.name)
 
     def _add_output(self, index: int, name: str) -> None:
@@ -121,8 +126,8 @@ class Importer:
             return
         value = self.context.values.get(name)
         if value is None:
-            reason = "it does not depend on the input; remove it from the model's outputs"
-            self.problems.append(Problem("output", name, reason))
+            reason, hint = "it does not depend on the input", "remove it from the model's outputs"
+            self.problems.append(Problem("output", name, reason, hint))
             return
         if value.dtype != "float32":
             reason = f"it has element type {value.dtype}; accepted: real numbers"
@@ -145,7 +150,7 @@ class Importer:
             elif not self._evaluated(node):
                 self._call_import_function(node, spelling)
         except Unsupported as problem:
-            self._fail(node, spelling, str(problem))
+            self._fail(node, spelling, problem.reason, problem.hint)
         except _MALFORMED as error:
             LOGGER.debug("importing %s", spelling, exc_info=True)
             self._fail(node, spelling, f"it is malformed: {first_line(error)}")
@@ -196,9 +201,9 @@ class Importer:
 
     # -- problems --------------------------------------------------------------------------
 
-    def _fail(self, node: onnx.NodeProto, spelling: Spelling, reason: str) -> None:
+    def _fail(self, node: onnx.NodeProto, spelling: Spelling, reason: str, hint: str = "") -> None:
         """Record a problem and go on behind the node where its output shapes are known."""
-        self.problems.append(Problem(spelling.op, spelling.name, reason))
+        self.problems.append(Problem(spelling.op, spelling.name, reason, hint))
         for name in node.output:
             if name and not self._stand_in(name):
                 self._unknown.add(name)

@@ -35,7 +35,11 @@ _BY_OPERATOR = {
 }
 
 
+GENERAL_ADVICE = (
+    "change the model and export it again, or export the part of it before what is at fault"
+)
+
+
 def advice(operator: str) -> str:
-    """What a user can do about an operator that is not supported."""
-    default = "replace it before exporting, or export the part of the model before it"
-    return _BY_OPERATOR.get(operator, default)
+    """What to do about this operator, where there is more to say than GENERAL_ADVICE."""
+    return _BY_OPERATOR.get(operator, "")

@@ -26,10 +26,14 @@ class Unsupported(Exception):
         self.accepted = accepted
         self.hint = hint
 
-    def __str__(self) -> str:
+    @property
+    def reason(self) -> str:
         accepted = f"; accepted: {self.accepted}" if self.accepted else ""
+        return f"{self.what}{accepted}"
+
+    def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.what}{accepted}{hint}"
+        return f"{self.reason}{hint}"
 
 
 @dataclass(frozen=True, slots=True)
