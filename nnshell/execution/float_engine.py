@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from nnshell.errors import GraphError, InputError, NNShellError
 from nnshell.exporters.onnx import export_bytes
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import TensorType
+
+LOGGER = logging.getLogger(__name__)
 
 RUNTIME_ERRORS = (
     runtime.EPFail,
@@ -37,14 +40,23 @@ WRONG_OPTIMIZERS = ["Pad_Fusion"]
 
 
 def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session over a serialized model, on the CPU; quiet."""
+    """An ONNX Runtime session over a serialized model, on the CPU; quiet.
+
+    A model that its optimizers cannot take is run as it is: valid networks are seen to fail there.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only: what is refused is raised as well
     if threads is not None:
         options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
-    )
+    providers = ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(
+            model, options, providers=providers, disabled_optimizers=WRONG_OPTIMIZERS
+        )
+    except RUNTIME_ERRORS as error:
+        LOGGER.debug("running without optimizers: %s", error)
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return onnxruntime.InferenceSession(model, options, providers=providers)
 
 
 class FloatEngine:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import onnxruntime
 import pytest
 
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.errors import GraphError, InputError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.text import parse_graph
+
+LEVELS = onnxruntime.GraphOptimizationLevel
 
 TEXT = """\
 %input_1 = input : 2x3
@@ -71,3 +76,17 @@ def test_a_border_of_zeros_wins_over_negative_numbers_in_a_maximum() -> None:
     text += "%p = max_pool(%b) {window=Window(kernel=(2, 2))}\n%o = output(%p)"
     found = FloatEngine(parse_graph(text), threads=1).run([-np.ones((1, 1, 2, 2))])
     assert found["o"].tolist() == [[[[0.0, 0.0], [0.0, -1.0]]]]
+
+
+def test_a_graph_that_only_the_optimizers_refuse_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = onnxruntime.InferenceSession
+
+    def session(model: bytes, options: Any, **others: Any) -> Any:
+        if options.graph_optimization_level != LEVELS.ORT_DISABLE_ALL:
+            raise RuntimeError("a fusion went wrong")
+        return opened(model, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    batch = [np.full((1, 2, 3), 2.0), np.ones((1, 3))]
+    found = FloatEngine(parse_graph(TEXT), threads=1).run(batch)
+    np.testing.assert_array_equal(found["output_1"], np.full((1, 2, 3), 3.0))
