@@ -18,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nnshell.errors import InputError, NNShellError
+from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS
 from nnshell.execution.integer_engine import IntegerEngine, result_tensors
 from nnshell.exporters.onnx import Port, foreign_to_bytes
@@ -34,8 +35,6 @@ from nnshell.ops.relu import Relu, Relu6, ReluN
 from nnshell.ops.requantize_lowering import settled
 
 _LOG = logging.getLogger(__name__)
-
-_CHUNK_ELEMENTS = 1 << 17  # of a mean feature map: what stays in a core's cache; measured best
 
 # Optimizers of ONNX Runtime that change the order or the place of a rounding, or a border.
 _INEXACT = [
@@ -156,8 +155,7 @@ class _Lowered:
                 self._tensors.update(zip(item.outputs, self._lower(item), strict=True))
         self._ports: dict[str, Port] = {}
         self.outputs = {key: self._output(wanted[key]) for key in keys}
-        sizes = [x.size for item in self._flat.items for x in _activations(item)]
-        self.chunk = max(1, _CHUNK_ELEMENTS * len(sizes) // max(sum(sizes), 1))
+        self.chunk = samples_per_chunk(self._flat)
 
     def model(self) -> bytes:
         inputs = [Port(node.name, TensorType(node.type.shape)) for node in self._graph.inputs]
@@ -228,10 +226,6 @@ class _Lowered:
         name = self._build.node("Identity", [same or self._build.cast(made.name, dtype)])
         self._ports[name] = Port(name, replace(TensorType(made.shape), dtype=dtype))
         return name
-
-
-def _activations(item: Item) -> tuple[TensorType, ...]:
-    return () if isinstance(item.node.op, Constant) else item.node.outputs
 
 
 def _quantization(item: Item) -> NodeQuantization:

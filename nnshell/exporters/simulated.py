@@ -164,13 +164,14 @@ class SimulatedWriter(GraphWriter):
         """In files the error is multiplied to what the integers mean.
 
         That also keeps ONNX Runtime from rewriting the filter in integers of its own, which would
-        drop what is added to the bias for halves.
+        drop what is added to the bias for halves; it does not keep a factor of exactly 1.
         """
         axis = 0 if error.size > 1 or record.scale.size > 1 else None
-        if not self._integers or np.all(error == 1):
+        if not self._integers:
             scale = (record.scale * error).astype(np.float32)
             return self._constant(integers, replace(record, scale=scale, axis=axis), hint)
         factor = error.astype(np.float32).reshape(-1, *(1 for _ in integers.shape[1:]))
+        factor = np.where(factor == 1, np.nextafter(np.float32(1), np.float32(2)), factor)
         operands = [self._constant(integers, record, hint), self.build.constant(factor, "error")]
         return self.build.node("Mul", operands, hint=f"{hint}_in_kernel")
 
