@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell import recipe
 from nnshell.bias_correction import replay_bias_correction
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
@@ -88,7 +89,8 @@ def open_graph(
         "input_shapes": {name: list(shape) for name, shape in (input_shapes or {}).items()},
     }
     graph.settings = settings if settings is not None else Settings()
-    graph.recipe = [Step("open", {key: value for key, value in options.items() if value})]
+    given = {key: value for key, value in options.items() if value}
+    graph.recipe = recipe.opening(given, graph.settings)
     return graph
 
 

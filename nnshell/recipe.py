@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Step
+from nnshell.settings import Settings
 
 _SNAPSHOTS = 50  # nodes are small and arrays are shared, so a snapshot costs little
+_OPEN = "open"
 _SETTING = "set"
 _QUANTIZING = ("aquant", "fquant")
 LEARNING = ("bcorr", "adaround", "scale_search")  # their steps hold what they chose
@@ -35,16 +38,33 @@ def recorded(graph: Graph, command: str, options: dict[str, Any] | None = None) 
 
 
 def remember_setting(graph: Graph, name: str, value: Any) -> None:
-    """Append a setting that is about to change; of several changes of one the last is kept."""
+    """Append a setting that is about to change; of changes in a row the last is kept."""
     saved = graph.copy()
     saved.settings = graph.settings.copy()
-    graph.recipe = [
-        step
-        for step in graph.recipe
-        if step.command != _SETTING or step.options.get("name") != name
-    ]
-    graph.recipe.append(Step(_SETTING, {"name": name, "value": value}))
+    row = len(graph.recipe)
+    while row and graph.recipe[row - 1].command == _SETTING:
+        row -= 1
+    others = [step for step in graph.recipe[row:] if step.options.get("name") != name]
+    graph.recipe = [*graph.recipe[:row], *others, _setting_step(name, value)]
     graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
+
+
+def opening(options: dict[str, Any], settings: Settings) -> list[Step]:
+    """The first steps of a recipe: a model is read, with settings that were changed before."""
+    changed = [
+        _setting_step(entry.name, settings[entry.name], typed=True) for entry in settings.changed()
+    ]
+    return [Step(_OPEN, options), *changed]
+
+
+def only_opened(graph: Graph) -> bool:
+    """Whether nothing was done to the graph since its model was read."""
+    return all(step.command in (_OPEN, _SETTING) for step in graph.recipe)
+
+
+def _setting_step(name: str, value: Any, *, typed: bool = False) -> Step:
+    line = f"{_SETTING} {name} {shlex.quote(str(value))}" if typed else ""
+    return Step(_SETTING, {"name": name, "value": value}, line)
 
 
 def undo(graph: Graph) -> Step:

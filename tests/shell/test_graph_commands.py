@@ -210,6 +210,24 @@ def test_settings_follow_into_the_state(commands: Any, run: Run) -> None:
     assert outcome.out.endswith("l1_size: 50000\ngraph_name: 'other'\n")
 
 
+def test_history_holds_settings_made_before_the_model_was_opened(commands: Any, run: Run) -> None:
+    norm = 'set input_norm_func "x: x/128-1"'
+    aquant = "aquant img/*"
+    commands(
+        norm, "open net.onnx", aquant, 'set input_norm_func ""', "history -s > again.nns", "qshow --format json > 1"
+    )  # fmt: skip
+    lines = Path("again.nns").read_text().splitlines()
+    assert lines[1:3] == ["set input_norm_func 'x: x/128-1'", aquant]
+    assert run("-s", "again.nns", "-e", "qshow --format json > 2").status == 0
+    assert Path("1").read_text() == Path("2").read_text()
+
+
+def test_graph_says_that_none_is_open(commands: Any) -> None:
+    outcome = commands("graph")
+    assert (outcome.status, outcome.out.count("\n")) == (0, 1)
+    assert "no graph is open" in outcome.out
+
+
 def test_several_graphs_are_open_at_once(commands: Any) -> None:
     shutil.copy("net.onnx", "second.onnx")
     outcome = commands("open net.onnx", "open -n second.onnx", "graph", "graph 0")
@@ -340,7 +358,8 @@ def test_a_python_script_may_expect_failures(commands: Any) -> None:
 
 def test_adjust_order_adjusts_models_as_they_are_opened(commands: Any) -> None:
     outcome = commands("set adjust_order on", "open net.onnx", "history")
-    assert [line.split(None, 1)[1] for line in outcome.out.splitlines()[-2:]] == [
+    assert [line.split(None, 1)[1] for line in outcome.out.splitlines()[-3:]] == [
         "open net.onnx",
+        "set adjust_order True",
         "adjust",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cmd2
 
-from nnshell.shell.api import drawings, flow, graph_tables, select, verification
+from nnshell.shell.api import drawings, flow, graph_tables, recipe, select, verification
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector, graph_numbers
 from nnshell.shell.import_options import add_import_options, import_values
@@ -99,7 +99,7 @@ class GraphCommands(Commands):
         self.session.add(Opened(graph, args.file), keep=args.new)
         self.session.current.mark_saved()
         self.write(graph_tables.graph_summary(graph))
-        if self.session.settings.adjust_order and len(graph.recipe) == 1:
+        if self.session.settings.adjust_order and recipe.only_opened(graph):
             flow.adjust(graph)  # a model, not a state, which has adjusted already
 
     @cmd2.with_argparser(show_parser)
@@ -118,6 +118,8 @@ class GraphCommands(Commands):
         """List the open graphs, or choose one."""
         if args.number is not None:
             self.session.select(args.number)
+        if not self.session.opened:
+            self.write("no graph is open - open one: `open MODEL.onnx`")
         for number, opened in enumerate(self.session.opened):
             mark = "*" if number == self.session.index else " "
             self.write(f"{mark} {number} - {opened.file}")
