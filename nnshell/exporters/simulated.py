@@ -28,6 +28,7 @@ from nnshell.ir.operator import Constant, Fusion
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.ops.relu import Relu
 from nnshell.ops.sum_kernel import SumKernel
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
@@ -59,6 +60,7 @@ class SimulatedWriter(GraphWriter):
     def __init__(self, graph: Graph, keys: Sequence[str], integers: bool) -> None:
         self._wanted = set(keys)
         self._integers = integers
+        self._grids: dict[str, QParams] = {}  # of tensors that were rounded
         super().__init__(graph)
         self.tensors.update((node.name, node.name) for node in graph.inputs)  # as they are given
 
@@ -75,7 +77,7 @@ class SimulatedWriter(GraphWriter):
             return super()._write_node(graph, node, key, scope)
         inputs = self._with_parameters(_of(node), self._inputs(node, scope), key)
         made = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
-        if self._stays(graph, node, key):
+        if self._stays(graph, node, key) or self._is_on_grid(node, inputs):
             return made
         mean = modelled_mean(self.build, node, graph.input_types(node), made[0])
         if mean is not None:
@@ -83,7 +85,10 @@ class SimulatedWriter(GraphWriter):
         step = _kernel_step(_of(node))
         if step is not None:
             record = _of(node).output
-            return [self._rounded(self._lifted(made[0], record, step), record, step)]
+            reader = self._only_reader(graph, node, key)
+            clipped = reader is not None and isinstance(reader.op, Relu)  # nothing below 0 is left
+            tensor = made[0] if clipped else self._lifted(made[0], record, step)
+            return [self._rounded(tensor, record, step)]
         records = _of(node).outputs
         return [self._rounded(name, record) for name, record in zip(made, records, strict=True)]
 
@@ -91,12 +96,20 @@ class SimulatedWriter(GraphWriter):
         """Whether the node's results are on their grid already, or will be behind its reader."""
         if node.op.boundary or (node.op.keeps_record and node.op.order_preserving):
             return True
-        if _kernel_step(_of(node)) is not None:
+        reader = self._only_reader(graph, node, key)
+        if reader is None or _kernel_step(_of(node)) is not None:
             return False
+        return reader.op.pushes_range and _of(reader).output.same_record(_of(node).output)
+
+    def _only_reader(self, graph: Graph, node: Node, key: str) -> Node | None:
+        """What alone needs the node."""
         readers = graph.consumers(node.name)
-        if len(readers) != 1 or key in self._wanted or not readers[0][0].op.pushes_range:
-            return False
-        return _of(readers[0][0]).output.same_record(_of(node).output)
+        return readers[0][0] if len(readers) == 1 and key not in self._wanted else None
+
+    def _is_on_grid(self, node: Node, inputs: Sequence[str]) -> bool:
+        """Whether the node is a relu of what was rounded to the same grid."""
+        grid = self._grids.get(inputs[0]) if isinstance(node.op, Relu) else None
+        return grid is not None and grid.same_record(_of(node).output)
 
     def _rounded(self, tensor: str, record: QParams, step: float | None = None) -> str:
         """The tensor on its record's grid; ``step`` is what a kernel divides by for the scale."""
@@ -114,7 +127,9 @@ class SimulatedWriter(GraphWriter):
         zero = self.build.constant(self._zero_point(record), "zero_point")
         given = scale if step is None else self.build.constant(np.float32(step), "step")
         integers = self.build.node("QuantizeLinear", [tensor, given, zero], hint="quantize")
-        return self.build.node("DequantizeLinear", [integers, scale, zero], hint="dequantize")
+        name = self.build.node("DequantizeLinear", [integers, scale, zero], hint="dequantize")
+        self._grids[name] = record
+        return name
 
     def _zero_point(self, record: QParams) -> NDArray[Any]:
         """In files int8 is written as uint8: ONNX Runtime 1.31 fails when it turns it into that."""
