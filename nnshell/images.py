@@ -13,7 +13,7 @@ from nnshell.inputs.checks import InputChecker
 from nnshell.inputs.input_set import Batch, InputSet, inputs_from_arrays, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
-from nnshell.inputs.reading import Caution
+from nnshell.inputs.reading import Caution, Standing
 from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.image_format import ImageFormat
@@ -67,6 +67,7 @@ class Images:
             inputs = inputs_from_arrays(self.arrays, specs, resolved.options, self.labels)
         else:
             inputs = open_inputs(self.patterns, specs, resolved.options, split=self.split)
+        inputs = replace(inputs, told=graph.told)
         if self.first == 0 and self.count is None:
             return inputs
         stop = None if self.count is None else self.first + self.count
@@ -78,11 +79,16 @@ class Images:
 
 def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
     """The batches of a set; what reading them gave reason to note goes to the log before them."""
-    told = 0
+    seen = 0
     for batch in inputs.batches(size):
-        for note in inputs.notes[told:]:
-            _LOG.log(logging.WARNING if isinstance(note, Caution) else logging.INFO, "%s", note)
-        told = len(inputs.notes)
+        for note in inputs.notes[seen:]:
+            if not isinstance(note, Standing):
+                level = logging.WARNING if isinstance(note, Caution) else logging.INFO
+                _LOG.log(level, "%s", note)
+            elif note.about not in inputs.told:
+                inputs.told.add(note.about)
+                _LOG.info("%s", note)
+        seen = len(inputs.notes)
         yield batch
 
 

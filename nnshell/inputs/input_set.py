@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -48,6 +48,7 @@ class InputSet:
     rows: Sequence[int]
     labels: tuple[Label, ...]
     notes: list[str]
+    told: set[str] = field(default_factory=set)  # standing notes that were news before
 
     def __len__(self) -> int:
         return len(self.rows)

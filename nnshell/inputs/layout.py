@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from nnshell.errors import InputError
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.options import InputOptions
-from nnshell.inputs.reading import Caution
+from nnshell.inputs.reading import Caution, Standing
 from nnshell.ir.types import Layout
 
 Shape = tuple[int, ...]
@@ -142,19 +142,28 @@ def _entry_shape(shape: Shape, wanted: Shape, norm: NormFunction | None) -> Shap
 
 
 def _note(sample: Sample, spec: InputSpec, axes: Axes | None, transpose: bool) -> str:
-    sizes = f"{sample.name} is {show(sample.shape)}, {spec.name} takes {show(spec.shape)}"
+    done = _done(sample, spec, axes, transpose)
+    if not done:
+        return ""
+    sizes = f"is {show(sample.shape)}, {spec.name} takes {show(spec.shape)}"
+    text = f"{done}: {sample.name} {sizes}"
+    return Caution(text) if axes == _SWAP else Standing(text, f"{done} {sizes}")
+
+
+def _done(sample: Sample, spec: InputSpec, axes: Axes | None, transpose: bool) -> str:
+    """What was done to the axes that was not asked for, or is probably not meant."""
     if axes == _SWAP:
-        return Caution(f"-T swaps height and width of grey images: {sizes}")
+        return "-T swaps height and width of grey images"
     if transpose and axes is None:
-        return f"-T is not applied, the samples fit only without it: {sizes}"
+        return "-T is not applied, the samples fit only without it"
     if axes == _TO_HWC:
-        return f"transposed CHW to HWC by itself: {sizes}"
+        return "transposed CHW to HWC by itself"
     if axes == _TO_CHW and not transpose:
-        return f"transposed HWC to CHW by itself: {sizes}"
+        return "transposed HWC to CHW by itself"
     if len(spec.shape) == 1 and len(sample.shape) > 1:
-        return f"flattened: {sizes}"
+        return "flattened"
     if axes is None and sample.is_image and _fits_both_ways(sample.shape, spec.shape):
-        return f"taken as they are, though the samples also fit transposed (-T): {sizes}"
+        return "taken as they are, though the samples also fit transposed (-T)"
     return ""
 
 

@@ -34,6 +34,17 @@ class Caution(str):
     __slots__ = ()
 
 
+class Standing(str):
+    """A note on how samples are laid out, news only the first time; ``about`` tells two apart."""
+
+    about: str
+
+    def __new__(cls, text: str, about: str) -> Standing:
+        note = super().__new__(cls, text)
+        note.about = about
+        return note
+
+
 def remark(notes: list[str], text: str) -> None:
     """Add a note, once."""
     if text not in notes:

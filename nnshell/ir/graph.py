@@ -97,6 +97,7 @@ class Graph:
         self.learned: Any = None  # quantization.Learned: chosen integers, biases and ranges
         self.input_options: Any = None  # inputs.InputOptions of the last calibration
         self.quantization_options: Any = None  # options of the last quantize
+        self.told: set[str] = set()  # notes on its inputs that are news only once
         self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
 
     # -- reading ---------------------------------------------------------------------------
@@ -278,6 +279,7 @@ class Graph:
         twin.learned = self.learned
         twin.input_options = self.input_options
         twin.quantization_options = self.quantization_options
+        twin.told = self.told
         twin.pass_records = list(self.pass_records)
         return twin
 

@@ -213,13 +213,20 @@ def test_settings_follow_into_the_state(commands: Any, run: Run) -> None:
 def test_history_holds_settings_made_before_the_model_was_opened(commands: Any, run: Run) -> None:
     norm = 'set input_norm_func "x: x/128-1"'
     aquant = "aquant img/*"
-    commands(
-        norm, "open net.onnx", aquant, 'set input_norm_func ""', "history -s > again.nns", "qshow --format json > 1"
-    )  # fmt: skip
+    commands(norm, "open net.onnx", aquant, 'set input_norm_func ""',
+             "history -s > again.nns", "qshow --format json > 1")  # fmt: skip
     lines = Path("again.nns").read_text().splitlines()
     assert lines[1:3] == ["set input_norm_func 'x: x/128-1'", aquant]
     assert run("-s", "again.nns", "-e", "qshow --format json > 2").status == 0
     assert Path("1").read_text() == Path("2").read_text()
+
+
+def test_how_images_are_laid_out_is_told_once_for_a_graph(commands: Any) -> None:
+    validate = "validate sample:test --limit 2"
+    twice = commands("open sample:lenet", validate, validate)
+    assert (twice.out + twice.err).count("transposed HWC to CHW by itself") == 1
+    again = commands("open sample:lenet", validate, "open sample:lenet", validate)
+    assert (again.out + again.err).count("transposed HWC to CHW by itself") == 2
 
 
 def test_graph_says_that_none_is_open(commands: Any) -> None:
