@@ -83,6 +83,15 @@ class Step:
     line: str = ""  # as the user typed it
 
 
+@dataclass(frozen=True, slots=True)
+class ImportNote:
+    """What reading the model made of a node of the file: ``absorbed`` went into ``node``."""
+
+    node: str
+    absorbed: str
+    text: str
+
+
 class Graph:
     """Nodes by name. Passes edit it in place; ``copy`` gives an independent graph."""
 
@@ -97,6 +106,7 @@ class Graph:
         self.learned: Any = None  # quantization.Learned: chosen integers, biases and ranges
         self.input_options: Any = None  # inputs.InputOptions of the last calibration
         self.quantization_options: Any = None  # options of the last quantize
+        self.import_notes: list[ImportNote] = []
         self.told: set[str] = set()  # notes on its inputs that are news only once
         self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
 
@@ -279,6 +289,7 @@ class Graph:
         twin.learned = self.learned
         twin.input_options = self.input_options
         twin.quantization_options = self.quantization_options
+        twin.import_notes = list(self.import_notes)
         twin.told = self.told
         twin.pass_records = list(self.pass_records)
         return twin

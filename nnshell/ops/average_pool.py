@@ -17,7 +17,7 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import rounding_shift, saturate
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
-from nnshell.ops.pad import Pad, absorbed
+from nnshell.ops.pad import NO_BORDER, Pad, absorbed, note_border
 from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
@@ -166,5 +166,7 @@ def import_average_pool(ctx: ImportContext) -> None:
     if any(border) and pads_inside(wider) and (counted or not window.padded):
         window, counted = wider, True
     else:
-        source = given_ref
-    produce_spatial(ctx, ctx.add(AveragePool(window, counted), [source]), given)
+        source, border = given_ref, NO_BORDER
+    pool = ctx.add(AveragePool(window, counted), [source])
+    note_border(ctx, pool, given_ref, border)
+    produce_spatial(ctx, pool, given)

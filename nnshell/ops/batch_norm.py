@@ -188,6 +188,7 @@ def import_batch_norm(ctx: ImportContext) -> None:
     target = _filter_behind(ctx, given)
     if target is not None and all(c.shape == target.outputs[0].shape[:1] for c in constants):
         _fold_into(ctx, target, norm)
+        ctx.note_absorbed(target.name, ctx.name, "was folded into the weights and biases of")
         ctx.produce(given)
         return
     refs = [ctx.named_constant(index, array) for index, array in enumerate(constants, 1)]

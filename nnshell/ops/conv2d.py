@@ -30,7 +30,7 @@ from nnshell.ops.common import (
 )
 from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
 from nnshell.ops.filter_lowering import lower_filter
-from nnshell.ops.pad import absorbed
+from nnshell.ops.pad import absorbed, note_border
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.spatial import padded, produce_spatial, read_window, spatial_input
 from nnshell.ops.window_lowering import lower_padding
@@ -218,6 +218,7 @@ def import_conv(ctx: ImportContext) -> None:
     source, border = absorbed(ctx, given.ref)
     filters = [ctx.add_constant(f"{ctx.name}_weights", weights), _bias(ctx, len(weights))]
     conv = ctx.add(Conv2D(padded(window, border), groups), [source, *filters])
+    note_border(ctx, conv, given.ref, border)
     produce_spatial(ctx, conv, given)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignNode
-from nnshell.ir.graph import Graph, Node, Ref, constant_node
+from nnshell.ir.graph import Graph, ImportNote, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.types import Origin
 from nnshell.ops.registry import Unsupported, Value, sanitized, without
@@ -231,6 +231,11 @@ class ImportContext:
     def front(self, value: Value) -> Ref:
         """The tensor with its batch axis in front."""
         return self.at_batch(value, 0)
+
+    def note_absorbed(self, node: str, absorbed: str, how: str) -> None:
+        """Remember for explanations that ``absorbed`` became a part of ``node``."""
+        text = f"reading the model, {absorbed} {how} {node}"
+        self.graph.import_notes.append(ImportNote(node, absorbed, text))
 
     # -- building --------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
 from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
-from nnshell.ops.pad import absorbed
+from nnshell.ops.pad import NO_BORDER, absorbed, note_border
 from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
@@ -142,8 +142,10 @@ def import_max_pool(ctx: ImportContext) -> None:
     source, border = absorbed(ctx, given.ref)
     wider = padded(window, border)
     if not _border_never_wins(ctx, source, wider):
-        source, wider = given.ref, window
-    produce_spatial(ctx, ctx.add(MaxPool(wider), [source]), given)
+        source, wider, border = given.ref, window, NO_BORDER
+    pool = ctx.add(MaxPool(wider), [source])
+    note_border(ctx, pool, given.ref, border)
+    produce_spatial(ctx, pool, given)
 
 
 def _border_never_wins(ctx: ImportContext, source: Ref, window: Window) -> bool:

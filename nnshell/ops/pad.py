@@ -120,6 +120,9 @@ def _borders(ctx: ImportContext, value: Value) -> list[tuple[int, int]]:
     return borders
 
 
+NO_BORDER: Pads = (0, 0, 0, 0)
+
+
 def absorbed(ctx: ImportContext, ref: Ref) -> tuple[Ref, Pads]:
     """What stands before a border of zeros around a feature map, and the border.
 
@@ -127,8 +130,14 @@ def absorbed(ctx: ImportContext, ref: Ref) -> tuple[Ref, Pads]:
     """
     node = ctx.graph[ref.node]
     if not isinstance(node.op, Pad) or node.op.value != 0 or len(node.op.pads) != 3:
-        return ref, (0, 0, 0, 0)
+        return ref, NO_BORDER
     channels, (top, bottom), (left, right) = node.op.pads
     if channels != (0, 0):
-        return ref, (0, 0, 0, 0)
+        return ref, NO_BORDER
     return node.inputs[0], (top, left, bottom, right)
+
+
+def note_border(ctx: ImportContext, made: Ref, pad: Ref, border: Pads) -> None:
+    """Remember for explanations that ``made`` pads its input in place of the node ``pad``."""
+    if any(border):
+        ctx.note_absorbed(made.node, pad.node, "became padding of")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph
 from nnshell.ir.select import inner_nodes, near_names, select_one
 from nnshell.passes.base import Note
 
+IMPORT = "import"  # in place of a pass's name: reading the model file
 NOW = "now"  # in place of a pass's name: the state of the graph
 
 
@@ -22,7 +22,7 @@ class Explanation:
 
 
 def explain(graph: Graph, node: str) -> list[Explanation]:
-    """Every note of the passes run so far that speaks of ``node``, oldest first, each once.
+    """Every note of import and passes so far that speaks of ``node``, oldest first, each once.
 
     ``node`` is a selector of one node, or the name of a node that a pass has removed. For a
     fusion the notes of its inner nodes are included. The last line, of pass ``now``, says how the
@@ -34,7 +34,12 @@ def explain(graph: Graph, node: str) -> list[Explanation]:
         for note in record.notes:
             if any(note.concerns(name) for name in names):
                 told[note.node, note.text] = (run, Explanation(record.name, note))
-    return [*_without_outdated(list(told.values())), _now(graph, node)]
+    imported = [
+        Explanation(IMPORT, Note(note.node, note.text, True, (note.absorbed,)))
+        for note in graph.import_notes
+        if names & {note.node, note.absorbed}
+    ]
+    return [*imported, *_without_outdated(list(told.values())), _now(graph, node)]
 
 
 def _now(graph: Graph, text: str) -> Explanation:
@@ -61,7 +66,7 @@ def _names(graph: Graph, text: str) -> set[str]:
     try:
         key, found = select_one(graph, text)
     except GraphError as error:
-        if _was_there(graph.pass_records, text):
+        if _was_there(graph, text):
             return {text}
         raise GraphError(
             error.message, where=error.where, hint=error.hint or near_names(graph, text)
@@ -70,8 +75,10 @@ def _names(graph: Graph, text: str) -> set[str]:
     return {found.name, *fusion, *(inner.name for inner in inner_nodes(found))}
 
 
-def _was_there(records: list[Any], name: str) -> bool:
-    return any(note.concerns(name) for record in records for note in record.notes)
+def _was_there(graph: Graph, name: str) -> bool:
+    if any(note.absorbed == name for note in graph.import_notes):
+        return True
+    return any(note.concerns(name) for record in graph.pass_records for note in record.notes)
 
 
 def _without_outdated(lines: list[tuple[int, Explanation]]) -> list[Explanation]:

@@ -15,6 +15,7 @@ from nnshell.importers.onnx import import_onnx
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Constant
 from nnshell.ir.types import Layout
+from nnshell.passes.explain import explain
 
 Save = Callable[..., Path]
 
@@ -162,3 +163,23 @@ def test_names_and_shapes_are_those_of_nntool(name: str, test_data: Path) -> Non
     order = [step.name for step in graph.steps() if step.name not in extra]
     outside = [entry["name"] for entry in reference if entry["fusion"] is None]
     assert [n for n in order if n in set(outside)] == [n for n in outside if n in expected]
+
+
+def test_what_reading_the_model_absorbed_can_be_explained(save: Save) -> None:
+    nodes = [
+        node("Pad", "x", "p", outputs=("a",), name="border"),
+        node("Conv", "a", "w", outputs=("c",), name="conv"),
+        node("BatchNormalization", "c", "one", "one", "one", "one", name="norm"),
+    ]
+    ones = {"w": np.ones((2, 1, 3, 3), np.float32), "one": np.ones(2, np.float32)}
+    border = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 1, 4, 4]}, constants=ones | border))
+    lines = [line.note.text for line in explain(graph, "conv")]
+    assert lines[:2] == [
+        "reading the model, border became padding of conv",
+        "reading the model, norm was folded into the weights and biases of conv",
+    ]
+    assert [line.note.text for line in explain(graph, "norm")] == [
+        lines[1],
+        "norm is no longer in the graph",
+    ]
