@@ -12,6 +12,7 @@ A clipped range never exceeds the observed one. NNTool's own factors were not co
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from nnshell.errors import QuantizationError
 from nnshell.ir.operator import Range
@@ -61,6 +62,7 @@ def _not_collected(what: str, clip_type: str, where: str) -> QuantizationError:
     )
 
 
+@lru_cache(maxsize=1024)  # experiments quantize the same statistics hundreds of times
 def _searched(histogram: Histogram, clip_type: str, bits: int) -> Range | None:
     """None when there is nothing to choose from."""
     if not histogram.total or not histogram.reach:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.operator import Range
+from nnshell.quantization.entropy import least_divergence
 from nnshell.quantization.histogram import Histogram
 
 PERCENTILE = 99.999
@@ -23,7 +24,6 @@ WHISKER = 1.5  # distances between the quartiles
 _CANDIDATES = 96  # ranges that a search tries at a time
 _LEAST = 0.02  # of the full range
 _TRIM = 1 / 128  # of the full range that the step-by-step search gives up at a time
-_SMOOTHING = 0.0001  # of an empty bin, as in ONNX Runtime
 
 
 def percentile_range(histogram: Histogram, percentile: float = PERCENTILE) -> Range:
@@ -64,53 +64,9 @@ def whiskers_range(histogram: Histogram) -> Range:
 
 def entropy_range(histogram: Histogram, bits: int) -> Range:
     """The symmetric range whose 2^bits levels lose the least information."""
-    counts, middle = histogram.counts, histogram.counts.size // 2
     half = max((1 << bits) // 2, 1)
-    if half > middle:
-        return Range(histogram.minimum, histogram.maximum)
-    tried = range(half, middle + 1)
-    losses = [_lost_information(counts, middle, size, 2 * half) for size in tried]
-    size = tried[int(np.argmin(losses))]
-    edges = histogram.edges
-    return _within(
-        histogram, float(edges[middle - size]), float(edges[min(middle + size + 1, counts.size)])
-    )
-
-
-def _lost_information(counts: NDArray[np.int64], middle: int, size: int, levels: int) -> float:
-    """Divergence of the counts around the middle, outliers at the ends, from ``levels`` levels."""
-    start, end = middle - size, min(middle + size + 1, counts.size)
-    inside = counts[start:end]
-    p = inside.astype(np.float64)
-    p[0] += counts[:start].sum()
-    p[-1] += counts[end:].sum()
-    merged = inside.size // levels
-    whole = inside[: levels * merged].reshape(levels, merged)
-    sums = whole.sum(axis=1)
-    sums[-1] += inside[levels * merged :].sum()
-    used = (p != 0).astype(np.int64)[: levels * merged].reshape(levels, merged).sum(axis=1)
-    share = np.zeros(levels, np.int64)
-    np.floor_divide(sums, used, out=share, where=used > 0)
-    q = np.zeros(p.size)
-    q[: levels * merged] = np.repeat(share, merged)
-    return _divergence(_smoothed(p), _smoothed(q))
-
-
-def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The counts with a little of each full bin in every empty one."""
-    empty = counts == 0
-    full = counts.size - int(empty.sum())
-    if not full:
-        return None
-    taken = _SMOOTHING * int(empty.sum()) / full
-    return np.where(empty, _SMOOTHING, counts - taken) if taken < 1.0 else None
-
-
-def _divergence(p: NDArray[np.float64] | None, q: NDArray[np.float64] | None) -> float:
-    if p is None or q is None:
-        return np.inf
-    p, q = p / p.sum(), q / q.sum()
-    return float((p * np.log(p / q)).sum())
+    start, end = least_divergence(histogram.counts, 2 * half)
+    return _within(histogram, float(histogram.edges[start]), float(histogram.edges[end]))
 
 
 def least_error_range(histogram: Histogram, bits: int) -> Range:
