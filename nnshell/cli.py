@@ -6,6 +6,7 @@ Exit status: 0 all commands succeeded, 1 a command failed, 2 wrong usage of this
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one process; the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in _VERSION_QUESTIONS:
-        print(f"nnshell {__version__}")
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more: that is no error
+            print(f"nnshell {__version__}", flush=True)
         return 0
     try:
         return _run(words)

@@ -73,7 +73,8 @@ class Importer:
         outputs = [output.name for output in model.graph.output]
         uses = Counter(name for node in model.graph.node for name in node.input if name)
         uses.update(outputs)
-        graph = Graph(file.path.stem, Source(file.path, file.sha256))
+        name = file.path.stem.encode(errors="replace").decode()  # file names may be any bytes
+        graph = Graph(name, Source(file.path, file.sha256))
         self.context = ImportContext(
             graph,
             self.batch_size,

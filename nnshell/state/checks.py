@@ -54,7 +54,9 @@ def _check_leaf(value: object) -> None:
         if any(character < " " and character not in "\t\n" for character in value):
             raise StateError(f"a text in it has a control character: {value[:40]!r}")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise StateError(f"a text in it is not valid Unicode: {value[:40]!r}")
+            raise StateError(
+                f"a text in it is not valid Unicode: {value[:40]!r}", hint="rename that file"
+            )
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise StateError("a number in it is not finite")

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from nnshell.execution.float_engine import FloatEngine
 from nnshell.importers.onnx import import_onnx
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Constant
@@ -183,3 +184,11 @@ def test_what_reading_the_model_absorbed_can_be_explained(save: Save) -> None:
         lines[1],
         "norm is no longer in the graph",
     ]
+
+
+def test_a_file_name_of_any_bytes_gives_a_graph_with_a_printable_name(save: Save) -> None:
+    path = save(nodes=[node("Relu", "x")], inputs={"x": ["N", 3]})
+    odd = path.rename(path.with_name("net_\udcff.onnx"))
+    graph = import_onnx(odd)
+    assert graph.name == "net_?"
+    assert list(FloatEngine(graph, threads=1).run([np.ones((1, 3))])) == ["output_1"]

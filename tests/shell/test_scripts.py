@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+_ROOT = Path(__file__).parents[2]
 
 Run = Any  # the fixture of conftest.py
 
@@ -304,3 +309,12 @@ def test_closed_output_is_no_failure(
 
 def test_closed_standard_input_is_an_empty_script(run: Run) -> None:
     assert run(stdin=None).status == 0
+
+
+def test_nobody_reading_the_version_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "nnshell", "--version"]
+    done = subprocess.run(command, cwd=_ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
