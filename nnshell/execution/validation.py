@@ -86,17 +86,18 @@ class ValidationReport:
         return counts
 
     def to_json(self) -> dict[str, Any]:
-        """The machine-readable form; keys without a value are left out."""
-        values: dict[str, Any] = {
+        """The machine-readable form: always the same keys, null for what needs labels."""
+        own = 1.0 if self.images else None  # float agrees with itself
+        agreement = own if self.engine == "float" else self.agreement_with_float
+        return {
             "model": self.model,
             "engine": self.engine,
             "images": self.images,
             "accuracy": self.accuracy,
-            "top5": self.top5,
-            "agreement_with_float": self.agreement_with_float,
+            "top5": self._fraction(_TOP),
+            "agreement_with_float": agreement,
             "images_per_second": round(self.images_per_second, 1),
         }
-        return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

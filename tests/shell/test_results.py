@@ -62,8 +62,14 @@ def test_qerror_is_sorted_and_opens_fusions_on_request(commands: Any) -> None:
 
 
 def test_validate_counts_and_writes_json(commands: Any) -> None:
-    out = commands("validate img/*", "validate img/* -q --json int8.json --confusion").out
+    out = commands(
+        "validate img/* --json float.json", "validate img/* -q --json int8.json --confusion"
+    ).out
     report = json.loads(Path("int8.json").read_text())
+    of_float = json.loads(Path("float.json").read_text())
+    assert of_float.keys() == report.keys()
+    assert (of_float["engine"], of_float["agreement_with_float"]) == ("float", 1)
+    assert 0 <= report["accuracy"] <= report["top5"] <= 1
     assert report["engine"] == "int8" and report["images"] == 12
     assert 0 <= report["accuracy"] <= 1 and 0 <= report["agreement_with_float"] <= 1
     assert out.count("Total accuracy: ") == 2
