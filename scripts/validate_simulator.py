@@ -6,9 +6,9 @@
     python scripts/validate_simulator.py --check    fail when the docs no longer hold (quick: what
                                                     was fitted is not fitted again)
 
-Leave-one-network-out: before a network is simulated, every fitted number that its rows had a part
-in is fitted again on the other networks' rows, or, where there are none, replaced by what
-instruction counts alone give. DORY has one network: there every third layer is left out.
+Leave-one-network-out: before a network is simulated, every fitted number is fitted again without
+its layers and total (``simulator_fit.py``). DORY has one network: there every third layer is left
+out.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
-from published_networks import DORY, SQ8, Row, layer_rows, network, single, total_rows
-
-from nnshell.gap8 import Chip, KernelTable, Parameters, SimulationReport, load_chip, load_kernels
-from nnshell.gap8 import simulate as simulate_network
-from nnshell.gap8.kernels import Kernel, Term
+from published_networks import Row, layer_rows, total_rows
+from simulator_fit import (
+    DORY_NETWORK,
+    layer_cycles,
+    left_out_thirds,
+    left_out_values,
+    library_of,
+    network_report,
+)
+from simulator_power import left_out_powers
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "simulator.md"
 RANGES = ROOT / "nnshell" / "gap8" / "validation.toml"
 BEGIN, END = "<!-- validation: begin -->", "<!-- validation: end -->"
 
-FACTORS = tuple(0.6 + 0.05 * step for step in range(19))  # 0.6 to 1.5 times the fitted number
-RATES = tuple(0.40 + 0.02 * step for step in range(19))  # bytes a cycle of the flash
-ROUNDS = 2
-DORY_NETWORK = "mobilenet_v1_1.0_128_dory"
 # A kernel that is more than this of a measured total is bounded by the total's error.
 TELLING_SHARE = 0.05
 RANGES_HEAD = """\
@@ -69,151 +70,61 @@ class Error:
 Errors = list[Error]
 
 
-def parameters_of(name: str, alone: bool) -> Parameters:
-    if name == DORY_NETWORK:
-        return DORY
-    return replace(SQ8, l1_size=60_000) if alone else SQ8
-
-
-@cache
-def table_named(name: str) -> KernelTable:
-    return load_kernels(name)
-
-
-def table_of(name: str) -> KernelTable:
-    return table_named("pulp-nn" if name == DORY_NETWORK else "autotiler-sq8")
-
-
-def layer_cycles(row: Row, table: KernelTable) -> tuple[int, str]:
-    """Cycles of the layer alone, without waiting for its weights: that is its predecessor's."""
-    parameters = parameters_of(row["network"], alone=True)
-    (layer,) = simulate_network(single(row), parameters, kernels=table).layers
-    return layer.cycles - layer.stall_cycles, layer.kernel
-
-
-def changed(table: KernelTable, kernel: str, term: str, cycles: float) -> KernelTable:
-    """The table with one number replaced."""
-
-    def terms(row: Kernel) -> tuple[Term, ...]:
-        if row.name != kernel:
-            return row.terms
-        return tuple(replace(t, cycles=cycles) if t.name == term else t for t in row.terms)
-
-    return replace(table, kernels=tuple(replace(row, terms=terms(row)) for row in table.kernels))
-
-
-def refitted(table: KernelTable, kernel: Kernel, rows: Sequence[Row], left_out: str) -> KernelTable:
-    """The table with the kernel's fitted numbers chosen without the network (or third) left out."""
-    fitted = [term for term in kernel.terms if left_out in term.fitted_on]
-    free = []
-    for term in fitted:
-        counted = term.counted if term.counted is not None else term.cycles
-        if rows and (set(term.fitted_on) != {left_out} or left_out == DORY_NETWORK):
-            free.append(term)
-        else:
-            table = changed(table, kernel.name, term.name, counted)
-    for _ in range(ROUNDS):
-        for term in free:
-            table = best(table, kernel.name, term, rows)
-    return table
-
-
-def best(table: KernelTable, kernel: str, term: Term, rows: Sequence[Row]) -> KernelTable:
-    """The factor of one number with the least mean error on the rows."""
-
-    def error(candidate: KernelTable) -> float:
-        pairs = [(layer_cycles(row, candidate)[0], float(row["cycles"])) for row in rows]
-        return fmean(abs(mine / theirs - 1) for mine, theirs in pairs)
-
-    candidates = [changed(table, kernel, term.name, term.cycles * factor) for factor in FACTORS]
-    return min(candidates, key=error)
-
-
 def layer_errors(refit: bool) -> Errors:
     """Every published layer; ``refit`` fits again without its network."""
     rows = [row for row in layer_rows() if float(row["cycles"]) > 0]
-    base = {id(row): layer_cycles(row, table_of(row["network"])) for row in rows}
+    again = dict(_left_out_cycles(rows)) if refit else {}
     found = []
-    for kernel, group in by_kernel(rows, base).items():
-        without = left_out_tables(kernel, group) if refit else {}
-        for row in group:
-            cycles, _ = base[id(row)]
-            table = without.get(id(row))
-            again = layer_cycles(row, table)[0] if table is not None else cycles
-            published = float(row["cycles"])
-            found.append(Error(row["network"], row["layer"], kernel, published, cycles, again))
-    order = {(row["network"], row["layer"]): at for at, row in enumerate(rows)}
-    return sorted(found, key=lambda error: order[error.network, error.item])
-
-
-def by_kernel(rows: Iterable[Row], base: dict[int, tuple[int, str]]) -> dict[str, list[Row]]:
-    """Rows by kernel; the two libraries' kernels of one name are told apart by ``/``."""
-    groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(f"{table_of(row['network']).name}/{base[id(row)][1]}", []).append(row)
-    return groups
-
-
-def left_out_tables(name: str, group: list[Row]) -> dict[int, KernelTable]:
-    """For every row a table that was fitted without it."""
-    tables: dict[int, KernelTable] = {}
-    library, _, kernel_name = name.partition("/")
-    table = table_named(library)
-    kernel = next(k for k in table.kernels if k.name == kernel_name)
-    if library == "pulp-nn":
-        parts = [group[third::3] for third in range(3)]
-    else:
-        networks = dict.fromkeys(row["network"] for row in group)
-        parts = [[row for row in group if row["network"] == name] for name in networks]
-    for part in filter(None, parts):
-        rest = [row for row in group if row not in part]
-        fitted = refitted(table, kernel, rest, part[0]["network"])
-        tables.update({id(row): fitted for row in part})
-    return tables
-
-
-def with_rate(rate: float) -> Chip:
-    chip = load_chip()
-    return replace(chip, micro_dma=replace(chip.micro_dma, flash_bytes_per_fc_cycle=rate))
-
-
-@cache
-def report(name: str, rate: float | None = None) -> SimulationReport:
-    chip = None if rate is None else with_rate(rate)
-    return simulate_network(network(name), parameters_of(name, alone=False), chip=chip)
-
-
-def total_errors(refit: bool, layers: Errors) -> Errors:
-    """Totals; the flash's rate is fitted without each image network, DS-CNNs have their layers'."""
-    rows = {row["network"]: float(row["cycles"]) for row in total_rows()}
-    images = [name for name in rows if name.startswith("mobilenet")]
-    found = []
-    for name, published in rows.items():
-        cycles = report(name).total_cycles
-        again: float = cycles
-        if refit and name in images:
-            rate = best_rate([other for other in images if other != name], rows)
-            again = report(name, rate).total_cycles
-        elif refit:
-            parts = [error for error in layers if error.network == name]
-            again = cycles + sum(error.left_out - error.simulated for error in parts)
-        found.append(Error(name, "total", "", published, cycles, again))
+        cycles, kernel = layer_cycles(row, {})
+        name, key = f"{library_of(row['network'])}/{kernel}", (row["network"], row["layer"])
+        published = float(row["cycles"])
+        found.append(Error(*key, name, published, cycles, again.get(key, cycles)))
     return found
 
 
-def best_rate(names: Sequence[str], published: dict[str, float]) -> float:
-    def error(rate: float) -> float:
-        return fmean(abs(report(name, rate).total_cycles / published[name] - 1) for name in names)
+def _left_out_cycles(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, str], int]]:
+    """Cycles of every layer without what was fitted on its network, or third."""
+    dory = [row for row in rows if row["network"] == DORY_NETWORK]
+    for row, values in left_out_thirds(dory):
+        yield (row["network"], row["layer"]), layer_cycles(row, values)[0]
+    for name in dict.fromkeys(row["network"] for row in rows if row["network"] != DORY_NETWORK):
+        values = left_out_values(name)
+        for row in rows:
+            if row["network"] == name:
+                yield (name, row["layer"]), layer_cycles(row, values)[0]
 
-    return min(RATES, key=error)
+
+def total_errors(refit: bool) -> Errors:
+    """Totals of all networks."""
+    found = []
+    for row in total_rows():
+        name = row["network"]
+        cycles = network_report(name, {}).total_cycles
+        again = network_report(name, left_out_values(name)).total_cycles if refit else cycles
+        found.append(Error(name, "total", "", float(row["cycles"]), cycles, again))
+    return found
 
 
-def energy_errors() -> Errors:
+def energy_errors(refit: bool) -> Errors:
+    """Energies, with the powers at 1.2 V fitted again without each network."""
+    found = []
+    for row in total_rows():
+        if not row["energy_mj"]:
+            continue
+        name, published = row["network"], float(row["energy_mj"])
+        energy = network_report(name, {}).energy_mj
+        again = left_out_powers(name) if refit else energy
+        found.append(Error(name, "energy", "", published, energy, again))
+    return found
+
+
+def inversions(totals: Errors) -> list[str]:
+    """Pairs of networks that the simulator puts in another order than the publisher."""
     return [
-        Error(row["network"], "energy", "", float(row["energy_mj"]), mj, mj)
-        for row in total_rows()
-        if row["energy_mj"]
-        for mj in [report(row["network"]).energy_mj]
+        f"{one.network} and {other.network}"
+        for one, other in combinations(totals, 2)
+        if (one.published - other.published) * (one.simulated - other.simulated) < 0
     ]
 
 
@@ -243,8 +154,9 @@ def markdown(layers: Errors, totals: Errors, energies: Errors) -> str:
     lines.append(_summary("totals of the image networks", totals[:6]))
     lines.append(_summary("layers, SQ8", sq8))
     lines.append(_summary("layers, DORY (every third layer left out)", dory))
-    energy = mape(error.fitted_error for error in energies)
-    lines.append(f"| energy, SQ8 | {len(energies)} | MAPE {energy:.1f} % | two fitted constants |")
+    lines.append(_summary("energy, SQ8", energies))
+    wrong = ", ".join(inversions(totals)) or "none"
+    lines.append(f"| order of totals, SQ8 | {len(totals)} | inversions: {wrong} | |")
     lines += ["", "| kernel | layers | median | MAPE | left out: median | MAPE |"]
     lines.append("|---|---|---|---|---|---|")
     for kernel in dict.fromkeys(error.kernel for error in layers):
@@ -302,7 +214,7 @@ def largest_shares(names: Iterable[str]) -> tuple[dict[str, float], float]:
     largest: dict[str, float] = {}
     waiting = 0.0
     for name in names:
-        found = report(name)
+        found = network_report(name, {})
         shares: dict[str, float] = {}
         for layer in found.layers:
             own = (layer.cycles - layer.l3_wait_cycles) / found.total_cycles
@@ -328,12 +240,10 @@ def checked(layers: Errors, totals: Errors, energies: Errors) -> list[str]:
         if f"| {error.simulated:,.0f} | {100 * error.fitted_error:+.1f} %" not in text:
             stale.append(f"{error.network}: {error.simulated:,.0f} cycles")
     sq8 = [error for error in layers if error.network != DORY_NETWORK]
-    for name, part in (("totals, SQ8", totals), ("layers, SQ8", sq8)):
+    for name, part in (("totals, SQ8", totals), ("layers, SQ8", sq8), ("energy, SQ8", energies)):
         start = _summary(name, part).rsplit("|", 2)[0]
         if start not in text:
             stale.append(start)
-    if f"MAPE {mape(e.fitted_error for e in energies):.1f} %" not in text:
-        stale.append("energy")
     return stale
 
 
@@ -355,8 +265,8 @@ def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = pr
     parser.add_argument("--check", action="store_true", help="compare with the docs, quickly")
     args = parser.parse_args(arguments)
     layers = layer_errors(refit=not args.check)
-    totals = total_errors(not args.check, layers)
-    energies = energy_errors()
+    totals = total_errors(not args.check)
+    energies = energy_errors(not args.check)
     if args.check:
         stale = checked(layers, totals, energies)
         for line in stale:

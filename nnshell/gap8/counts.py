@@ -46,13 +46,30 @@ def _ones(tile: TileSizes) -> IntArray:
     return np.ones_like(tile.out)
 
 
+def _touching(tile: TileSizes) -> tuple[int, int]:
+    """Columns and rows of the filter's map whose windows touch padding."""
+    window, geometry = tile.geometry.window, tile.geometry
+    top, left, bottom, right = window.pads
+    columns = -(-left // window.strides[1]) + -(-right // window.strides[1])
+    rows = -(-top // window.strides[0]) + -(-bottom // window.strides[0])
+    return min(columns, geometry.filter_width), min(rows, geometry.filter_height)
+
+
 def _border(tile: TileSizes) -> IntArray:
-    """Positions of one channel whose window touches padding."""
-    top, left, bottom, right = tile.geometry.window.pads
+    """Positions of one channel whose window touches padding; a tile gets its share of the rows at
+    the top and the bottom."""
+    columns, ends = _touching(tile)
     rows = tile.geometry.filter_rows(tile.rows)
-    sides = rows * ((left > 0) + (right > 0))
-    ends = tile.geometry.filter_width * ((top > 0) + (bottom > 0))
-    return sides + (ends * rows) // max(1, tile.geometry.filter_height)
+    inner = tile.geometry.filter_width - columns
+    return rows * columns + (inner * ends * rows) // max(1, tile.geometry.filter_height)
+
+
+def _padded_sides(tile: TileSizes) -> IntArray:
+    """Sides of the tile that are padded: each is a call of its own."""
+    top, left, bottom, right = tile.geometry.window.pads
+    ends = (top > 0) + (bottom > 0)
+    rows = tile.geometry.filter_rows(tile.rows)
+    return (left > 0) + (right > 0) + (ends * rows) // max(1, tile.geometry.filter_height)
 
 
 def _kernel(tile: TileSizes, height: int, width: int) -> IntArray:
@@ -109,6 +126,7 @@ COUNTS: dict[str, Callable[[TileSizes], IntArray]] = {
     "position_share_rest": lambda tile: tile.share(tile.positions) % 4,
     "output_share": lambda tile: tile.share(tile.out * tile.pixels),
     "border": _border,
+    "padded_sides": _padded_sides,
     "input_positions": lambda tile: tile.geometry.input_rows(tile.rows) * tile.geometry.input_width,
     "patch": lambda tile: tile.depth * _taps(tile),
     "patch_fours": lambda tile: tile.depth * _taps(tile) // 4,
