@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,15 +70,19 @@ def requantized(graph: Graph) -> Iterator[None]:
         quantize_graph(graph, graph.statistics, graph.quantization_options)
 
 
-def image_format(graph: Graph, input_name: str, format: str, norm: str) -> list[PassRecord]:
+def image_format(
+    graph: Graph, input_name: str, format: str, norm: str, *, pixel: Sequence[float] | None = None
+) -> list[PassRecord]:
     """Put an image formatter behind a graph input: it then takes raw pixels, HWC uint8.
 
     A second call replaces the formatter, ``none none`` removes it. What a pixel means in float
-    follows from the input's quantization when there is one, so that float and int8 agree.
+    follows from the input's quantization when there is one, so that float and int8 agree; ``pixel``
+    gives it as scale and offset instead.
     """
-    meaning = _pixel_meaning(graph, input_name, norm)
+    meaning = _given_meaning(pixel) if pixel else _pixel_meaning(graph, input_name, norm)
     step = SetImageFormat(input_name, format, norm, meaning.scale, meaning.offset)
-    options = {"input": input_name, "format": format, "norm": norm}
+    options: dict[str, Any] = {"input": input_name, "format": format, "norm": norm}
+    options["pixel"] = [meaning.scale, meaning.offset]
     with recorded(graph, "imageformat", options), requantized(graph):
         records = run_passes(graph, [step])
     if meaning.seen is not None and (format, norm) != ("none", "none"):
@@ -92,6 +97,13 @@ class _PixelMeaning:
     scale: float
     offset: float
     seen: tuple[float, float] | None = None
+
+
+def _given_meaning(pixel: Sequence[float]) -> _PixelMeaning:
+    numbers = [n for n in pixel if isinstance(n, int | float) and math.isfinite(n)]
+    if len(numbers) != 2 or len(pixel) != 2 or numbers[0] <= 0:
+        raise GraphError(f"a pixel is a scale above 0 and an offset, not {pixel}")
+    return _PixelMeaning(float(numbers[0]), float(numbers[1]))
 
 
 def _pixel_meaning(graph: Graph, input_name: str, norm: str) -> _PixelMeaning:
@@ -248,10 +260,14 @@ def _replay_freeze(graph: Graph, step: Step) -> None:
     freeze(graph, step.options["names"], transpose=step.options.get("transpose"))
 
 
+def _replay_image_format(graph: Graph, step: Step) -> None:
+    options = step.options
+    pixel = options.get("pixel")  # files of older versions have none
+    image_format(graph, options["input"], options["format"], options["norm"], pixel=pixel)
+
+
 EDITS: dict[str, Callable[[Graph, Step], Any]] = {
-    "imageformat": lambda graph, step: image_format(
-        graph, step.options["input"], step.options["format"], step.options["norm"]
-    ),
+    "imageformat": _replay_image_format,
     "freeze": _replay_freeze,
     "remove": lambda graph, step: remove(graph, **step.options),
     "extract": lambda graph, step: extract(graph, **step.options),

@@ -21,7 +21,7 @@ Value = bool | int | float | str
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 _SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-_NUMBER = re.compile(r"(?P<number>.*?)(?P<suffix>[kmg]i?)?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?P<number>.*?)(?P<suffix>[kmg]i?)?", re.IGNORECASE | re.DOTALL)
 
 # Other names of settings that exist.
 _ALIASES = {"image_transpose": "input_transpose"}

@@ -21,7 +21,7 @@ from nnshell.ir.graph import Graph, Node
 Selection = list[tuple[str, Node]]
 
 _STEP = re.compile(r"-?\d+")
-_INNER_STEP = re.compile(r"(\d+)_(\d+)")
+_INNER_STEP = re.compile(r"(\d+)_(\d{1,12})")
 
 
 def select(graph: Graph, text: str) -> Selection:
@@ -78,7 +78,7 @@ def _select_part(graph: Graph, steps: list[Node], part: str) -> Selection:
     if part in graph:
         return [(part, graph[part])]
     if match := _INNER_STEP.fullmatch(part):
-        return _select_inner_step(steps, int(match[1]), int(match[2]))
+        return _select_inner_step(steps, match[1], int(match[2]))
     found = _select_pattern(graph, steps, part)
     if not found:
         raise GraphError(f"no node matches '{part}'", hint=near_names(graph, part))
@@ -114,8 +114,8 @@ def _step_index(steps: list[Node], text: str) -> int:
     return index
 
 
-def _select_inner_step(steps: list[Node], step: int, inner: int) -> Selection:
-    fusion = steps[_step_index(steps, str(step))]
+def _select_inner_step(steps: list[Node], step: str, inner: int) -> Selection:
+    fusion = steps[_step_index(steps, step)]
     nodes = inner_nodes(fusion)
     if not nodes:
         raise GraphError(f"step {step} ({fusion.name}) is not a fusion, it has no inner nodes")

@@ -20,7 +20,8 @@ MAX_SHIFT = 24  # a larger shift is taken only when no bits are left to give up
 GUARD_BITS = 14  # head room of an accumulator: 7 bits of weight and 7 of activation
 ACCUMULATOR_BITS = 31
 
-_WIDEST_SHIFT = 62  # that int64 holds; shifted further, an int32 is 0 anyway
+WIDEST_LEFT_SHIFT = 31  # that int64 holds of an int32
+_WIDEST_SHIFT = 62  # to the right; shifted further, an int32 is 0 anyway
 
 
 def round_half_up(real: ArrayLike) -> NDArray[np.float64]:
@@ -36,7 +37,7 @@ def rounding_shift(values: ArrayLike, shift: ArrayLike) -> IntArray:
     Shifts of 31 and more are well defined here, as nearly dead channels have them.
     """
     wide = np.asarray(values, np.int64)
-    shifts = np.clip(np.asarray(shift, np.int64), -_WIDEST_SHIFT // 2, _WIDEST_SHIFT)
+    shifts = np.clip(np.asarray(shift, np.int64), -WIDEST_LEFT_SHIFT, _WIDEST_SHIFT)
     right = np.maximum(shifts, 0)
     half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
     shifted: IntArray = ((wide << np.maximum(-shifts, 0)) + half) >> right

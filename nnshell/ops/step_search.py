@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.lowering import FLOAT32_LIMIT
-from nnshell.numeric.fixed_point import IntArray, rounding_shift
+from nnshell.numeric.fixed_point import WIDEST_LEFT_SHIFT, IntArray, rounding_shift
 
 Floats = NDArray[np.float32]
 
@@ -109,7 +109,7 @@ class Staircase:
         reached = factors.apply(ends)
         steps = np.arange(int(reached.min()) + 1, int(reached.max()) + 1) - factors.zero_point
         right = np.maximum(factors.shift, 0)[:, np.newaxis]
-        left = np.maximum(-factors.shift, 0)[:, np.newaxis]
+        left = np.clip(-factors.shift, 0, WIDEST_LEFT_SHIFT)[:, np.newaxis]
         half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
         multiplier = factors.multiplier[:, np.newaxis] << left
         first = -((half - (steps << right)) // multiplier)  # the smallest that gives the result
@@ -254,12 +254,13 @@ def _candidates(factors: Factors, room: Room | None, each: _Round) -> tuple[IntA
         bias, moved = _biases(multiplier, np.where(usable, shift, 1), gain, room, each)
         zero_point = zero_point - moved
     low, high = factors.limits_of_type
-    valid = (zero_point >= low) & (zero_point <= high) & (usable | (each is _PLAIN))
+    possible = (shift >= -WIDEST_LEFT_SHIFT) if each is _PLAIN else usable
+    valid = (zero_point >= low) & (zero_point <= high) & possible
     if room is not None:
         reach, base = room.reach[:, np.newaxis], room.base[:, np.newaxis]
         valid &= gain * reach + np.abs(gain * base + bias) < FLOAT32_LIMIT
     row, column = np.nonzero(valid)
-    nearest = np.ldexp(gain / multiplier, shift).astype(np.float32)
+    nearest = np.ldexp(gain / multiplier, np.maximum(shift, -WIDEST_LEFT_SHIFT)).astype(np.float32)
     return row, Rescaling(gain[row, 0], bias[row, column], nearest[row, 0], zero_point[row, column])
 
 

@@ -278,6 +278,12 @@ class FreezeOrder(Pass):
             node.outputs = node.op.infer(graph.input_types(node))
             return
         assert isinstance(node.op, Input)
+        if _formatter(graph, node) is not None:
+            raise GraphError(
+                "its formatter takes the pixels of a camera in the order they come in",
+                where=node.name,
+                hint=f"leave out --transpose, or type `imageformat {node.name} none none` before",
+            )
         layout = Layout.HWC if self.transpose == (1, 2, 0) else Layout.NONE
         shape = permuted(node.type.shape, self.transpose)
         node.op = replace(node.op, type=replace(node.type, shape=shape, layout=layout))

@@ -38,6 +38,8 @@ _LOG = logging.getLogger(__name__)
 
 EVERYTHING_SAMPLES = 128  # up to so many, every tensor is looked at, for tables and files
 
+_LARGEST_RANDOM = 1e30  # beyond, float32 overflows in the first layers
+
 _PROBES = (Range(-2.0, 3.0), Range(-1.0, 3.0))  # to see whether a minimum matters
 
 
@@ -244,9 +246,11 @@ def random_batches(
 
     Inputs that take raw pixels get uniform integers of their whole range.
     """
-    if num_inference < 1 or uniform < 0 or normal <= 0:
+    usable = 0 <= uniform <= _LARGEST_RANDOM and 0 < normal <= _LARGEST_RANDOM
+    if num_inference < 1 or not usable:
         raise InputError(
-            "random inputs need num_inference of 1 or more, uniform of 0 or more, normal above 0"
+            "random inputs need num_inference of 1 or more, uniform of 0 or more and normal above "
+            f"0, both at most {_LARGEST_RANDOM:g}"
         )
     generator = np.random.default_rng(seed)
     for _ in range(num_inference):

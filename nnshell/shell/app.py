@@ -220,7 +220,7 @@ class Shell(cmd2.Cmd):
         first = objects[0] if objects else ""
         if isinstance(first, RedirectionError) and isinstance(first.__cause__, OSError):
             cause = first.__cause__
-            self.fail(f"cannot write {cause.filename}: {cause.strerror}")
+            self.fail(one_line(f"cannot write {cause.filename}: {cause.strerror}"))
         else:
             self.fail(" ".join(map(str, objects)))
 

@@ -17,8 +17,12 @@ from onnx import helper, numpy_helper
 
 from nnshell import flow
 from nnshell.cli import main
-from nnshell.edits import remove, tune
+from nnshell.edits import freeze, image_format, remove, tune
+from nnshell.errors import GraphError
+from nnshell.flow import calibrate_randomly, quantize
 from nnshell.ir.graph import Graph
+from nnshell.ops.image_format import ImageFormat
+from nnshell.ops.step_search import Factors, Staircase, find_rescaling
 from nnshell.quantization import Statistics
 from nnshell.quantization.statistics import TensorStatistics
 
@@ -155,3 +159,47 @@ def test_a_table_beside_the_first_does_not_replace_it(graph: Graph, tmp_path: Pa
     command = f"simulate --memory --csv {table}"
     assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 0
     assert "macs" in table.read_text().splitlines()[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("qshow 1_" + "9" * 5000, "no node matches"),
+        ("set l1_size '1\n2'", "setting l1_size does not take"),
+        ("fquant --uniform nan", "random inputs need"),
+        ("fquant --uniform 1e308", "random inputs need"),
+        ("show > /nowhere/" + "x" * 3000, "cannot write /nowhere/"),
+    ],
+)
+def test_a_hostile_word_is_refused_in_a_short_line(
+    graph: Graph, command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert graph.source is not None
+    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert message in said
+    assert len(said) < 1000
+
+
+def test_formatters_taken_in_turn_survive_saving(graph: Graph, tmp_path: Path) -> None:
+    """What a pixel means follows from the records at the time, not from those at the end."""
+    image_format(graph, "input_1", "rgb888", "none")
+    quantize(graph, calibrate_randomly(graph))
+    image_format(graph, "input_1", "rgb888", "none")
+    again = flow.open_graph(flow.save_state(graph, tmp_path / "s.json"))
+    first, second = ([n.op for n in g if isinstance(n.op, ImageFormat)] for g in (graph, again))
+    assert first == second
+
+
+def test_pixels_of_a_camera_are_not_transposed(graph: Graph) -> None:
+    image_format(graph, "input_1", "rgb888", "offset_int8")
+    with pytest.raises(GraphError, match="formatter"):
+        freeze(graph, ["input_1"], transpose=(2, 0, 1))
+
+
+def test_shifts_beyond_every_integer_are_computed(recwarn: pytest.WarningsRecorder) -> None:
+    factors = Factors(np.array([166]), np.array([-116]), 0, (-128, 127), "int8")
+    stairs = Staircase.between(np.array([0]), np.array([1270]), factors)
+    assert stairs.results.max() == 127
+    find_rescaling(stairs, None)
+    assert not recwarn.list
