@@ -84,7 +84,7 @@ class Bench:
         self._key = graph.outputs[0].name
         floats = make_engine(graph, "float", keys=[self._key])
         self._reference = [floats.run(batch.arrays)[self._key] for batch in batches]
-        self.float_outcome = self._judge(self._reference)
+        self.float_outcome = outcome(batches, self._reference, self._reference)
 
     def try_options(self, options: QuantizationOptions, graph: Graph | None = None) -> Outcome:
         """What a copy of the graph, or of a changed one, does when it is quantized so."""
@@ -92,22 +92,26 @@ class Bench:
         assert self.graph.statistics is not None
         quantize_graph(twin, self.graph.statistics, options)
         engine = make_engine(twin, "simulated", keys=[self._key])
-        return self._judge([engine.run(batch.arrays)[self._key] for batch in self._batches])
+        found = [engine.run(batch.arrays)[self._key] for batch in self._batches]
+        return outcome(self._batches, found, self._reference)
 
-    def _judge(self, outputs: Sequence[NDArray[Any]]) -> Outcome:
-        noise = signal = 0.0
-        agreed = right = labelled = count = 0
-        for batch, found, wanted in zip(self._batches, outputs, self._reference, strict=True):
-            noise += float(np.square(found.astype(np.float64) - wanted).sum())
-            signal += float(np.square(wanted.astype(np.float64)).sum())
-            answers = found.reshape(len(found), -1).argmax(axis=1)
-            agreed += int((answers == wanted.reshape(len(found), -1).argmax(axis=1)).sum())
-            count += len(found)
-            labels = [label for label in batch.labels if label is not None]
-            labelled += len(labels)
-            right += sum(int(a) == b for a, b in zip(answers, batch.labels, strict=True))
-        accuracy = right / labelled if labelled else None
-        return Outcome(noise / signal if signal else 0.0, agreed / max(count, 1), accuracy)
+
+def outcome(
+    batches: Sequence[Batch], outputs: Sequence[NDArray[Any]], floats: Sequence[NDArray[Any]]
+) -> Outcome:
+    """What ``outputs`` are beside those of the float graph, and beside the labels."""
+    noise = signal = 0.0
+    agreed = right = labelled = count = 0
+    for batch, found, wanted in zip(batches, outputs, floats, strict=True):
+        noise += float(np.square(found.astype(np.float64) - wanted).sum())
+        signal += float(np.square(wanted.astype(np.float64)).sum())
+        answers = found.reshape(len(found), -1).argmax(axis=1)
+        agreed += int((answers == wanted.reshape(len(found), -1).argmax(axis=1)).sum())
+        count += len(found)
+        labelled += sum(label is not None for label in batch.labels)
+        right += sum(int(a) == b for a, b in zip(answers, batch.labels, strict=True))
+    accuracy = right / labelled if labelled else None
+    return Outcome(noise / signal if signal else 0.0, agreed / max(count, 1), accuracy)
 
 
 def sensitivity(
@@ -193,23 +197,11 @@ def mixed(
     """
     if (drop is None) == (size_bytes is None):
         raise UsageError("say how far to go", hint="--drop POINTS or --size BYTES")
-    bench = Bench(graph, batches)
-    steps = {name: items for name, items in _steps(graph).items() if _weights(items)}
-    choices = {name: _noise_by_width(bench, name, progress) for name in steps}
-    finder = _Finder(bench, steps, choices)
+    mixer = Mixer(graph, batches, progress)
     if size_bytes is not None:
-        chosen, outcome = finder.within_size(size_bytes)
-    else:
-        assert drop is not None
-        chosen, outcome = finder.within_loss(drop / 100)
-    full = finder.uniform(INT8_BITS)
-    return Mixture(
-        {name: chosen.for_node(items[0].path).weight_bits for name, items in steps.items()},
-        weight_bytes(graph, chosen),
-        outcome,
-        bench.try_options(full),
-        weight_bytes(graph, full),
-    )
+        return mixer.within_size(size_bytes)
+    assert drop is not None
+    return mixer.within_loss(drop / 100)
 
 
 def mixture_steps(graph: Graph) -> int:
@@ -228,54 +220,65 @@ def _noise_by_width(bench: Bench, name: str, progress: Done | None) -> list[floa
     return found
 
 
-class _Finder:
-    """Mixtures by size, from the noise of every node at every width."""
+class Mixer:
+    """Mixtures by size, from the noise of every node at every width, measured once."""
 
     def __init__(
-        self,
-        bench: Bench,
-        steps: Mapping[str, Sequence[Item]],
-        noise: Mapping[str, Sequence[float]],
+        self, graph: Graph, batches: Sequence[Batch], progress: Done | None = None
     ) -> None:
-        self._bench = bench
-        self._noise = noise
-        self._weights = {name: _weights(items) for name, items in steps.items()}
+        self._bench = Bench(graph, batches)
+        self._steps = {name: items for name, items in _steps(graph).items() if _weights(items)}
+        self._weights = {name: _weights(items) for name, items in self._steps.items()}
+        self._noise = {name: _noise_by_width(self._bench, name, progress) for name in self._steps}
 
-    def uniform(self, bits: int) -> QuantizationOptions:
-        return self._mixture(dict.fromkeys(self._weights, bits))
+    def uniform(self, bits: int) -> Mixture:
+        """The same width for all weights."""
+        return self._measured(self._same(bits))
 
-    def within_size(self, size_bytes: int) -> tuple[QuantizationOptions, Outcome]:
-        """The least measured noise among the best mixture and the uniform ones that fit."""
+    def within_size(self, size_bytes: int) -> Mixture:
+        """The least measured noise among the best mixture and the widest uniform one that fits."""
         graph = self._bench.graph
         best = self._best(size_bytes)
         if best is None:
-            least = weight_bytes(graph, self.uniform(WIDTHS[-1]))
+            least = weight_bytes(graph, self._same(WIDTHS[-1]))
             raise UsageError(f"no mixture is that small: the least is {least} bytes")
-        uniform = [self.uniform(bits) for bits in WIDTHS]
+        uniform = [self._same(bits) for bits in WIDTHS]
         tried = [best, *[u for u in uniform if weight_bytes(graph, u) <= size_bytes][:1]]
-        return min(((o, self._bench.try_options(o)) for o in tried), key=lambda pair: pair[1].noise)
+        return min((self._measured(o) for o in tried), key=lambda found: found.outcome.noise)
 
-    def within_loss(self, drop: float) -> tuple[QuantizationOptions, Outcome]:
+    def within_loss(self, drop: float) -> Mixture:
         """The smallest mixture that keeps the score; 8 bits if none does."""
         graph, wanted = self._bench.graph, _score(self._bench.float_outcome) - drop
-        sizes = [weight_bytes(graph, self.uniform(bits)) for bits in (WIDTHS[0], WIDTHS[-1])]
+        sizes = [weight_bytes(graph, self._same(bits)) for bits in (WIDTHS[0], WIDTHS[-1])]
         budgets = np.linspace(sizes[0], sizes[1], _SIZES)
-        found = self.uniform(WIDTHS[0])
-        outcome, low, high = self._bench.try_options(found), 0, _SIZES
+        found, low, high = self._same(WIDTHS[0]), 0, _SIZES
         while high - low > 1:
             middle = (low + high) // 2
             candidate = self._best(int(budgets[middle]))
             assert candidate is not None
-            result = self._bench.try_options(candidate)
-            if _score(result) >= wanted:
-                found, outcome, low = candidate, result, middle
+            if _score(self._bench.try_options(candidate)) >= wanted:
+                found, low = candidate, middle
             else:
                 high = middle
-        return found, outcome
+        return self._measured(found)
+
+    def _measured(self, chosen: QuantizationOptions) -> Mixture:
+        graph, full = self._bench.graph, self._same(INT8_BITS)
+        items = self._steps.items()
+        return Mixture(
+            {name: chosen.for_node(parts[0].path).weight_bits for name, parts in items},
+            weight_bytes(graph, chosen),
+            self._bench.try_options(chosen),
+            self._bench.try_options(full),
+            weight_bytes(graph, full),
+        )
+
+    def _same(self, bits: int) -> QuantizationOptions:
+        return self._mixture(dict.fromkeys(self._weights, bits))
 
     def _best(self, size_bytes: int) -> QuantizationOptions | None:
         """Dynamic programming over sizes: the least sum of noises within the size."""
-        least = weight_bytes(self._bench.graph, self.uniform(WIDTHS[-1]))
+        least = weight_bytes(self._bench.graph, self._same(WIDTHS[-1]))
         room = size_bytes - least
         if room < 0:
             return None

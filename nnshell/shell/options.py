@@ -33,6 +33,8 @@ def add_table_options(parser: Parser) -> None:
     add_format("-t", "--terminal", action="store_true", help="on the terminal, as without it")
     add_format("-c", "--csv", metavar="FILE", completer=cmd2.Cmd.path_complete,
                help="write the table to a file, as CSV")  # fmt: skip
+    add_format("--svg", metavar="FILE", completer=cmd2.Cmd.path_complete,
+               help="draw the table, or its histograms, to a file as well")  # fmt: skip
     add_format("-x", "--xls", metavar="FILE", type=_no_excel, help="not written: use -c FILE")
     add_format(
         "-w", "--table_width", type=int, metavar="N", help="characters in a line on a terminal"

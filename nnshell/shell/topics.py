@@ -65,7 +65,8 @@ Commands that print tables take --format:
   csv     for a spreadsheet
   json    for a program: a list with one object per row
 
--c FILE writes the table to a file as CSV.
+-c FILE writes the table to a file as CSV; --svg FILE draws it as well, as a picture (`weights`:
+its histograms).
 """
 
 _CLIP_TYPES = """

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import json
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nnshell import flow
+from nnshell.engines import make_engine
 from nnshell.images import Images
+from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
+from nnshell.laboratory import Outcome, outcome
 from nnshell.quantization import QuantizationOptions
 
 _IMAGENET = (
@@ -34,13 +44,17 @@ MODELS = {
 CALIBRATION, TEST = "data/cifar10_train_25k.npz", "data/cifar10_test.npz"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lab:
-    """The options of a lab: where data is, how many images are used."""
+    """The options of a lab: where data is, how many images are used, where tables go."""
 
     data: Path
     count: int
     calibration: int
+    tables: Path | None = None
+    _batches: dict[tuple[str, int], list[Batch]] = field(default_factory=dict)
+    _floats: dict[tuple[str, int], list[NDArray[Any]]] = field(default_factory=dict)
+    _started: float = field(default_factory=perf_counter)
 
     def open(self, name: str, *, fused: bool = True) -> Graph:
         graph = flow.open_graph(self.data / MODELS[name].file)
@@ -52,44 +66,94 @@ class Lab:
     def images(self, name: str, *, norm: str | None = None) -> Images:
         return flow.load_inputs(self.data / TEST, norm=norm or MODELS[name].norm, limit=self.count)
 
+    def training_images(self, name: str, count: int) -> Images:
+        """The first of the training set, which is balanced."""
+        return flow.load_inputs(self.data / CALIBRATION, norm=MODELS[name].norm, limit=count)
+
     def quantize(self, graph: Graph, name: str, **options: Any) -> None:
-        """Calibrate on the first images of the training set (balanced), then quantize."""
+        """Calibrate on the first images of the training set, then quantize."""
         chosen = QuantizationOptions(**options)
         if graph.statistics is None:
-            images = flow.load_inputs(
-                self.data / CALIBRATION, norm=MODELS[name].norm, limit=self.calibration
-            )
+            images = self.training_images(name, self.calibration)
             graph.statistics = flow.calibrate(graph, images, clip_type=("mse", chosen.clip_type))
         flow.quantize(graph, graph.statistics, chosen)
 
-    def accuracy(self, graph: Graph, name: str, engine: Any = "simulated") -> float:
+    def judge(
+        self, graph: Graph, name: str, engine: Any = "simulated", count: int | None = None
+    ) -> Outcome:
+        """Accuracy on the test images, and noise and agreement beside the float graph."""
+        key, output = (name, count or self.count), graph.outputs[0].name
+        if key not in self._batches:
+            images = flow.load_inputs(self.data / TEST, norm=MODELS[name].norm, limit=key[1])
+            self._batches[key] = flow.batches_of(graph, images)
+        batches = self._batches[key]
+        if key not in self._floats:
+            floats = make_engine(graph, "float", keys=[output])
+            self._floats[key] = [floats.run(batch.arrays)[output] for batch in batches]
+        found = self._floats[key]
+        if engine != "float":
+            runner = make_engine(graph, engine, keys=[output])
+            found = [runner.run(batch.arrays)[output] for batch in batches]
+        if engine == "int8":
+            made = graph.outputs[0].quantization
+            assert made is not None
+            found = [made.output.dequantize(array) for array in found]
+        return outcome(batches, found, self._floats[key])
+
+    def accuracy(
+        self, graph: Graph, name: str, engine: Any = "simulated", count: int | None = None
+    ) -> float:
         """Per cent of the test images."""
-        report = flow.validate(graph, self.images(name), engine)
-        return 100 * (report.accuracy or 0.0)
+        return 100 * (self.judge(graph, name, engine, count).accuracy or 0.0)
+
+    def say(self, what: str) -> None:
+        """Progress, with the seconds since the start."""
+        print(f"  {perf_counter() - self._started:5.0f} s  {what}", file=sys.stderr, flush=True)
 
 
-def lab_options(description: str, count: int = 1000) -> Lab:
+def lab_options(description: str | None, count: int = 1000) -> Lab:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path, help="folder with models/ and data/")
-    parser.add_argument("--count", type=int, default=count, help="test images")
-    parser.add_argument("--calibration", type=int, default=256, help="calibration images")
+    parser.add_argument("--count", type=int, default=count, help=f"test images ({count})")
+    parser.add_argument("--calibration", type=int, default=256, help="calibration images (256)")
+    parser.add_argument("--tables", type=Path, help="folder for each table as csv and json")
     args = parser.parse_args()
-    return Lab(args.data, args.count, args.calibration)
+    return Lab(args.data, args.count, args.calibration, args.tables)
 
 
-def show(title: str, lab: Lab, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def show(
+    title: str,
+    lab: Lab,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    count: int | None = None,
+) -> None:
     """A section of the report: Markdown, which reads as text too."""
-    print(f"## {title}\n\n{lab.count} test images, {lab.calibration} calibration images.\n")
+    print(f"## {title}\n\n{count or lab.count:,} test images, {lab.calibration} for calibration.\n")
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    rows = list(rows)
     for row in rows:
         print(f"| {' | '.join(_text(cell) for cell in row)} |", flush=True)
     print()
+    if lab.tables is not None:
+        _write(lab.tables, title, header, rows)
+
+
+def _write(folder: Path, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / title.partition(" (")[0].lower().replace(". ", "_").replace(" ", "_")
+    with open(f"{stem}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    entries = [dict(zip(header, row, strict=True)) for row in rows]
+    Path(f"{stem}.json").write_text(f"{json.dumps(entries, indent=1)}\n", encoding="utf-8")
 
 
 def _text(cell: Any) -> str:
     if cell is None:
         return ""
-    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return "" if np.isnan(cell) else f"{cell:.2f}"
+    return f"{cell:,}" if isinstance(cell, int) and cell >= 10_000 else str(cell)
 
 
 def at_the_prompt(model: str, *lines: str) -> None:

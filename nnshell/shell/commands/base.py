@@ -15,7 +15,7 @@ from nnshell.reports.table import Table
 from nnshell.shell.api import flow
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
-from nnshell.shell.render import csv_text
+from nnshell.shell.render import csv_text, svg_text
 
 if TYPE_CHECKING:
     from nnshell.inputs.input_set import InputSet
@@ -41,6 +41,8 @@ class Commands(CommandSet["Shell"]):
 
     def show(self, table: Table, args: argparse.Namespace) -> None:
         """A table in the form that the options of tables ask for."""
+        if getattr(args, "svg", None):
+            write_atomically(Path(args.svg), svg_text(table).encode())
         if getattr(args, "csv", None):
             write_atomically(Path(args.csv), (csv_text(table) + "\n").encode())
         else:

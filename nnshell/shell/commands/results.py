@@ -95,7 +95,7 @@ class ResultCommands(Commands):
         if keys and len(keys) == 1 and args.format in ("table", "plain") and not args.csv:
             channels = quantization_tables.channel_table(graph, keys[0])
             if channels is not None:
-                self.show(channels, args)
+                self.show_beside(channels, args)
 
     @cmd2.with_argparser(qerror_parser)
     def do_qerror(self, args: argparse.Namespace) -> None:

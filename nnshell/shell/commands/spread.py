@@ -25,9 +25,6 @@ def weights_parser() -> Parser:
         "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
     )
     parser.add_argument("--channels", action="store_true", help="a row for each output channel")
-    parser.add_argument(
-        "--svg", metavar="FILE", completer=cmd2.Cmd.path_complete, help="draw the histograms"
-    )
     add_table_options(parser)
     return parser
 
@@ -73,6 +70,7 @@ class SpreadCommands(Commands):
         title = f"{graph.name}: constants"
         if args.svg:
             write_atomically(Path(args.svg), svg.histograms_svg(title, found).encode())
+            args.svg = None
         self.show(distributions.distribution_table(title, found), args)
 
     @cmd2.with_argparser(stats_parser)
