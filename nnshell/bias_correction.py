@@ -1,123 +1,88 @@
 """Bias correction: take back the shift that rounded weights and inputs give every channel.
 
 The mean of what a filter makes differs between integers and floats, because rounding errors of
-weights meet inputs that are not centred on 0. For one filter after the other, in their order, the
-difference of the means over samples is added to the bias (M. Nagel et al., "Data-free quantization
-through weight equalization and bias correction", 2019, the empirical form). A correction that makes
-the network's output noisier is left out: where clipped weights shrink what is far below 0, the
-means come closer and the answers do not.
+weights meet inputs that are not centred on 0. The difference of the means goes into the bias
+(M. Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019):
+
+    empirical   b' = b + W E[x_float] - W_q E[x_quantized]    over samples, one filter after the
+                                                              other, behind those corrected before
+    analytic    b' = b + (W - W_q) E[x]                       E[x] from batch norms and a Gaussian
+                                                              assumption (``channel_moments``)
+
+The float graph keeps its biases; the new ones count when it is quantized.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.edits import requantized
-from nnshell.engines import Engine, make_engine
-from nnshell.errors import GraphError, QuantizationError
+from nnshell.errors import QuantizationError
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.flat import Item, flatten
-from nnshell.ir.graph import Graph, Step
-from nnshell.ir.operator import Constant
-from nnshell.ir.qparams import FLOAT_BITS
-from nnshell.laboratory import Bench
-from nnshell.ops.filter_kernel import FilterKernel
-from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.recipe import recorded
+from nnshell.ir.flat import FlatGraph, Item
+from nnshell.ir.graph import Graph
+from nnshell.ir.operator import ChosenFilter
+from nnshell.learning.channel_moments import channel_moments, taps_mean
+from nnshell.learning.rows import by_group, filter_constants, rows_of
+from nnshell.learning.trial import Trial
+from nnshell.quantization import Learned
 
-_BIAS = 2  # input of a filter
-
-
-def filters(graph: Graph) -> list[Item]:
-    """Filters whose bias is a constant of the graph, in order."""
-    found = []
-    for item in flatten(graph).items:
-        made = item.node.quantization
-        if made is None or not isinstance(made.kernel, FilterKernel) or not made.constants:
-            continue
-        if isinstance(graph[item.inputs[_BIAS].path].op, Constant):
-            found.append(item)
-    return found
+Done = Callable[[int], None]
 
 
-def corrected_biases(
-    graph: Graph, batches: Sequence[Batch], progress: Callable[[int], None] | None = None
-) -> dict[str, NDArray[np.float32]]:
-    """New biases by the name of their constant, from the quantization that the graph has."""
-    if not graph.quantized or graph.statistics is None:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
-    options = graph.quantization_options or QuantizationOptions()
-    chosen, twin = filters(graph), graph.copy()
-    floats = make_engine(graph, "float", keys=[item.path for item in chosen])
-    wanted = _means(floats, batches, [item.path for item in chosen])
-    found: dict[str, NDArray[np.float32]] = {}
-    bench = Bench(graph, batches)
-    least = bench.try_options(options).noise
-    for item in chosen:
-        bare = options.with_node(item.path, {"act_bits": FLOAT_BITS})  # its sums, not rounded
-        quantize_graph(twin, graph.statistics, bare)
-        engine = make_engine(twin, "simulated", keys=[item.path])
-        shift = wanted[item.path] - _means(engine, batches, [item.path])[item.path]
-        name = item.inputs[_BIAS].path
-        before = _value(twin, name)
-        corrected = (before + shift).astype(np.float32)
-        _replace(twin, name, corrected)
-        noise = bench.try_options(options, twin).noise
-        if noise < least:
-            least, found[name] = noise, corrected
-        else:
-            _replace(twin, name, before)
+def corrected_by_means(
+    graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+) -> Learned:
+    """Biases of all filters, from the quantization that the graph has, by means over samples."""
+    trial = Trial(graph, batches)
+    for path in [item.path for item in trial.filters()]:
+        flat = trial.flat
+        item = flat.by_path[path]
+        source = item.inputs[0]
+        real = _means(item, trial.tensors("float", [source])[source])
+        read = _means(item, trial.tensors("simulated", [source])[source])
+        trial.learn(Learned({path: _corrected(flat, item, real, read)}))
         if progress is not None:
             progress(1)
-    return found
+    return trial.found
 
 
-def apply_biases(graph: Graph, biases: Mapping[str, Sequence[float] | NDArray[Any]]) -> None:
-    """Give the graph these biases, and quantize it again if it was; recorded in its recipe."""
-    plain = {name: [float(value) for value in values] for name, values in biases.items()}
-    with recorded(graph, "bcorr", {"biases": plain}), requantized(graph):
-        for name, values in plain.items():
-            _replace(graph, name, np.array(values, np.float32))
+def corrected_analytically(graph: Graph) -> Learned:
+    """Biases of the filters whose inputs' means are known without samples."""
+    trial = Trial(graph, None)
+    flat = trial.flat
+    known = channel_moments(flat, trial.statistics)
+    found = {}
+    for item in trial.filters():
+        if item.inputs[0] in known:
+            means = taps_mean(item, known[item.inputs[0]], filter_constants(flat, item)[0])
+            found[item.path] = _corrected(flat, item, means, means)
+    if not found:
+        raise QuantizationError(
+            "the mean of no filter's input follows from the graph",
+            where=graph.name,
+            hint="bcorr IMAGES measures it",
+        )
+    return Learned(found)
 
 
-def replay_bias_correction(graph: Graph, step: Step) -> None:
-    biases = step.options.get("biases")
-    if not isinstance(biases, dict):
-        raise GraphError("a bcorr step without its biases")
-    apply_biases(graph, biases)
+def _means(item: Item, batches: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """(groups, taps)"""
+    means: NDArray[np.float64] = rows_of(item, batches).mean(axis=1, dtype=np.float64)
+    return means
 
 
-def _replace(graph: Graph, name: str, value: NDArray[np.float32]) -> None:
-    if _value(graph, name).shape != value.shape or not np.isfinite(value).all():
-        raise GraphError("the corrected bias does not fit", where=f"constant {name}")
-    node = graph[name].copy()
-    node.op = Constant(value)
-    graph.nodes[name] = node
-
-
-def _value(graph: Graph, name: str) -> NDArray[Any]:
-    op = graph[name].op
-    if not isinstance(op, Constant):
-        raise GraphError("it is not a constant", where=f"node {name}")
-    return op.value
-
-
-def _means(
-    engine: Engine, batches: Sequence[Batch], keys: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
-    """Mean of every channel, over samples and places."""
-    sums: dict[str, Any] = dict.fromkeys(keys, 0.0)
-    count = 0
-    for batch in batches:
-        made = engine.run(batch.arrays)
-        count += len(batch)
-        for key in keys:
-            array = made[key].reshape(*made[key].shape[:2], -1)
-            sums[key] = sums[key] + array.mean(axis=2, dtype=np.float64).sum(axis=0)
-    return {key: total / max(count, 1) for key, total in sums.items()}
+def _corrected(
+    flat: FlatGraph, item: Item, real: NDArray[np.float64], read: NDArray[np.float64]
+) -> ChosenFilter:
+    weights, bias = filter_constants(flat, item)
+    made = item.node.quantization
+    assert made is not None
+    record = made.inputs[1]
+    integers = record.dequantize(made.kernel.weights).reshape(weights.shape)
+    wanted = np.einsum("grt,gt->gr", by_group(item, weights), real)
+    found = np.einsum("grt,gt->gr", by_group(item, integers), read)
+    return ChosenFilter(record.bits, bias=(bias + (wanted - found).reshape(-1)).astype(np.float32))

@@ -10,6 +10,7 @@ graph's recipe. ``nnshell.edits`` has the commands that change single nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell import recipe
-from nnshell.bias_correction import replay_bias_correction
 from nnshell.edits import EDITS, requantized
 from nnshell.engines import Engine, EngineName, make_engine
 from nnshell.errors import ModelError, UsageError
@@ -28,6 +28,8 @@ from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph, Step
+from nnshell.learning.equalization import replay_equalization
+from nnshell.learning.trial import replay_learned
 from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import fit_batch
 from nnshell.passes.manager import PassRecord, run_passes
@@ -39,7 +41,7 @@ from nnshell.quantization import (
     quantize_graph,
 )
 from nnshell.quantization.calibration import calibrate_graph, random_batches
-from nnshell.recipe import recorded
+from nnshell.recipe import LEARNING, recorded
 from nnshell.reports.tensors import joined
 from nnshell.samples_folder import resolve
 from nnshell.settings import Settings
@@ -210,6 +212,7 @@ def quantize(
     step: dict[str, Any] = {"quantization": options.to_mapping(), "inputs": list(inputs)}
     step["input_options"] = {name: getattr(graph.input_options, name) for name in given}
     with recorded(graph, "aquant", step):
+        graph.learned = None  # belongs to the quantization before
         quantize_graph(graph, statistics, options)
 
 
@@ -429,7 +432,8 @@ REPLAY = Replay(
         "fusions": _replay_fusions,
         "aquant": _replay_quantization,
         "fquant": _replay_quantization,
-        "bcorr": replay_bias_correction,
+        "weight_equalization": replay_equalization,
+        **{name: partial(replay_learned, name) for name in LEARNING},
         **EDITS,
     },
 )

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from nnshell import flow
-from nnshell.bias_correction import apply_biases, corrected_biases
+from nnshell.bias_correction import corrected_by_means
 from nnshell.errors import UsageError
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.laboratory import Bench, mixed, sensitivity, weight_bytes
+from nnshell.learning.trial import apply_learned
 from nnshell.quantization import QuantizationOptions
 from nnshell.quantization.calibration import calibrate_graph
 
@@ -67,9 +68,7 @@ def test_corrected_biases_bring_the_output_closer_to_the_float_one(lenet: Graph)
     batches = [pictures(32)]
     bench = Bench(lenet, batches)
     before = bench.try_options(options).noise
-    biases = corrected_biases(lenet, batches)
-    apply_biases(lenet, biases)
-    assert biases
+    apply_learned(lenet, "bcorr", corrected_by_means(lenet, batches))
     assert lenet.quantized
     assert bench.try_options(options, lenet).noise < before
     assert lenet.recipe[-1].command == "bcorr"

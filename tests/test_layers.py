@@ -31,7 +31,7 @@ LAYERS = (
     ("state", "recipe"),
     ("images", "engines", "simulation"),
     ("edits",),
-    ("laboratory", "bias_correction"),
+    ("laboratory", "learning", "bias_correction"),
     ("reports",),
     ("flow",),
     ("tutorials",),

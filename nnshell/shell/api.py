@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nnshell.inputs import norm_parser as norm_functions
     from nnshell.ir import select
     from nnshell.ir import verify as verification
+    from nnshell.learning import adaround, equalization, judged, layers, outliers, ranges
     from nnshell.ops import image_format
     from nnshell.ops import registry as operator_registry
     from nnshell.passes import catalogue, explain
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         distributions,
         graph_tables,
         laboratory_tables,
+        learning_tables,
         quantization_tables,
         scales,
         simulation_tables,
@@ -53,14 +55,21 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(import_module(self._name), attribute)
 
+    adaround = _Lazy("nnshell.learning.adaround")
     bias_correction = _Lazy("nnshell.bias_correction")
     codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
     engines = _Lazy("nnshell.engines")
+    equalization = _Lazy("nnshell.learning.equalization")
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.images")
     laboratory = _Lazy("nnshell.laboratory")
     laboratory_tables = _Lazy("nnshell.reports.laboratory_tables")
+    judged = _Lazy("nnshell.learning.judged")
+    layers = _Lazy("nnshell.learning.layers")
+    learning_tables = _Lazy("nnshell.reports.learning_tables")
+    outliers = _Lazy("nnshell.learning.outliers")
+    ranges = _Lazy("nnshell.learning.ranges")
     labels = _Lazy("nnshell.inputs.labels")
     norm_functions = _Lazy("nnshell.inputs.norm_parser")
     onnx_folding = _Lazy("nnshell.importers.onnx_fold")
@@ -88,6 +97,7 @@ else:
     walkthrough = _Lazy("nnshell.tutorials.walkthrough")
 
 __all__ = [
+    "adaround",
     "bias_correction",
     "catalogue",
     "codegen",
@@ -95,19 +105,25 @@ __all__ = [
     "drawings",
     "edits",
     "engines",
+    "equalization",
     "explain",
     "flow",
     "graph_tables",
     "image_format",
     "image_sets",
+    "judged",
     "labels",
     "laboratory",
     "laboratory_tables",
+    "layers",
+    "learning_tables",
     "norm_functions",
     "onnx_folding",
     "operator_registry",
+    "outliers",
     "quantization_options",
     "quantization_tables",
+    "ranges",
     "recipe",
     "scales",
     "select",

@@ -11,6 +11,7 @@ from nnshell.shell.commands.doctor import DoctorCommands
 from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
 from nnshell.shell.commands.laboratory import LaboratoryCommands
+from nnshell.shell.commands.learning import LearningCommands
 from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
@@ -27,6 +28,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         PrepareCommands(),
         QuantizeCommands(),
         LaboratoryCommands(),
+        LearningCommands(),
         ResultCommands(),
         SpreadCommands(),
         TensorCommands(),

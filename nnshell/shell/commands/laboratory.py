@@ -7,7 +7,6 @@ import argparse
 import cmd2
 
 from nnshell.shell.api import (
-    bias_correction,
     edits,
     flow,
     laboratory,
@@ -38,7 +37,8 @@ def export_parser() -> Parser:
 def sensitivity_parser() -> Parser:
     parser = Parser(
         description="Quantize each node alone, and all but each node, with the bits and clip types "
-        "of the last aquant; the node that does most harm comes first.",
+        "of the last aquant; the node that does most harm comes first. Below: what to try with the "
+        "worst, and what it makes of the output's noise.",
         example="sensitivity sample_images/test/* --limit 20",
     )
     add_input_options(parser)
@@ -56,16 +56,6 @@ def mixed_parser() -> Parser:
     parser.add_argument("--size", type=int, metavar="BYTES", help="of all weights and biases")
     add_input_options(parser)
     add_table_options(parser)
-    return parser
-
-
-def bcorr_parser() -> Parser:
-    parser = Parser(
-        description="Correct biases by the shift of means that quantization causes, layer by "
-        "layer on calibration images; needs no labels. Float results change with the biases.",
-        example="bcorr sample_images/calibration/* --limit 20",
-    )
-    add_input_options(parser)
     return parser
 
 
@@ -92,20 +82,6 @@ class LaboratoryCommands(Commands):
         form = flow.export(self.graph(), args.file, args.form)
         self.write(f"wrote {args.file} ({form})")
 
-    @cmd2.with_argparser(bcorr_parser)
-    def do_bcorr(self, args: argparse.Namespace) -> None:
-        """Correct biases for the shift that quantization causes."""
-        graph = self.graph()
-        with self.inputs(args, "reading") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
-        bench = laboratory.Bench(graph, batches)
-        before = bench.try_options(bench.options)
-        with progress("correcting", len(bias_correction.filters(graph))) as done:
-            biases = bias_correction.corrected_biases(graph, batches, done)
-        bias_correction.apply_biases(graph, biases)
-        after = bench.try_options(bench.options, graph)
-        self.write(laboratory_tables.before_and_after(before, after))
-
     @cmd2.with_argparser(explain_parser)
     def do_explain(self, args: argparse.Namespace) -> None:
         """Show where a filter's integers come from."""
@@ -120,7 +96,9 @@ class LaboratoryCommands(Commands):
             batches = flow.batches_of(graph, inputs)
         with progress("trying nodes", laboratory.steps_to_try(graph)) as done:
             found = laboratory.sensitivity(graph, batches, done)
-        self.show(laboratory_tables.sensitivity_table(f"{graph.name}: sensitivity", found), args)
+        advice = laboratory.advise(graph, batches, found)
+        title = f"{graph.name}: sensitivity"
+        self.show(laboratory_tables.sensitivity_table(title, found, advice), args)
 
     @cmd2.with_argparser(mixed_parser)
     def do_mixed(self, args: argparse.Namespace) -> None:

@@ -1,0 +1,1 @@
+"""Choosing integers by what layers make of calibration samples, without labels."""

@@ -1,0 +1,58 @@
+"""Learned rounding: which method, and what each needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+from nnshell.errors import UsageError
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.learning.blocks import blocks_of
+from nnshell.learning.layers import round_layers
+from nnshell.learning.trial import Trial
+from nnshell.quantization import Learned
+
+METHODS = ("gptq", "brecq")
+ITERATIONS = 200
+
+
+def check_method(method: str) -> None:
+    """Raises UsageError when the method does not exist or its library is missing."""
+    if method not in METHODS:
+        raise UsageError(f"there is no method '{method}'", hint=f"one of {', '.join(METHODS)}")
+    if method == "brecq" and find_spec("torch") is None:
+        raise UsageError(
+            "method brecq needs torch, which is not installed",
+            hint="pip install 'nnshell[train]', or --method gptq",
+        )
+
+
+def learn_rounding(
+    graph: Graph,
+    batches: Sequence[Batch],
+    method: str = "gptq",
+    *,
+    iterations: int = ITERATIONS,
+    drop: float = 0.0,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Learned:
+    """Integers, scales and biases of all filters, with brecq ranges as well; no labels are read.
+
+    ``iterations``, ``drop`` and ``seed`` are of brecq: steps for each block, share of activations
+    that stay unrounded in a step, order of the samples.
+    """
+    check_method(method)
+    if method == "gptq":
+        return round_layers(graph, batches, progress)
+    from nnshell.learning.reconstruct import Training, learn_blocks
+
+    return learn_blocks(graph, batches, Training(iterations, drop, seed), progress)
+
+
+def parts(graph: Graph, batches: Sequence[Batch], method: str = "gptq") -> int:
+    """How often ``progress`` is called."""
+    trial = Trial(graph, batches)
+    count = len(trial.filters())
+    return count + len(blocks_of(trial.flat)) if method == "brecq" else count

@@ -1,0 +1,111 @@
+"""Learned rounding block by block with gradients (``adaround --method brecq``); needs torch.
+
+Each block of the quantized graph, fed with what the blocks before it make, is brought close to what
+the float graph makes at its end: roundings, steps of weights and activations and biases are moved
+together by Adam, against the mean squared difference on unlabelled samples (M. Nagel et al., "Up or
+down? Adaptive rounding", 2020; Y. Li et al., "BRECQ", 2021). A share of the activations stays
+unrounded in each step, at random (X. Wei et al., "QDrop", 2022). Learning begins at the integers
+that ``layers`` found, which leaves gradients little to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.learning.block_model import BlockModel
+from nnshell.learning.blocks import blocks_of
+from nnshell.learning.layers import round_layers
+from nnshell.learning.trial import Trial
+from nnshell.quantization import Learned
+from nnshell.quantization.groups import group_tensors
+
+_BATCH = 16
+_RATES = {"units": 5e-3, "change": 5e-3, "bias": 1e-3}  # of Adam; units are steps of the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How long and how."""
+
+    iterations: int = 200
+    drop: float = 0.0  # probability that an activation stays unrounded
+    seed: int = 0
+
+
+def learn_blocks(
+    graph: Graph,
+    batches: Sequence[Batch],
+    training: Training,
+    progress: Callable[[int], None] | None = None,
+) -> Learned:
+    """What ``round_layers`` finds, improved block by block."""
+    trial = Trial(graph, batches)
+    trial.learn(round_layers(graph, batches, progress))
+    generator = torch.Generator().manual_seed(training.seed)
+    for number in range(len(blocks_of(trial.flat))):
+        _learn_block(trial, number, training, generator)
+        if progress is not None:
+            progress(1)
+    return trial.found
+
+
+def _learn_block(trial: Trial, number: int, training: Training, generator: torch.Generator) -> None:
+    flat = trial.flat
+    block = blocks_of(flat)[number]
+    model = BlockModel(flat, group_tensors(flat, trial.options.kernel), block)
+    given = trial.tensors("simulated", block.inputs)
+    inputs = [_joined(given[tensor]) for tensor in block.inputs]
+    wanted = _joined(trial.tensors("float", [block.output])[block.output])
+    before = _error(model, inputs, wanted)
+    if before == 0.0:
+        return
+    _train(model, inputs, wanted, training, generator)
+    if _error(model, inputs, wanted) < before:
+        chosen = {p: part.chosen() for p, part in model.filters.items() if part.integral}
+        trial.learn(Learned(chosen, model.ranges()))
+
+
+def _joined(batches: Sequence[NDArray[Any]]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(batches).astype(np.float32))
+
+
+def _error(model: BlockModel, inputs: Sequence[torch.Tensor], wanted: torch.Tensor) -> float:
+    """Squared difference from what is wanted, over all samples."""
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(wanted), 4 * _BATCH):
+            part = slice(start, start + 4 * _BATCH)
+            total += float((model([x[part] for x in inputs]) - wanted[part]).square().sum())
+    return total
+
+
+def _train(
+    model: BlockModel,
+    inputs: Sequence[torch.Tensor],
+    wanted: torch.Tensor,
+    training: Training,
+    generator: torch.Generator,
+) -> None:
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if n.endswith(name)], "lr": rate}
+        for name, rate in _RATES.items()
+    ]
+    optimizer = torch.optim.Adam(groups)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.iterations)
+    power = float(wanted.square().mean()) + 1e-30
+    for _ in range(training.iterations):
+        chosen = torch.randint(0, len(wanted), (_BATCH,), generator=generator)
+        made = model([x[chosen] for x in inputs], training.drop)
+        loss = (made - wanted[chosen]).square().mean() / power
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()

@@ -1,0 +1,151 @@
+"""ONNX nodes in torch, so that gradients pass through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from nnshell.errors import GraphError
+from nnshell.ir.foreign import ForeignNode
+
+Tensor = torch.Tensor
+Values = Mapping[str, Any]
+
+
+def run_node(node: ForeignNode, inputs: Sequence[Tensor]) -> Tensor:
+    """The first output of a node; constants that are no activations are tensors as well."""
+    return OPERATIONS[node.op](inputs, node.attributes)
+
+
+def check_nodes(nodes: Sequence[ForeignNode], known: Sequence[str] = ()) -> None:
+    """Raises GraphError for the first node that has no form here."""
+    for node in nodes:
+        if node.op not in OPERATIONS and node.op not in known:
+            raise GraphError(f"{node.op} cannot be learned through", where=f"node {node.name}")
+
+
+def _pads(values: Sequence[int]) -> list[int]:
+    """ONNX's starts and ends as torch wants them, last axis first."""
+    half = len(values) // 2
+    found: list[int] = []
+    for axis in reversed(range(half)):
+        found += [int(values[axis]), int(values[half + axis])]
+    return found
+
+
+def _conv(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    data = F.pad(inputs[0], _pads(at["pads"])) if any(at["pads"]) else inputs[0]
+    bias = inputs[2] if len(inputs) > 2 else None
+    return F.conv2d(
+        data,
+        inputs[1],
+        bias,
+        tuple(at["strides"]),
+        0,
+        tuple(at["dilations"]),
+        int(at["group"]),
+    )
+
+
+def _gemm(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    weights = inputs[1] if at.get("transB", 0) else inputs[1].T
+    return F.linear(inputs[0], weights, inputs[2] if len(inputs) > 2 else None)
+
+
+def _clip(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    return torch.minimum(torch.maximum(inputs[0], inputs[1]), inputs[2])
+
+
+def _max_pool(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    data = inputs[0]
+    if any(at["pads"]):
+        data = F.pad(data, _pads(at["pads"]), value=-torch.inf)
+    kernel, strides = tuple(at["kernel_shape"]), tuple(at["strides"])
+    return F.max_pool2d(data, kernel, strides, 0, tuple(at.get("dilations", (1, 1))))
+
+
+def _average_pool(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    kernel, strides = tuple(at["kernel_shape"]), tuple(at["strides"])
+    pads = at.get("pads", (0, 0, 0, 0))
+    if set(at.get("dilations", (1,))) != {1}:
+        raise GraphError("a dilated average pool cannot be learned through")
+    if not any(pads):
+        return F.avg_pool2d(inputs[0], kernel, strides)
+    mean = F.avg_pool2d(F.pad(inputs[0], _pads(pads)), kernel, strides)
+    if at.get("count_include_pad"):
+        return mean
+    ones = torch.ones_like(inputs[0][:1, :1])
+    return mean / F.avg_pool2d(F.pad(ones, _pads(pads)), kernel, strides)
+
+
+def _pad(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    value = float(inputs[2]) if len(inputs) > 2 else 0.0
+    return F.pad(inputs[0], _pads(inputs[1].tolist()), value=value)
+
+
+def _slice(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    data = inputs[0]
+    limits = (entry.tolist() for entry in inputs[1:])
+    for start, end, axis, step in zip(*limits, strict=True):
+        places = range(data.shape[axis])[slice(start, _end(end, data.shape[axis]), step)]
+        data = data.index_select(axis, torch.tensor(list(places), dtype=torch.int64))
+    return data
+
+
+def _end(end: int, extent: int) -> int | None:
+    """ONNX says "before the first" by a number far below 0."""
+    return None if end < -extent else end
+
+
+def _reshape(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    return inputs[0].reshape([int(n) for n in inputs[1]])
+
+
+def _hard_sigmoid(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    scaled = inputs[0] * float(at.get("alpha", 0.2)) + float(at.get("beta", 0.5))
+    return scaled.clamp(0, 1)
+
+
+def _prelu(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    return torch.where(inputs[0] < 0, inputs[0] * inputs[1], inputs[0])
+
+
+OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "Relu": lambda given, at: F.relu(given[0]),
+    "Clip": _clip,
+    "LeakyRelu": lambda given, at: F.leaky_relu(given[0], at.get("alpha", 0.01)),
+    "PRelu": _prelu,
+    "Sigmoid": lambda given, at: torch.sigmoid(given[0]),
+    "Tanh": lambda given, at: torch.tanh(given[0]),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": lambda given, at: F.hardswish(given[0]),
+    "Softmax": lambda given, at: torch.softmax(given[0], int(at.get("axis", -1))),
+    "Add": lambda given, at: given[0] + given[1],
+    "Sub": lambda given, at: given[0] - given[1],
+    "Mul": lambda given, at: given[0] * given[1],
+    "Div": lambda given, at: given[0] / given[1],
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": lambda given, at: given[0].mean(dim=(2, 3), keepdim=True),
+    "GlobalMaxPool": lambda given, at: given[0].amax(dim=(2, 3), keepdim=True),
+    "Pad": _pad,
+    "Slice": _slice,
+    "Reshape": _reshape,
+    "Transpose": lambda given, at: given[0].permute([int(n) for n in at["perm"]]),
+    "Concat": lambda given, at: torch.cat(list(given), int(at["axis"])),
+    "Identity": lambda given, at: given[0],
+}
+
+
+def tensor_of(value: Any) -> Tensor:
+    """A constant of a model; real numbers as float32."""
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    return torch.from_numpy(np.array(array))

@@ -1,0 +1,84 @@
+"""A quantized copy of a graph that takes over what is learned, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nnshell.engines import EngineName, make_engine
+from nnshell.errors import InputError, QuantizationError
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
+from nnshell.ir.graph import Graph, Step
+from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.learning.blocks import is_filter
+from nnshell.quantization import Learned, QuantizationOptions, Statistics, quantize_graph
+from nnshell.recipe import recorded
+
+
+def key_of(tensor: Tensor) -> str:
+    """What engines call a tensor."""
+    return f"{tensor.path}[{tensor.index}]" if tensor.index else tensor.path
+
+
+class Trial:
+    """The graph, samples, and what was learned so far; the graph itself stays as it is.
+
+    ``batches`` are None where nothing is run.
+    """
+
+    def __init__(self, graph: Graph, batches: Sequence[Batch] | None) -> None:
+        if not graph.quantized or graph.statistics is None:
+            raise QuantizationError(
+                "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
+            )
+        if batches is not None and not batches:
+            raise InputError("there are no samples to learn from", hint="check the file pattern")
+        self.graph, self.batches = graph, batches or ()
+        self.statistics: Statistics = graph.statistics
+        self.options: QuantizationOptions = graph.quantization_options or QuantizationOptions()
+        self.found = Learned()
+        self._twin = graph.copy()
+
+    @property
+    def flat(self) -> FlatGraph:
+        """Of the graph quantized with what was learned so far."""
+        return flatten(self._twin)
+
+    def learn(self, found: Learned) -> None:
+        self.found = self.found.updated(found)
+        self._twin.learned = (self.graph.learned or Learned()).updated(self.found)
+        quantize_graph(self._twin, self.statistics, self.options)
+
+    def tensors(
+        self, name: EngineName, tensors: Sequence[Tensor]
+    ) -> dict[Tensor, list[NDArray[Any]]]:
+        """Values by tensor, an array for each batch: of the float graph, or of the simulation."""
+        keys = [key_of(tensor) for tensor in tensors]
+        engine = make_engine(self._twin, name, keys=list(dict.fromkeys(keys)))
+        results = [engine.run(batch.arrays) for batch in self.batches]
+        return {t: [made[k] for made in results] for t, k in zip(tensors, keys, strict=True)}
+
+    def filters(self) -> list[Item]:
+        """Filters with integer weights, in order."""
+        return [item for item in self.flat.items if is_filter(item) and _integral(item)]
+
+
+def _integral(item: Item) -> bool:
+    made = item.node.quantization
+    return made is not None and made.inputs[1].bits != FLOAT_BITS
+
+
+def apply_learned(graph: Graph, command: str, found: Learned) -> None:
+    """Quantize the graph with what was learned, on top of what was before; recorded."""
+    options = graph.quantization_options or QuantizationOptions()
+    with recorded(graph, command, {"learned": found.to_json()}):
+        graph.learned = (graph.learned or Learned()).updated(found)
+        quantize_graph(graph, graph.statistics, options)
+
+
+def replay_learned(command: str, graph: Graph, step: Step) -> None:
+    """A step of a state file, which holds all that was learned."""
+    apply_learned(graph, command, Learned.from_json(step.options.get("learned")))

@@ -1,0 +1,177 @@
+"""Improvements that need no training: equalization, bias correction, scales, learned rounding."""
+
+from __future__ import annotations
+
+import argparse
+
+import cmd2
+
+from nnshell.errors import UsageError
+from nnshell.shell.api import (
+    adaround,
+    bias_correction,
+    equalization,
+    flow,
+    judged,
+    laboratory,
+    laboratory_tables,
+    layers,
+    learning_tables,
+    outliers,
+    ranges,
+)
+from nnshell.shell.commands.base import Commands
+from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.parser import Parser
+from nnshell.shell.progress import progress
+
+
+def weight_equalization_parser() -> Parser:
+    parser = Parser(
+        description="Scale channels between two filters so that their weights on both sides reach "
+        "equally far (cross-layer equalization); float results stay the same. A graph that is "
+        "quantized is calibrated again on INPUTS.",
+        example="weight_equalization sample_images/calibration/*",
+    )
+    parser.add_argument(
+        "--threshold", type=float, default=0.01, metavar="X",
+        help="stop when no factor changes by more than X",
+    )  # fmt: skip
+    add_input_options(parser, files="*")
+    add_table_options(parser)
+    return parser
+
+
+def bcorr_parser() -> Parser:
+    parser = Parser(
+        description="Correct biases by the shift of means that quantization causes, layer by "
+        "layer on calibration images; needs no labels. Kept when the output is less noisy.",
+        example="bcorr sample_images/calibration/* --limit 20",
+    )
+    parser.add_argument(
+        "--analytic", action="store_true",
+        help="means from batch norms and a Gaussian assumption; INPUTS only judge the result",
+    )  # fmt: skip
+    add_input_options(parser)
+    return parser
+
+
+def scale_search_parser() -> Parser:
+    parser = Parser(
+        description="Search the scales of weights and the ranges of activations that leave the "
+        "least error of the layers' outputs on INPUTS. Kept when the output is less noisy.",
+        example="scale_search sample_images/calibration/* --limit 20",
+    )
+    add_input_options(parser)
+    return parser
+
+
+def adaround_parser() -> Parser:
+    parser = Parser(
+        description="Learn how to round weights on calibration images, without labels, so that "
+        "layers make what they make in float: gptq makes up for each rounding error by the "
+        "weights that are still free; brecq (needs torch) then also learns the scales of "
+        "activations, block by block. Kept when the output is less noisy.",
+        example="adaround sample_images/calibration/* --limit 20",
+    )
+    add = parser.add_argument
+    add("--method", choices=("gptq", "brecq"), default="gptq", help="default: gptq")
+    add("--iterations", type=int, default=200, metavar="N",
+        help="of brecq, for each block")  # fmt: skip
+    add("--drop", type=float, default=0.0, metavar="P",
+        help="of brecq: share of activations left unrounded while it learns (QDrop)")  # fmt: skip
+    add_input_options(parser)
+    return parser
+
+
+def outliers_parser() -> Parser:
+    parser = Parser(
+        description="Which channel forces the scale of each tensor, worst first: of the weights "
+        "of filters, or of what nodes make on INPUTS.",
+        example="outliers sample_images/test/* --limit 20",
+    )
+    add_input_options(parser, files="*")
+    add_table_options(parser)
+    return parser
+
+
+class LearningCommands(Commands):
+    """Commands that choose integers better than rounding to the nearest."""
+
+    DEFAULT_CATEGORY = "Quantize"
+
+    @cmd2.with_argparser(weight_equalization_parser)
+    def do_weight_equalization(self, args: argparse.Namespace) -> None:
+        """Even out channels between filters."""
+        graph, batches = self.graph(), None
+        if args.input_files:
+            with self.inputs(args, "reading", "train") as (inputs, _):
+                batches = flow.batches_of(graph, inputs)
+        bench = laboratory.Bench(graph, batches) if graph.quantized and batches else None
+        before = bench and bench.try_options(bench.options)
+        pairs = equalization.equalize(graph, batches, args.threshold)
+        self.show(learning_tables.equalization_table(graph.name, pairs), args)
+        if bench and before and batches:
+            again = laboratory.Bench(graph, batches)
+            self.write(laboratory_tables.before_and_after(before, again.try_options(again.options)))
+
+    @cmd2.with_argparser(bcorr_parser)
+    def do_bcorr(self, args: argparse.Namespace) -> None:
+        """Correct biases for the shift that quantization causes."""
+        graph = self.graph()
+        with self.inputs(args, "reading", "train") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        if args.analytic:
+            found = bias_correction.corrected_analytically(graph)
+        else:
+            with progress("correcting", adaround.parts(graph, batches)) as done:
+                found = bias_correction.corrected_by_means(graph, batches, done)
+        change = judged.apply_if_better(graph, "bcorr", [found], batches)
+        self.write(learning_tables.change_text(change))
+
+    @cmd2.with_argparser(scale_search_parser)
+    def do_scale_search(self, args: argparse.Namespace) -> None:
+        """Search scales against the error of layers' outputs."""
+        graph = self.graph()
+        with self.inputs(args, "reading", "train") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        with progress("searching scales", adaround.parts(graph, batches)) as done:
+            scales = layers.search_scales(graph, batches, done)
+        reach = ranges.searched_ranges(graph, batches)
+        both = scales.updated(reach)
+        change = judged.apply_if_better(graph, "scale_search", [scales, reach, both], batches)
+        self.write(learning_tables.change_text(change))
+
+    @cmd2.with_argparser(adaround_parser)
+    def do_adaround(self, args: argparse.Namespace) -> None:
+        """Learn how to round weights."""
+        graph = self.graph()
+        adaround.check_method(args.method)
+        if args.iterations < 1 or not 0 <= args.drop < 1:
+            raise UsageError("--iterations is 1 or more, --drop at least 0 and below 1")
+        with self.inputs(args, "reading", "train") as (inputs, _):
+            batches = flow.batches_of(graph, inputs)
+        with progress("learning", adaround.parts(graph, batches, args.method)) as done:
+            found = adaround.learn_rounding(
+                graph,
+                batches,
+                args.method,
+                iterations=args.iterations,
+                drop=args.drop,
+                seed=args.seed or 0,
+                progress=done,
+            )
+        change = judged.apply_if_better(graph, "adaround", [found], batches)
+        self.write(learning_tables.change_text(change))
+
+    @cmd2.with_argparser(outliers_parser)
+    def do_outliers(self, args: argparse.Namespace) -> None:
+        """Show which channels force the scales."""
+        graph = self.graph()
+        if not args.input_files:
+            self.show(learning_tables.outlier_table(graph, outliers.weight_outliers(graph)), args)
+            return
+        with self.inputs(args, "reading") as (inputs, done):
+            batches = flow.batches_of(graph, inputs)
+            found = outliers.activation_outliers(graph, batches, done)
+        self.show(learning_tables.outlier_table(graph, found), args)
