@@ -35,7 +35,7 @@ def file_labels(
     """
     numbers = tuple(name_label(path) for path in paths)
     folders = [_class_folder(path, os.path.join(root, "")) for path in paths]
-    if not all(folders):
+    if not paths or not all(folders):
         return numbers, ""
     if None not in numbers and (not folders_first or _repeats(folders, numbers)):
         return numbers, ""

@@ -28,6 +28,7 @@ _KINDS: dict[str, Kind] = {
 _IDX_IMAGES = re.compile(r"idx[34]-ubyte(\.gz)?$")
 _IDX_LABELS = re.compile(r"idx1-ubyte(\.gz)?$")
 _CIFAR = re.compile(r"(data_batch_\d|test_batch)(\.bin)?$")
+_SINGLE_KINDS = ("image", "dat", "npy")  # files of one sample, labelled by where they are
 _SET_KINDS = ("idx", "cifar-binary", "cifar-python")  # files of a data set with its own split
 _IS_TEST = re.compile(r"t10k|test", re.IGNORECASE)
 
@@ -164,15 +165,13 @@ def _is_test(path: str) -> bool:
 def _labelled(
     paths: list[str], root: str, *, folders_first: bool, notes: list[str]
 ) -> list[SourceFile]:
-    labels, note = file_labels(paths, root, folders_first=folders_first)
+    kinds = {path: kind for path in paths if (kind := file_kind(path)) is not None}
+    single = [path for path in paths if kinds[path] in _SINGLE_KINDS]  # the others hold labels
+    found, note = file_labels(single, root, folders_first=folders_first)
     if note:
         remark(notes, note)
-    found: list[SourceFile] = []
-    for path, label in zip(paths, labels, strict=True):
-        kind = file_kind(path)
-        assert kind is not None, "left out before"
-        found.append(SourceFile(path, kind, label))
-    return found
+    labels = dict(zip(single, found, strict=True))
+    return [SourceFile(path, kinds[path], labels.get(path)) for path in paths]
 
 
 def _endings(paths: Iterable[str]) -> str:

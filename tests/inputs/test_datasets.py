@@ -141,6 +141,15 @@ def test_the_binary_folder_is_read_in_order(tmp_path: Path, planes: Any) -> None
     assert open_inputs(str(tmp_path), [CIFAR], split="test").labels == (3,)
 
 
+def test_the_folder_of_a_data_set_is_no_class(tmp_path: Path, planes: Any) -> None:
+    inner = tmp_path / "given" / "cifar-10-batches-bin"
+    inner.mkdir(parents=True)
+    write_binary(inner / "test_batch.bin", planes[:1], [7])
+    found = open_inputs(str(inner.parent), [CIFAR])
+    assert found.labels == (7,)
+    assert not any("class folders" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("size", [0, 100, 3073 * 2 + 1])
 def test_a_binary_batch_of_odd_size_is_refused(tmp_path: Path, size: int) -> None:
     (tmp_path / "test_batch.bin").write_bytes(bytes(size))
