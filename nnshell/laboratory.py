@@ -30,6 +30,7 @@ _BUCKETS = 4000  # of a size, in the search for the best mixture
 _SIZES = 48  # between all at 8 bits and all at 2, that a loss is looked for among
 
 Done = Callable[[int], None]
+_WORTH = 0.9  # of the noise that is left when a change is worth naming
 _FLOAT: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BITS}
 
 
@@ -68,6 +69,19 @@ class Mixture:
     before_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A change to a node's options, and what the whole graph makes of it."""
+
+    node: str
+    change: Mapping[str, Any]
+    before: Outcome
+    after: Outcome
+
+
+Trials = Callable[[Sequence[QuantizationOptions], Done | None], list[Outcome]]
+
+
 class Bench:
     """Inputs that all candidates are judged on, and what the float graph makes of them."""
 
@@ -95,6 +109,17 @@ class Bench:
         found = [engine.run(batch.arrays)[self._key] for batch in self._batches]
         return outcome(self._batches, found, self._reference)
 
+    def try_all(
+        self, candidates: Sequence[QuantizationOptions], progress: Done | None = None
+    ) -> list[Outcome]:
+        """``try_options`` of each."""
+        outcomes = []
+        for options in candidates:
+            outcomes.append(self.try_options(options))
+            if progress is not None:
+                progress(1)
+        return outcomes
+
 
 def outcome(
     batches: Sequence[Batch], outputs: Sequence[NDArray[Any]], floats: Sequence[NDArray[Any]]
@@ -115,24 +140,74 @@ def outcome(
 
 
 def sensitivity(
-    graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+    graph: Graph,
+    batches: Sequence[Batch],
+    progress: Done | None = None,
+    trials: Trials | None = None,
 ) -> list[Sensitivity]:
     """Every node that computes, the one that does most harm alone first.
 
-    Bits and clip types are those of the graph's quantization options.
+    Bits and clip types are those of the graph's quantization options. ``trials`` measures the
+    candidates elsewhere, as on a cluster.
     """
-    bench = Bench(graph, batches)
-    found = []
-    for name, items in _steps(graph).items():
-        local = bench.options.for_node(items[0].path)
+    options, steps = graph.quantization_options or QuantizationOptions(), _steps(graph)
+    tried: list[QuantizationOptions] = []
+    for name, items in steps.items():
+        local = options.for_node(items[0].path)
         own = {"weight_bits": local.weight_bits, "act_bits": local.act_bits}
-        alone = bench.try_options(_only(bench.options, {"*": _FLOAT, name: own}))
-        without = bench.try_options(bench.options.with_node(name, _FLOAT))
+        tried += [_only(options, {"*": _FLOAT, name: own}), options.with_node(name, _FLOAT)]
+    run = trials or Bench(graph, batches).try_all
+    outcomes = run(tried, progress)
+    found = []
+    for index, (name, items) in enumerate(steps.items()):
+        alone, without = outcomes[2 * index : 2 * index + 2]
         kind = graph[name].kind if graph[name].body is None else items[0].node.kind
         found.append(Sensitivity(name, kind, _weights(items), alone, without))
-        if progress is not None:
-            progress(1)
     return sorted(found, key=lambda entry: -entry.alone.noise)
+
+
+def advise(
+    graph: Graph, batches: Sequence[Batch], found: Sequence[Sensitivity], most: int = 3
+) -> list[Advice]:
+    """For the worst nodes, what of some changes to them alone takes most noise from the output.
+
+    Changes that keep the bits come first; wider weights or activations only where none of those
+    takes a tenth of the noise.
+    """
+    bench = Bench(graph, batches)
+    before, advice = bench.try_options(bench.options), []
+    for entry in found[:most]:
+        path = _steps(graph)[entry.node][0].path
+        local = bench.options.for_node(path)
+        for changes in (_same_bits(graph, local), _more_bits(local, bool(entry.weights))):
+            tried = [
+                (c, bench.try_options(bench.options.with_node(entry.node, c))) for c in changes
+            ]
+            best = min(tried, key=lambda pair: pair[1].noise, default=None)
+            if best is not None and best[1].noise < _WORTH * before.noise:
+                advice.append(Advice(entry.node, best[0], before, best[1]))
+                break
+    return advice
+
+
+def _same_bits(graph: Graph, local: QuantizationOptions) -> list[Mapping[str, Any]]:
+    assert graph.statistics is not None
+    kept = any(entry.histogram is not None for entry in graph.statistics.tensors.values())
+    clips = ("none", "mse", "kth") if kept else ("none",)
+    weights = ("none", "mse") if local.weight_bits <= INT8_BITS else ()
+    return [
+        *({"clip_type": clip} for clip in clips if clip != local.clip_type),
+        *({"weight_clip": clip} for clip in weights if clip != local.kernel.weight_clip),
+    ]
+
+
+def _more_bits(local: QuantizationOptions, has_weights: bool) -> list[Mapping[str, Any]]:
+    wider: list[Mapping[str, Any]] = []
+    if has_weights and local.weight_bits < INT8_BITS:
+        wider.append({"weight_bits": min(local.weight_bits + 2, INT8_BITS)})
+    if local.act_bits < INT8_BITS:
+        wider.append({"act_bits": min(local.act_bits + 2, INT8_BITS)})
+    return wider
 
 
 def _only(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -140,8 +215,8 @@ def _only(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, Any]]) 
 
 
 def steps_to_try(graph: Graph) -> int:
-    """How many nodes ``sensitivity`` looks at."""
-    return len(_steps(graph))
+    """How many candidates ``sensitivity`` measures: two for each node."""
+    return 2 * len(_steps(graph))
 
 
 def _steps(graph: Graph) -> dict[str, list[Item]]:

@@ -10,7 +10,7 @@ from nnshell.bias_correction import corrected_by_means
 from nnshell.errors import UsageError
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
-from nnshell.laboratory import Bench, mixed, sensitivity, weight_bytes
+from nnshell.laboratory import Bench, advise, mixed, sensitivity, weight_bytes
 from nnshell.learning.trial import apply_learned
 from nnshell.quantization import QuantizationOptions
 from nnshell.quantization.calibration import calibrate_graph
@@ -72,3 +72,15 @@ def test_corrected_biases_bring_the_output_closer_to_the_float_one(lenet: Graph)
     assert lenet.quantized
     assert bench.try_options(options, lenet).noise < before
     assert lenet.recipe[-1].command == "bcorr"
+
+
+def test_advice_for_the_worst_nodes_takes_noise_from_the_output(lenet: Graph) -> None:
+    found = sensitivity(lenet, [pictures(32)])
+    advice = advise(lenet, [pictures(32)], found)
+    assert advice and {entry.node for entry in advice} <= {entry.node for entry in found[:3]}
+    options = lenet.quantization_options or QuantizationOptions()
+    for entry in advice:
+        tuned = options.with_node(entry.node, entry.change)
+        bench = Bench(lenet, [pictures(32)])
+        assert bench.try_options(tuned).noise == pytest.approx(entry.after.noise)
+        assert entry.after.noise < entry.before.noise

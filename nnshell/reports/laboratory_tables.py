@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnshell.laboratory import Mixture, Outcome, Sensitivity
+from nnshell.laboratory import Advice, Mixture, Outcome, Sensitivity
 from nnshell.reports.table import Cell, Column, Table
 
 
-def sensitivity_table(title: str, found: Sequence[Sensitivity]) -> Table:
+def sensitivity_table(
+    title: str, found: Sequence[Sensitivity], advice: Sequence[Advice] = ()
+) -> Table:
     """One node a row; what to try with the worst is said below."""
     columns = (
         Column("Node", wraps=True),
@@ -28,12 +30,21 @@ def sensitivity_table(title: str, found: Sequence[Sensitivity]) -> Table:
         )
         for entry in found
     )
-    notes = ["alone: only this node quantized; without: all but this node"]
-    if found:
-        notes.append(
-            f"next: qtune --step {found[0].node} weight_bits=8 act_bits=8, or another clip_type"
-        )
+    notes = ["alone: only this node quantized; without: all but this node", *advice_lines(advice)]
+    if found and not advice:
+        worst = ", ".join(entry.node for entry in found[:3])
+        notes.append(f"next: no option of the worst ({worst}) alone takes a tenth of the noise")
     return Table(title, columns, rows, notes=tuple(notes))
+
+
+def advice_lines(advice: Sequence[Advice]) -> list[str]:
+    """What to type, and the noise of the output with it."""
+    return [
+        f"next: qtune --step {entry.node} {key}={value}"
+        f" (output noise {entry.before.noise_db:.1f} dB becomes {entry.after.noise_db:.1f} dB)"
+        for entry in advice
+        for key, value in entry.change.items()
+    ]
 
 
 def _cells(outcome: Outcome) -> tuple[Cell, Cell, Cell]:

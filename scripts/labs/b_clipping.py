@@ -1,24 +1,61 @@
-"""Lab B: what does accuracy lose when weights are clipped at 3, 2, 1 sigma?"""
+"""Lab B: what does accuracy lose when weights are clipped at 3, 2, 1 sigma?
+
+At 8 bits clipping can only cost: steps are fine enough for the extremes. With fewer bits a tighter
+range has finer steps, so that some clipping gains, and which n is best depends on bits, network
+and granularity. The least squared error of the weights chooses each range for itself.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 from common import at_the_prompt, lab_options, show
 
 lab = lab_options(__doc__, 10_000)
-graph = lab.open("lab4")
-PUBLISHED = {"none": 53.41, "std3": 52.67, "std2": 51.33, "std1": 41.4}
-rows = []
-for bits, engine in ((8, "int8"), (4, "simulated")):
-    for clip in ("none", "std3", "std2", "std1", "mse"):
-        options = {"weight_clip": clip, "weight_bits": bits, "quantized_dimension": "tensor"}
-        lab.quantize(graph, "lab4", **options)
-        ours = lab.accuracy(graph, "lab4", engine)
-        rows.append((bits, clip, ours, PUBLISHED.get(clip) if bits == 8 else None))
-show(
-    "B. Clipping at n sigma (LeNet lab4, one scale per tensor)",
-    lab,
-    ["weight bits", "weights kept", "accuracy %", "published %"],
-    rows,
+CLIPS = ("none", "std3", "std2", "std1", "mse")
+PUBLISHED = (53.41, 52.67, 51.33, 41.4, None)
+NAMES = {"lab4": "LeNet lab4", "lenet": "LeNet 16/32"}
+MODELS, WIDTHS, DIMENSIONS = ("lab4", "lenet"), (8, 4, 3), ("tensor", "channel")
+
+rows: list[tuple[object, ...]] = [("published", "", 8, *PUBLISHED)]
+noise: list[tuple[object, ...]] = []
+figures: dict[int, list[list[float]]] = {bits: [] for bits in WIDTHS}
+for model in MODELS:
+    graph = lab.open(model)
+    for dimension in DIMENSIONS:
+        for bits in WIDTHS:
+            found = []
+            for clip in CLIPS:
+                options = {"weight_clip": clip, "weight_bits": bits}
+                lab.quantize(graph, model, quantized_dimension=dimension, **options)
+                found.append(lab.judge(graph, model, "int8" if bits == 8 else "simulated"))
+            what = (NAMES[model], dimension, bits)
+            figures[bits].append([100 * (entry.accuracy or 0) for entry in found])
+            rows.append((*what, *figures[bits][-1]))
+            noise.append((*what, *(entry.noise_db for entry in found)))
+            lab.say(f"{model}, {bits} bits, one scale for each {dimension}")
+means = {bits: np.mean(figures[bits], axis=0) for bits in WIDTHS}
+rows += [("mean of the four", "", bits, *map(float, means[bits])) for bits in WIDTHS]
+
+header = [
+    "model",
+    "one scale for each",
+    "weight bits",
+    "all",
+    "3 sigma",
+    "2 sigma",
+    "1 sigma",
+    "MSE",
+]
+show("B. Weights clipped at n sigma (accuracy %)", lab, header, rows)
+show("B. Noise of the output (dB, less is better)", lab, header, noise)
+for bits in WIDTHS[1:]:
+    best = CLIPS[int(np.argmax(means[bits][:4]))]
+    ahead = means[bits][4] - means[bits][:4].max()
+    print(f"{bits} bits: on average MSE is {ahead:+.2f} points from the best fixed rule, {best}.")
+print(
+    "\nAt 8 bits the fall is the published one, and no rule but 1 and 2 sigma differs from `all`\n"
+    "by more than chance (0.2 point). Single rows with fewer bits are networks of their own,\n"
+    "lucky or not by a point; the means and the noise say more.\n"
 )
 at_the_prompt(
     "lab4",
