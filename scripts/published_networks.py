@@ -26,7 +26,7 @@ KINDS: dict[str, WorkKind] = {
     "softmax": "softmax",
 }
 SQ8 = Parameters()
-DORY = Parameters(kernels="pulp-nn", l2_size=350_000, fc_freq=100e6, cl_freq=100e6)
+DORY = Parameters(kernels="pulp-nn", cl_freq=100e6)
 CHANNEL_BYTES, INFOS_BYTES = 6, 13  # bias, multiplier and shift of a channel; infos of a kernel
 
 Shape = tuple[int, int, int]

@@ -72,6 +72,14 @@ def _padded_sides(tile: TileSizes) -> IntArray:
     return (left > 0) + (right > 0) + (ends * rows) // max(1, tile.geometry.filter_height)
 
 
+def _padded_edges(tile: TileSizes) -> IntArray:
+    """Lengths of the padded sides of the tile."""
+    top, left, bottom, right = tile.geometry.window.pads
+    rows = tile.geometry.filter_rows(tile.rows)
+    ends = tile.geometry.filter_width * ((top > 0) + (bottom > 0))
+    return rows * ((left > 0) + (right > 0)) + (ends * rows) // max(1, tile.geometry.filter_height)
+
+
 def _kernel(tile: TileSizes, height: int, width: int) -> IntArray:
     return _ones(tile) * (height * width)
 
@@ -127,6 +135,7 @@ COUNTS: dict[str, Callable[[TileSizes], IntArray]] = {
     "output_share": lambda tile: tile.share(tile.out * tile.pixels),
     "border": _border,
     "padded_sides": _padded_sides,
+    "padded_edges": _padded_edges,
     "input_positions": lambda tile: tile.geometry.input_rows(tile.rows) * tile.geometry.input_width,
     "patch": lambda tile: tile.depth * _taps(tile),
     "patch_fours": lambda tile: tile.depth * _taps(tile) // 4,

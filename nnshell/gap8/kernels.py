@@ -100,7 +100,8 @@ class KernelTable:
 
     ``blocking_l3``: operands in L3 whose tiles the cores wait for; ``constants_from``: where
     weights are read from while the network runs; ``keeps_weights``: whether some may stay in L2;
-    ``l2_size``: the L2 its tool takes when nobody says otherwise. A pool fused behind a filter
+    ``l2_size``: the L2 its tool takes when nobody says otherwise; ``fc_as_cluster``: its tool sets
+    both clocks alike. A pool fused behind a filter
     costs its taps and outputs on top of the filter.
     """
 
@@ -110,6 +111,7 @@ class KernelTable:
     constants_from: Literal["flash", "ram"]
     keeps_weights: bool
     l2_size: int
+    fc_as_cluster: bool
     activations: Mapping[str, float]
     pool_tap_cycles: float
     pool_output_cycles: float
@@ -173,6 +175,7 @@ def _table(data: dict[str, Any]) -> KernelTable:
         ),
         keeps_weights=bool(data["keeps_weights"]),
         l2_size=int(data["l2_size"]),
+        fc_as_cluster=bool(data.get("fc_as_cluster", False)),
         activations=activations,
         pool_tap_cycles=float(data["fused_pool"]["tap"]),
         pool_output_cycles=float(data["fused_pool"]["output"]),

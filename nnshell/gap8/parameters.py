@@ -10,13 +10,17 @@ from nnshell.gap8.chip import Chip
 from nnshell.gap8.kernels import KernelTable
 from nnshell.settings import Settings
 
+FC_HZ = 250e6
+LEFT_ALONE = -1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """Budgets in bytes, clocks in hertz, ``voltage`` in volt (0: the lowest that runs the clocks).
 
-    ``l1_size`` includes the cluster's stacks, as the tools' setting does; ``l2_size`` 0 takes what
-    the kernel library takes; ``kernels`` names a kernel table or a TOML file.
+    ``l1_size`` includes the cluster's stacks, as the tools' setting does; ``l2_size`` 0 and an
+    ``fc_freq`` left alone take what the kernel library takes; ``kernels`` names a kernel table or
+    a TOML file.
     """
 
     l1_size: int = 64_000
@@ -26,24 +30,25 @@ class Parameters:
     cluster_stack_size: int = 4096
     cluster_slave_stack_size: int = 1024
     cluster_num_cores: int = 8
-    fc_freq: float = 250e6
+    fc_freq: float = LEFT_ALONE
     cl_freq: float = 175e6
     voltage: float = 0.0
     kernels: str = "autotiler-sq8"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Parameters:
-        """The session's settings; an ``l2_size`` nobody changed is left to the library."""
-        changed = settings.l2_size != Settings().l2_size
+        """The session's settings; an ``l2_size`` or ``fc_freq`` nobody changed is left to the
+        library."""
+        usual = Settings()
         return cls(
             l1_size=settings.l1_size,
-            l2_size=settings.l2_size if changed else 0,
+            l2_size=settings.l2_size if settings.l2_size != usual.l2_size else 0,
             l3_size=settings.l3_size,
             l3_flash_mb=settings.l3_flash_mb,
             cluster_stack_size=settings.cluster_stack_size,
             cluster_slave_stack_size=settings.cluster_slave_stack_size,
             cluster_num_cores=settings.cluster_num_cores,
-            fc_freq=float(settings.fc_freq),
+            fc_freq=float(settings.fc_freq) if settings.fc_freq != usual.fc_freq else LEFT_ALONE,
             cl_freq=float(settings.cl_freq),
             kernels=settings.kernels,
         )
@@ -60,7 +65,12 @@ class Parameters:
 
     def resolve(self, table: KernelTable) -> Parameters:
         """The parameters with what was left to the kernel library filled in."""
-        return self if self.l2_size else replace(self, l2_size=table.l2_size)
+        usual = self.cl_freq if table.fc_as_cluster else FC_HZ
+        return replace(
+            self,
+            l2_size=self.l2_size or table.l2_size,
+            fc_freq=usual if self.fc_freq == LEFT_ALONE else self.fc_freq,
+        )
 
     def validate(self, chip: Chip) -> None:
         """Refuse values the chip cannot have.

@@ -42,7 +42,7 @@ SQ8 = (
     *("mobilenet_v1_0.5_160", "mobilenet_v1_0.25_128", "mobilenet_v2_1.0_224"),
     *("mobilenet_v2_1.0_128", "mobilenet_v2_0.5_96"),
 )
-DORY = Parameters(kernels="pulp-nn", l2_size=350_000, fc_freq=100e6, cl_freq=100e6)
+DORY = Parameters(kernels="pulp-nn", cl_freq=100e6)
 
 
 def _numbers(text: str, separator: str = "x") -> tuple[int, ...]:

@@ -283,6 +283,7 @@ def test_a_network_without_layers_is_an_empty_report() -> None:
         ("l2_size", 600_000),
         ("l3_size", -1),
         ("fc_freq", 0.0),
+        ("fc_freq", -5.0),
         ("cl_freq", float("nan")),
         ("cl_freq", float("inf")),
         ("kernels", "none such"),

@@ -163,7 +163,8 @@ def test_counts_are_what_they_say(conv: Callable[..., Work]) -> None:
     expected = {
         "out_share": 3, "depth_fours": 3, "depth_rest": 0, "positions": 45, "position_fours": 11,
         "position_one": 1, "position_share": 6, "taps": 9, "kernel_rows": 3, "columns": 9,
-        "output_share": 113, "border": 17, "padded_sides": 3, "patch": 108, "rows": 5,
+        "output_share": 113, "border": 17, "padded_sides": 3,
+        "padded_edges": 19, "patch": 108, "rows": 5,
         "input_positions": 63,
     }  # fmt: skip
     assert {name: int(COUNTS[name](tile)[0]) for name in expected} == expected
