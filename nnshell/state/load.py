@@ -133,8 +133,11 @@ def _replay(state: State, replay: Replay, model: Path, settings: Settings, path:
             Step("quantization_options"),
             path,
         )
+    done = [opening]
     for step in steps:
+        graph.recipe = list(done)  # with the lines as typed, so that undo brings them back
         _guarded(partial(replay.commands[step.command], graph, step), step, path)
+        done.append(step)
     graph.recipe = list(state.recipe)
     return graph
 

@@ -229,6 +229,12 @@ def test_how_images_are_laid_out_is_told_once_for_a_graph(commands: Any) -> None
     assert (again.out + again.err).count("transposed HWC to CHW by itself") == 2
 
 
+def test_undo_after_opening_a_state_leaves_the_lines_as_typed(commands: Any) -> None:
+    commands(*QUANTIZE, "nodeoption 0 ALLOCATE 1", "save_state")
+    out = commands("open net.json", "undo", "undo", "history -s").out
+    assert out.splitlines()[-3:] == list(QUANTIZE[:3])
+
+
 def test_graph_says_that_none_is_open(commands: Any) -> None:
     outcome = commands("graph")
     assert (outcome.status, outcome.out.count("\n")) == (0, 1)
