@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from nnshell.gap8 import SimulationReport
 
 Progress = Callable[[int], None]  # called with the number of samples just done
+# From batches, an engine's name and a key: the batches, that engine, and the float engine.
+Runner = Callable[[Iterator[Batch], EngineName, str], tuple[Iterator[Batch], Engine, Engine]]
 Given = Images | InputSet | Batch | NDArray[Any] | Sequence[NDArray[Any]]
 
 _BATCH = 64  # samples per run: enough to keep both cores busy, small enough for large networks
@@ -307,26 +309,32 @@ def validate(
     output: str | None = None,
     threshold: float | None = None,
     progress: Progress | None = None,
+    runner: Runner | None = None,
 ) -> ValidationReport:
     """Accuracy on labelled images, and for integers the agreement with float.
 
     The class with the largest value of ``output`` is the answer; with ``threshold`` that output has
-    one value, and above the threshold (in real units) the answer is class 1.
+    one value, and above the threshold (in real units) the answer is class 1. ``runner`` runs the
+    engines elsewhere, as on a cluster.
     """
     from nnshell.execution.integer_engine import IntegerEngine
     from nnshell.execution.validation import Threshold
     from nnshell.execution.validation import validate as judge
 
     key = output or graph.outputs[0].name
-    float_engine: Engine = make_engine(graph, "float", keys=[key])
-    chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
+    batches = checked(bind(graph, images), batch_size(graph))
+    if runner is not None:
+        batches, chosen, float_engine = runner(batches, engine, key)
+    else:
+        float_engine = make_engine(graph, "float", keys=[key])
+        chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
     limit = None
     if threshold is not None:
         record = IntegerEngine(graph).record(key) if engine == "int8" else None
         scaled = threshold / record.first_scale + record.zero_point if record else threshold
         limit = Threshold(scaled, threshold)
     return judge(
-        checked(bind(graph, images), batch_size(graph)),
+        batches,
         chosen,
         key,
         model=graph.name,

@@ -16,7 +16,7 @@ from nnshell.gap8 import (
 )
 from nnshell.gap8 import simulate as simulate_network
 from nnshell.gap8.explain import Explanation, explain
-from nnshell.gap8.sweep import Axes, Sweep
+from nnshell.gap8.sweep import Axes, Run, Sweep
 from nnshell.gap8.sweep import sweep as sweep_network
 from nnshell.gap8.tiled import TiledRun, run_tiled
 from nnshell.inputs.input_set import InputSet
@@ -41,10 +41,12 @@ def sweep(
     *,
     kernels: str | None = None,
     chip: str | Path | None = None,
+    run: Run | None = None,
 ) -> Sweep:
     """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
     axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
-    return sweep_network(network_from_graph(graph), _parameters(graph, kernels), axes, _chip(chip))
+    network, parameters = network_from_graph(graph), _parameters(graph, kernels)
+    return sweep_network(network, parameters, axes, _chip(chip), run)
 
 
 def tiled(

@@ -34,6 +34,7 @@ LAYERS = (
     ("laboratory", "learning", "bias_correction"),
     ("reports",),
     ("flow",),
+    ("cluster",),
     ("tutorials",),
     ("shell",),
     ("cli", "__main__"),
@@ -48,6 +49,7 @@ ONLY_IN = {
     "rich": ("shell",),
     "prompt_toolkit": ("shell",),
     "PIL": ("inputs",),
+    "distributed": ("cluster",),
 }
 FORBIDDEN = {"pickle", "cPickle", "dill", "marshal", "shelve"}
 

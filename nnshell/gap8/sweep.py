@@ -6,7 +6,7 @@ worse in the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -86,8 +86,18 @@ class Sweep:
     relaxations: tuple[Relaxation, ...]
 
 
-def sweep(network: Network, parameters: Parameters, axes: Axes, chip: Chip | None = None) -> Sweep:
-    """Simulate every combination of the values.
+# Simulates settings, in their order; a text says why settings are impossible.
+Run = Callable[[Sequence[Parameters]], Sequence[Point | str]]
+
+
+def sweep(
+    network: Network,
+    parameters: Parameters,
+    axes: Axes,
+    chip: Chip | None = None,
+    run: Run | None = None,
+) -> Sweep:
+    """Simulate every combination of the values; ``run`` does it elsewhere, as on a cluster.
 
     Raises:
         UsageError: too many points, or none of them possible on the chip.
@@ -97,19 +107,26 @@ def sweep(network: Network, parameters: Parameters, axes: Axes, chip: Chip | Non
         raise UsageError(
             f"{axes.count} points are too many", hint=f"at most {MAX_POINTS}: give fewer values"
         )
-    points: list[Point] = []
     cuts: Cuts = {}
-    left_out: dict[str, None] = {}
-    for candidate in _candidates(parameters, axes, chip):
-        try:
-            points.append(_point(simulate(network, candidate, chip=chip, cuts=cuts)))
-        except UsageError as error:
-            left_out[error.message] = None
+    run = run or (lambda tried: [point_at(network, p, chip, cuts) for p in tried])
+    found = run(list(_candidates(parameters, axes, chip)))
+    points = [entry for entry in found if isinstance(entry, Point)]
+    left_out = dict.fromkeys(entry for entry in found if isinstance(entry, str))
     if not points:
         raise UsageError(f"no point is possible: {next(iter(left_out))}")
     marked = [replace(point, pareto=_is_pareto(point, points)) for point in points]
-    found = relaxations(network, parameters, chip, cuts)
-    return Sweep(network.name, tuple(marked), tuple(left_out), found)
+    relaxed = relaxations(network, parameters, chip, cuts)
+    return Sweep(network.name, tuple(marked), tuple(left_out), relaxed)
+
+
+def point_at(
+    network: Network, parameters: Parameters, chip: Chip | None = None, cuts: Cuts | None = None
+) -> Point | str:
+    """One point of a sweep, or why the chip cannot have it."""
+    try:
+        return _point(simulate(network, parameters, chip=chip, cuts=cuts))
+    except UsageError as error:
+        return error.message
 
 
 def _candidates(base: Parameters, axes: Axes, chip: Chip) -> Iterator[Parameters]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         recipe,
         simulation,
     )
+    from nnshell import cluster as clusters
     from nnshell import images as image_sets
     from nnshell.importers import onnx_fold as onnx_folding
     from nnshell.inputs import labels
@@ -57,6 +58,7 @@ else:
 
     adaround = _Lazy("nnshell.learning.adaround")
     bias_correction = _Lazy("nnshell.bias_correction")
+    clusters = _Lazy("nnshell.cluster")
     codegen = _Lazy("nnshell.codegen")
     edits = _Lazy("nnshell.edits")
     engines = _Lazy("nnshell.engines")
@@ -100,6 +102,7 @@ __all__ = [
     "adaround",
     "bias_correction",
     "catalogue",
+    "clusters",
     "codegen",
     "distributions",
     "drawings",

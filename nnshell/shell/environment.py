@@ -39,6 +39,7 @@ PACKAGES = (
     Package("prompt_toolkit", "3.0.50", "editing and completion"),
     Package("pillow", "11.0", "reading images"),
     Package("torch", "2.4", "training the sample model", "train"),
+    Package("distributed", "2025.1", "--cluster: evaluation on many machines", "cluster"),
     Package("pytest", "8.0", "running the tests", "test"),
     Package("hypothesis", "6.100", "running the tests", "test"),
 )

@@ -41,6 +41,12 @@ def add_table_options(parser: Parser) -> None:
     )
 
 
+def add_cluster_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="let the workers of a Dask cluster compute (tcp://...)"
+    )
+
+
 def _no_excel(_: str) -> str:
     raise argparse.ArgumentTypeError("Excel files are not written; -c FILE writes CSV")
 

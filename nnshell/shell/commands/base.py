@@ -12,12 +12,13 @@ from cmd2 import CommandSet
 
 from nnshell.files import write_atomically
 from nnshell.reports.table import Table
-from nnshell.shell.api import flow
+from nnshell.shell.api import clusters, flow
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
 from nnshell.shell.render import csv_text, svg_text
 
 if TYPE_CHECKING:
+    from nnshell.cluster import Cluster
     from nnshell.inputs.input_set import InputSet
     from nnshell.inputs.sources import Split
     from nnshell.ir.graph import Graph
@@ -35,6 +36,16 @@ class Commands(CommandSet["Shell"]):
     def graph(self) -> Graph:
         """The current graph; GraphError when none is open."""
         return self._cmd.session.graph
+
+    @contextmanager
+    def cluster(self, args: argparse.Namespace) -> Iterator[Cluster | None]:
+        """The cluster that --cluster names, while it is used."""
+        if args.cluster is None:
+            yield None
+            return
+        self.graph()
+        with clusters.Cluster(args.cluster) as found:
+            yield found
 
     def write(self, text: str) -> None:
         self._cmd.write(text)

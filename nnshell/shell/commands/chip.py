@@ -23,7 +23,7 @@ from nnshell.shell.api import (
     tensors,
 )
 from nnshell.shell.commands.base import Commands
-from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def simulate_parser() -> Parser:
     add("--kernels", metavar="NAME", help="kernel library, instead of `set kernels`; or a file")
     add("--chip", metavar="FILE", completer=path, help="another chip, as chip.toml describes GAP8")
     _add_sweep_options(parser)
+    add_cluster_option(parser)
     add_input_options(parser, files="*")
     add_table_options(parser)
     return parser
@@ -96,9 +97,10 @@ class ChipCommands(Commands):
         """Estimate cycles, memory and energy on GAP8."""
         lists = {name: getattr(args, name) for name in simulation.SWEPT if getattr(args, name)}
         if lists:
-            found = simulation.sweep(self.graph(), lists, kernels=args.kernels, chip=args.chip)
-            self.show(simulation_tables.sweep_table(found), args)
+            self._sweep(lists, args)
             return
+        if args.cluster is not None:
+            raise UsageError("--cluster is for lists", hint="simulate --l1 32k,48k,64k --cluster A")
         report = simulation.simulate(self.graph(), kernels=args.kernels, chip=args.chip)
         for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
             if path is not None:
@@ -108,6 +110,14 @@ class ChipCommands(Commands):
             self._run_tiled(report, args)
         elif args.input_files:
             self._predict(args)
+
+    def _sweep(self, lists: dict[str, str], args: argparse.Namespace) -> None:
+        with self.cluster(args) as cluster:
+            run = None if cluster is None else cluster.points(self.graph(), args.chip)
+            found = simulation.sweep(
+                self.graph(), lists, kernels=args.kernels, chip=args.chip, run=run
+            )
+        self.show(simulation_tables.sweep_table(found), args)
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
         if not args.input_files:

@@ -16,7 +16,7 @@ from nnshell.shell.api import (
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
-from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
 
@@ -41,6 +41,7 @@ def sensitivity_parser() -> Parser:
         "worst, and what it makes of the output's noise.",
         example="sensitivity sample_images/test/* --limit 20",
     )
+    add_cluster_option(parser)
     add_input_options(parser)
     add_table_options(parser)
     return parser
@@ -94,8 +95,10 @@ class LaboratoryCommands(Commands):
         graph = self.graph()
         with self.inputs(args, "reading") as (inputs, _):
             batches = flow.batches_of(graph, inputs)
-        with progress("trying nodes", laboratory.steps_to_try(graph)) as done:
-            found = laboratory.sensitivity(graph, batches, done)
+        count = laboratory.steps_to_try(graph)
+        with self.cluster(args) as cluster, progress("trying nodes", count) as done:
+            trials = None if cluster is None else cluster.trials(graph, batches)
+            found = laboratory.sensitivity(graph, batches, done, trials)
         advice = laboratory.advise(graph, batches, found)
         title = f"{graph.name}: sensitivity"
         self.show(laboratory_tables.sensitivity_table(title, found, advice), args)

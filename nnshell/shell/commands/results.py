@@ -13,7 +13,7 @@ from nnshell.files import write_atomically
 from nnshell.shell.api import flow, labels, quantization_tables, select, tensor_text
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
-from nnshell.shell.options import add_input_options, add_table_options
+from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def validate_parser() -> Parser:
     add("--class_thr", type=float, default=0.0, metavar="X", help="0 unless given")
     add("--progress_every", type=int, metavar="N", help="kept for old scripts")
     add("--dataset_dir", metavar="DIR", help="kept for old scripts")
+    add_cluster_option(parser)
     add_input_options(parser)
     add_table_options(parser)
     not_here(parser, "use --label_json", "--vww_instances_file", nargs=1)
@@ -122,7 +123,7 @@ class ResultCommands(Commands):
     def do_validate(self, args: argparse.Namespace) -> None:
         """Count right answers on labelled images."""
         output, _ = select.select_one(self.graph(), str(args.prediction_step_idx))
-        with self.inputs(args, "validating") as (inputs, done):
+        with self.cluster(args) as cluster, self.inputs(args, "validating") as (inputs, done):
             if args.class_number is not None:
                 inputs = inputs.with_labels([args.class_number] * len(inputs))
             if args.label_json:
@@ -135,6 +136,7 @@ class ResultCommands(Commands):
                 output=output,
                 threshold=args.class_thr if args.binary_classification else None,
                 progress=done,
+                runner=None if cluster is None else cluster.runner(self.graph()),
             )
         if args.json:
             write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
