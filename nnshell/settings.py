@@ -39,8 +39,8 @@ _WITHOUT_EFFECT = {
     "load_quantization": "quantization in a model file is not read; use `aquant`",
     "load_dequantized": "quantization in a model file is not read",
     "fusions": "use the command `fusions`",
-    "weight_equalization": "per-channel weight scales make it unnecessary",
-    "equalization_threshold": "there is no weight equalization",
+    "weight_equalization": "use the command `weight_equalization`",
+    "equalization_threshold": "use `weight_equalization --threshold X`",
     "adjust_image": "an image that fits the graph only transposed is transposed by itself",
     "template_file": "code templates of one's own are not supported",
     "at_ver": "files are written for AutoTiler 3",
@@ -159,7 +159,7 @@ class Settings:
     fusions: bool = _setting(False, "import", "kept for old scripts: use the command fusions")
     adjust_order: bool = _setting(False, "import", "run adjust when a graph is opened")
     weight_equalization: bool = _setting(
-        False, "import", "kept for old scripts: weights have a scale per channel"
+        False, "import", "kept for old scripts: use the command weight_equalization"
     )
     equalization_threshold: float = _setting(
         0.1, "import", "kept for old scripts, as weight_equalization", minimum=0

@@ -34,7 +34,7 @@ def learn_rounding(
     method: str = "gptq",
     *,
     iterations: int = ITERATIONS,
-    drop: float = 0.0,
+    drop: float = 0.5,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
@@ -54,5 +54,4 @@ def learn_rounding(
 def parts(graph: Graph, batches: Sequence[Batch], method: str = "gptq") -> int:
     """How often ``progress`` is called."""
     trial = Trial(graph, batches)
-    count = len(trial.filters())
-    return count + len(blocks_of(trial.flat)) if method == "brecq" else count
+    return len(blocks_of(trial.flat)) if method == "brecq" else len(trial.filters())

@@ -14,7 +14,14 @@ from nnshell.ir.operator import ChosenFilter, Constant
 from nnshell.ir.qparams import QParams
 from nnshell.learning.blocks import is_filter
 from nnshell.learning.rounding import Moments, best_scale, compensated, moments, nearest
-from nnshell.learning.rows import Matrix, by_group, filter_constants, outputs_at, rows_of
+from nnshell.learning.rows import (
+    Matrix,
+    by_group,
+    filter_constants,
+    outputs_at,
+    rows_of,
+    samples_for,
+)
 from nnshell.learning.trial import Trial
 from nnshell.numeric.records import NO_WEIGHT
 from nnshell.ops.add import Add
@@ -41,7 +48,8 @@ def search_scales(graph: Graph, batches: Sequence[Batch], progress: Done | None 
         item = trial.flat.by_path[path]
         weights, source = filter_constants(trial.flat, item)[0], item.inputs[0]
         grouped = by_group(item, weights).astype(np.float64)
-        read = rows_of(item, trial.tensors("float", [source])[source]).astype(np.float64)
+        made = trial.tensors("float", [source], samples_for(item))[source]
+        read = rows_of(item, made).astype(np.float64)
         fits = [moments(r, r @ w.T, w) for r, w in zip(read, grouped, strict=True)]
         record = _record(item)
         scales = _scales(record, fits)
@@ -65,7 +73,9 @@ def _rounded(trial: Trial, item: Item) -> ChosenFilter:
     source = item.inputs[0]
     partner = _partner(trial.flat, item)
     tensors = [source] if partner is None else [source, partner]
-    simulated, real = trial.tensors("simulated", tensors), trial.tensors("float", tensors)
+    enough = samples_for(item)
+    simulated = trial.tensors("simulated", tensors, enough)
+    real = trial.tensors("float", tensors, enough)
     read = rows_of(item, simulated[source]).astype(np.float64)
     wanted = rows_of(item, real[source]).astype(np.float64) @ grouped.transpose(0, 2, 1)
     if partner is not None:

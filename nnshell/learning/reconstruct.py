@@ -4,8 +4,7 @@ Each block of the quantized graph, fed with what the blocks before it make, is b
 the float graph makes at its end: roundings, steps of weights and activations and biases are moved
 together by Adam, against the mean squared difference on unlabelled samples (M. Nagel et al., "Up or
 down? Adaptive rounding", 2020; Y. Li et al., "BRECQ", 2021). A share of the activations stays
-unrounded in each step, at random (X. Wei et al., "QDrop", 2022). Learning begins at the integers
-that ``layers`` found, which leaves gradients little to do.
+unrounded in each step, at random (X. Wei et al., "QDrop", 2022).
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.learning.block_model import BlockModel
 from nnshell.learning.blocks import blocks_of
-from nnshell.learning.layers import round_layers
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
 from nnshell.quantization.groups import group_tensors
 
 _BATCH = 16
-_RATES = {"units": 5e-3, "change": 5e-3, "bias": 1e-3}  # of Adam; units are steps of the weights
+_RATES = {"units": 1e-2, "change": 1e-2, "bias": 1e-3}  # of Adam; units are steps of the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Training:
     """How long and how."""
 
     iterations: int = 200
-    drop: float = 0.0  # probability that an activation stays unrounded
+    drop: float = 0.5  # probability that an activation stays unrounded
     seed: int = 0
 
 
@@ -46,9 +44,9 @@ def learn_blocks(
     training: Training,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
-    """What ``round_layers`` finds, improved block by block."""
+    """Roundings, steps and biases of all blocks, each behind the ones before it."""
     trial = Trial(graph, batches)
-    trial.learn(round_layers(graph, batches, progress))
+    torch.manual_seed(training.seed)  # of what stays unrounded
     generator = torch.Generator().manual_seed(training.seed)
     for number in range(len(blocks_of(trial.flat))):
         _learn_block(trial, number, training, generator)

@@ -18,7 +18,9 @@ import numpy as np
 
 from nnshell.learning.rows import Matrix
 
-_DAMPING = 0.01  # of the mean second moment, added to all: taps that see nothing stay as they are
+# Of the mean second moment, added to all: taps that see nothing, and those of a filter with more
+# taps than rows, stay as they are.
+_DAMPING = 0.01
 _REACHES = np.linspace(1.0, 0.3, 29)  # of the largest weight, tried as the end of the scale
 
 
@@ -37,7 +39,8 @@ def moments(read: Matrix, wanted: Matrix, weights: Matrix) -> Moments:
     mean_read, mean_wanted = read.mean(axis=0), wanted.mean(axis=0)
     centred = read - mean_read
     second = centred.T @ centred / len(read)
-    damping = _DAMPING * float(np.trace(second)) / len(second) + 1e-12
+    mean = float(np.trace(second)) / len(second)
+    damping = (_DAMPING + len(second) / len(read)) * mean + 1e-12
     cross = centred.T @ (wanted - mean_wanted) / len(read)
     damped = second + damping * np.eye(len(second))
     fitted = np.linalg.solve(damped, cross + damping * weights.T).T

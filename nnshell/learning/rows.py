@@ -20,6 +20,7 @@ from nnshell.ops.windows import pad_map, taps
 
 Matrix = NDArray[np.float64]
 MOST_ROWS = 24_576  # of one filter: more change little, and 9 * 64 columns fit the memory
+_SPARSE = 8  # one place in so many is looked at
 _SEED = 0
 
 
@@ -28,6 +29,11 @@ def filter_constants(flat: FlatGraph, item: Item) -> tuple[NDArray[Any], NDArray
     weights, bias = (flat.maker(tensor).node.op for tensor in item.inputs[1:3])
     assert isinstance(weights, Constant) and isinstance(bias, Constant), "is_filter says so"
     return weights.value.astype(np.float32), bias.value.astype(np.float32)
+
+
+def samples_for(item: Item) -> int:
+    """How many samples give a filter's rows: few places of each, where maps are large."""
+    return -(-_SPARSE * MOST_ROWS // math.prod(item.node.outputs[0].shape[1:]))
 
 
 def rows_of(

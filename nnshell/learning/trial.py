@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -53,13 +53,23 @@ class Trial:
         quantize_graph(self._twin, self.statistics, self.options)
 
     def tensors(
-        self, name: EngineName, tensors: Sequence[Tensor]
+        self, name: EngineName, tensors: Sequence[Tensor], samples: int | None = None
     ) -> dict[Tensor, list[NDArray[Any]]]:
-        """Values by tensor, an array for each batch: of the float graph, or of the simulation."""
+        """Values by tensor, an array for each batch: of the float graph, or of the simulation.
+
+        ``samples`` are how many suffice; by default all.
+        """
         keys = [key_of(tensor) for tensor in tensors]
         engine = make_engine(self._twin, name, keys=list(dict.fromkeys(keys)))
-        results = [engine.run(batch.arrays) for batch in self.batches]
+        results = [engine.run(batch.arrays) for batch in self._first(samples)]
         return {t: [made[k] for made in results] for t, k in zip(tensors, keys, strict=True)}
+
+    def _first(self, samples: int | None) -> Iterator[Batch]:
+        count = 0
+        for batch in self.batches:
+            if samples is None or count < samples:
+                count += len(batch)
+                yield batch
 
     def filters(self) -> list[Item]:
         """Filters with integer weights, in order."""

@@ -32,8 +32,7 @@ def sensitivity_table(
     )
     notes = ["alone: only this node quantized; without: all but this node", *advice_lines(advice)]
     if found and not advice:
-        worst = ", ".join(entry.node for entry in found[:3])
-        notes.append(f"next: no option of the worst ({worst}) alone takes a tenth of the noise")
+        notes.append("next: adaround INPUTS or mixed INPUTS; no option of one node alone helps")
     return Table(title, columns, rows, notes=tuple(notes))
 
 

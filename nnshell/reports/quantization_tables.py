@@ -91,8 +91,10 @@ def channel_table(graph: Graph, key: str) -> Table | None:
     return Table(f"{row.name}: channels", _CHANNELS, rows)
 
 
-def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
-    """How far tensors are apart, in the order given (of `qerror`: worst first)."""
+def comparison_table(
+    title: str, compared: Sequence[Comparison], *, worst_first: bool = False
+) -> Table:
+    """How far tensors are apart; of `qerror` the worst first, with what to try next."""
     rows = tuple(
         (
             entry.label if entry.op else None,  # stored tensors do not know their step
@@ -111,6 +113,12 @@ def comparison_table(title: str, compared: Sequence[Comparison]) -> Table:
     notes = []
     if any(entry.clipped for entry in compared):
         notes.append("clipped: the activation behind it cuts this range, so it says little")
+    judged = [entry.key for entry in compared if not entry.clipped]
+    if worst_first and judged:
+        notes.append(
+            f"worst: {', '.join(judged[:3])}; next: sensitivity INPUTS says which nodes cost most,"
+            " outliers INPUTS why, adaround INPUTS learns better roundings"
+        )
     return Table(title, _QERROR, rows, notes=tuple(notes))
 
 

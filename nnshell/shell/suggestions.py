@@ -27,7 +27,6 @@ _ELSEWHERE = {
     "run_at": _AUTOTILER,
     "savegraph": _SAVE,
     "ssd_setter": "detection post-processing runs outside the graph",
-    "weight_equalization": "per-channel weight scales make it unnecessary",
 }
 
 

@@ -78,7 +78,7 @@ def adaround_parser() -> Parser:
     add("--method", choices=("gptq", "brecq"), default="gptq", help="default: gptq")
     add("--iterations", type=int, default=200, metavar="N",
         help="of brecq, for each block")  # fmt: skip
-    add("--drop", type=float, default=0.0, metavar="P",
+    add("--drop", type=float, default=0.5, metavar="P",
         help="of brecq: share of activations left unrounded while it learns (QDrop)")  # fmt: skip
     add_input_options(parser)
     return parser

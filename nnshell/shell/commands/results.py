@@ -67,7 +67,9 @@ def validate_parser() -> Parser:
     add("--confusion", action="store_true", help="labels against predictions")
     add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="write totals as JSON")
     add("--prediction_step_idx", type=int, default=-1, metavar="STEP", help="step that answers")
-    add("--label_json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="labels by file")
+    add("--labels", "--label_json", dest="label_json", metavar="FILE",
+        completer=cmd2.Cmd.path_complete,
+        help="labels as text (a line for each: NAME LABEL, or LABEL in order) or JSON")  # fmt: skip
     add("--class_number", type=int, metavar="N", help="all images are of this class")
     add("--binary_classification", action="store_true",
         help="the output has one value: class 1 above --class_thr, else class 0")  # fmt: skip
@@ -77,7 +79,7 @@ def validate_parser() -> Parser:
     add_cluster_option(parser)
     add_input_options(parser)
     add_table_options(parser)
-    not_here(parser, "use --label_json", "--vww_instances_file", nargs=1)
+    not_here(parser, "use --labels", "--vww_instances_file", nargs=1)
     return parser
 
 
@@ -111,7 +113,7 @@ class ResultCommands(Commands):
             )
         alone = ", each step alone" if args.step else ""
         title = f"{graph.name}: integers against floats{alone}"
-        self.show(quantization_tables.comparison_table(title, compared), args)
+        self.show(quantization_tables.comparison_table(title, compared, worst_first=True), args)
 
     def _report_lowest(self, args: argparse.Namespace) -> None:
         graph, limit = self.graph(), args.report_lowest
@@ -127,7 +129,7 @@ class ResultCommands(Commands):
             if args.class_number is not None:
                 inputs = inputs.with_labels([args.class_number] * len(inputs))
             if args.label_json:
-                inputs = inputs.with_labels(labels.read_label_json(args.label_json, inputs.names))
+                inputs = inputs.with_labels(labels.read_labels(args.label_json, inputs.names))
             engine: EngineName = args.engine or "float"
             report = flow.validate(
                 self.graph(),

@@ -1,0 +1,111 @@
+"""Equalization, analytic bias correction and the report of outliers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnshell.bias_correction import corrected_analytically, corrected_by_means
+from nnshell.errors import UsageError
+from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.flat import Tensor, flatten
+from nnshell.ir.graph import Graph
+from nnshell.ir.operator import Constant, Output
+from nnshell.ir.work import Window
+from nnshell.laboratory import Bench
+from nnshell.learning.channel_moments import channel_moments
+from nnshell.learning.equalization import equalize
+from nnshell.learning.outliers import activation_outliers, weight_outliers
+from nnshell.learning.trial import apply_learned
+from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.relu import Relu, Relu6
+from nnshell.quantization import Statistics, TensorStatistics
+from tests.learning.nets import SHAPE, conv, pictures, quantized, residual
+from tests.quantization.nets import Net
+
+
+def chain(rectifier: type = Relu) -> Graph:
+    """conv, depthwise, pool, conv and linear in a row; one channel is a hundred times wider."""
+    net = Net(*SHAPE)
+    first = net.node("relu_1", rectifier(), conv(net, "conv_1", net.x))
+    second = net.node("relu_2", rectifier(), conv(net, "depthwise", first, groups=4))
+    pooled = net.node("pool", MaxPool(Window((2, 2), (2, 2))), second)
+    third = net.node("relu_3", rectifier(), conv(net, "conv_2", pooled, filters=3))
+    net.node("output_1", Output(0), net.linear("head", third))
+    value = net.graph.constant(net.graph["conv_1"].inputs[1]).copy()  # type: ignore[union-attr]
+    value[2] *= 100
+    net.graph["conv_1_weights"].op = Constant(value)
+    return net.graph
+
+
+def outputs(graph: Graph) -> np.ndarray:
+    return FloatEngine(graph).run(pictures(8).arrays)["output_1"]
+
+
+def test_equalized_channels_are_even_and_the_function_is_kept() -> None:
+    graph = chain()
+    before = outputs(graph)
+    pairs = equalize(graph)
+    assert [(p.first, p.second) for p in pairs] == [
+        ("conv_1", "depthwise"),
+        ("depthwise", "conv_2"),
+        ("conv_2", "head"),
+    ]
+    assert np.allclose(outputs(graph), before, rtol=1e-4, atol=1e-3)
+    made = np.abs(graph["conv_1_weights"].op.value).max(axis=(1, 2, 3))  # type: ignore[attr-defined]
+    assert made.max() / made.min() < 20
+    assert graph.recipe[-1].command == "weight_equalization"
+
+
+def test_channels_that_a_bound_cuts_off_are_not_scaled() -> None:
+    with pytest.raises(UsageError, match="no two filters"):
+        equalize(chain(Relu6))
+
+
+def test_a_branch_that_others_read_is_not_scaled() -> None:
+    assert [(p.first, p.second) for p in equalize(residual())] == [("first", "second")]
+
+
+def test_a_quantized_graph_needs_samples_to_be_equalized() -> None:
+    graph = quantized(chain(), 8)
+    with pytest.raises(UsageError, match="weight_equalization IMAGES"):
+        equalize(graph)
+    old = graph.statistics
+    equalize(graph, [pictures(32)])
+    assert graph.quantized
+    assert graph.statistics["relu_1"].maximum < old["relu_1"].maximum
+
+
+def test_moments_are_those_of_normally_distributed_inputs() -> None:
+    net = Net(*SHAPE)
+    relu = net.node("relu", Relu(), conv(net, "conv", net.x))
+    net.node("output_1", Output(0), relu)
+    flat = flatten(quantized(net.graph, 8))
+    seen = Statistics({"input_1": TensorStatistics(-4.0, 5.0, 0.5, 1.0, 0.8)})
+    found = channel_moments(flat, seen)[Tensor("relu")]
+    x = np.random.default_rng(0).normal(0.5, 1.0, (400, *SHAPE)).astype(np.float32)
+    made = FloatEngine(net.graph, ["relu"]).run([x])["relu"][:, :, 1:-1, 1:-1]
+    assert np.allclose(found.mean, made.mean(axis=(0, 2, 3)), atol=0.02)
+    assert np.allclose(found.variance, made.var(axis=(0, 2, 3)), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("analytic", [False, True])
+def test_corrected_biases_leave_less_noise(analytic: bool) -> None:
+    graph, batches = quantized(chain(), 3), [pictures(64)]
+    found = corrected_analytically(graph) if analytic else corrected_by_means(graph, batches)
+    bench = Bench(graph, [pictures(64, seed=5)])
+    before = bench.try_options(bench.options).noise
+    floats = outputs(graph)
+    apply_learned(graph, "bcorr", found)
+    assert bench.try_options(bench.options, graph).noise < before
+    assert np.array_equal(outputs(graph), floats)
+
+
+def test_the_widest_channel_is_named() -> None:
+    graph = chain()
+    worst = weight_outliers(graph)[0]
+    assert (worst.name, worst.widest, worst.beyond) == ("conv_1", 2, 1)
+    assert worst.lost_bits > 5
+    activations = activation_outliers(graph, [pictures(4)])
+    assert {entry.name for entry in activations[:2]} <= {"conv_1", "relu_1", "depthwise", "relu_2"}
+    assert activations[0].widest == 2

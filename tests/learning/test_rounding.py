@@ -1,0 +1,145 @@
+"""Rounding that makes up for its errors, layer by layer and as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnshell import flow
+from nnshell.edits import tune
+from nnshell.errors import QuantizationError, UsageError
+from nnshell.execution.fast_engine import FastEngine
+from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.flat import flatten
+from nnshell.ir.graph import Graph
+from nnshell.laboratory import Bench
+from nnshell.learning import adaround
+from nnshell.learning.adaround import learn_rounding
+from nnshell.learning.blocks import blocks_of
+from nnshell.learning.judged import apply_if_better
+from nnshell.learning.layers import search_scales
+from nnshell.learning.ranges import searched_ranges
+from nnshell.learning.rounding import compensated, moments, nearest, output_error
+from nnshell.learning.rows import by_group, filter_constants, rows_of
+from nnshell.learning.trial import Trial, apply_learned
+from nnshell.quantization import QuantizationOptions
+from nnshell.recipe import undo
+from tests.learning.nets import pictures, quantized, residual
+
+LIMITS = (-7, 7)
+
+
+def noise(graph: Graph) -> float:
+    """On pictures that nothing was learned from."""
+    bench = Bench(graph, [pictures(64, seed=9)])
+    return bench.try_options(bench.options).noise
+
+
+def test_rounding_errors_are_made_up_for_by_correlated_taps() -> None:
+    random = np.random.default_rng(0)
+    read = random.normal(size=(500, 6)) @ random.normal(size=(6, 12))
+    weights = random.normal(size=(5, 12))
+    of = moments(read, read @ weights.T, weights)
+    scale = np.abs(weights).max(axis=1) / 7
+    plain = scale[:, np.newaxis] * nearest(of.weights, scale, LIMITS)
+    better = scale[:, np.newaxis] * compensated(of, scale, LIMITS)
+    assert output_error(of, better).sum() < 0.5 * output_error(of, plain).sum()
+
+
+def test_independent_taps_are_rounded_to_the_nearest() -> None:
+    weights = np.random.default_rng(0).normal(size=(3, 4))
+    read = np.vstack([np.eye(4), -np.eye(4)])
+    of = moments(read, read @ weights.T, weights)
+    scale = np.full(3, 0.3)
+    assert np.array_equal(compensated(of, scale, LIMITS), nearest(weights, scale, LIMITS))
+
+
+def test_rows_times_weights_are_what_a_filter_makes() -> None:
+    graph = quantized(residual())
+    trial, batch = Trial(graph, [pictures(3)]), pictures(3)
+    for name in ("first", "second"):
+        item = trial.flat.by_path[name]
+        weights, bias = filter_constants(trial.flat, item)
+        made = trial.tensors("float", [item.inputs[0], item.outputs[0]])
+        rows = rows_of(item, made[item.inputs[0]])
+        found = rows @ by_group(item, weights).transpose(0, 2, 1)
+        wanted = (made[item.outputs[0]][0] - bias.reshape(-1, 1, 1)).reshape(len(batch), 4, -1)
+        assert np.isclose(np.sort(found, axis=None), np.sort(wanted, axis=None), atol=1e-4).all()
+
+
+def test_a_residual_branch_is_one_block() -> None:
+    blocks = blocks_of(flatten(quantized(residual())))
+    found = [[item.path for item in block.filters] for block in blocks]
+    assert found == [["stem"], ["first", "second"], ["head"]]
+    assert blocks[1].output.path == "total_relu"
+
+
+@pytest.mark.parametrize("method", ["gptq", "brecq"])
+def test_learned_rounding_leaves_less_noise_on_other_pictures(method: str) -> None:
+    if method == "brecq":
+        pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+    graph = quantized(residual(), 3)
+    before = noise(graph)
+    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)], method, iterations=60))
+    assert noise(graph) < before
+    undo(graph)
+    assert noise(graph) == before
+
+
+def test_searched_scales_and_ranges_leave_less_noise_than_extremes() -> None:
+    graph = residual()
+    seen = flow.calibrate_graph(graph, [pictures(32).arrays])
+    flow.quantize(graph, seen, QuantizationOptions(weight_bits=3, act_bits=3, weight_clip="none"))
+    before = noise(graph)
+    batches = [pictures(32)]
+    found = search_scales(graph, batches).updated(searched_ranges(graph, batches))
+    assert apply_if_better(graph, "scale_search", [found], batches).applied
+    assert noise(graph) < 0.8 * before
+
+
+def test_what_does_not_help_is_left_out() -> None:
+    graph = quantized(residual())
+    batches = [pictures(64)]
+    apply_learned(graph, "adaround", learn_rounding(graph, batches))
+    steps = len(graph.recipe)
+    again = search_scales(graph, batches)  # back to the nearest integers
+    assert not apply_if_better(graph, "scale_search", [again], batches).applied
+    assert len(graph.recipe) == steps
+
+
+def test_learned_integers_run_in_all_engines_alike() -> None:
+    graph = quantized(residual(), 8)
+    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)]))
+    x = pictures(32, seed=3).arrays
+    fast, slow = FastEngine(graph).run(x)["output_1"], IntegerEngine(graph).run(x)["output_1"]
+    assert np.array_equal(fast, slow)
+    record = graph["output_1"].quantization.output  # type: ignore[union-attr]
+    simulated = flow.make_engine(graph, "simulated").run(x)["output_1"]
+    assert np.abs(record.dequantize(fast) - simulated).max() <= 1.01 * record.first_scale
+
+
+def test_weights_of_other_bits_forget_what_was_learned() -> None:
+    graph = quantized(residual())
+    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(32)]))
+    learned = graph["first"].quantization.kernel.weights  # type: ignore[union-attr]
+    tune(graph, {"first": {"weight_bits": 5}})
+    assert graph["first"].quantization.input.bits == 4  # type: ignore[union-attr]
+    assert np.abs(graph["first"].quantization.kernel.weights).max() > 7  # type: ignore[union-attr]
+    tune(graph, {"first": {"weight_bits": 4}})
+    assert np.array_equal(graph["first"].quantization.kernel.weights, learned)  # type: ignore[union-attr]
+
+
+def test_a_new_quantization_forgets_everything_learned() -> None:
+    graph = quantized(residual())
+    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(32)]))
+    flow.quantize(graph, graph.statistics, graph.quantization_options)
+    assert graph.learned is None
+    assert [step.command for step in graph.recipe] == ["aquant"]
+
+
+def test_refusals_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(QuantizationError, match="aquant"):
+        learn_rounding(residual(), [pictures(2)])
+    monkeypatch.setattr(adaround, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'nnshell\[train\]'"):
+        learn_rounding(quantized(residual()), [pictures(2)], "brecq")
