@@ -30,7 +30,7 @@ _BUCKETS = 4000  # of a size, in the search for the best mixture
 _SIZES = 48  # between all at 8 bits and all at 2, that a loss is looked for among
 
 Done = Callable[[int], None]
-_WORTH = 0.9  # of the noise that is left when a change is worth naming
+_WORTH = 0.97  # of the noise that is left when a change to one node is worth naming
 _FLOAT: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BITS}
 
 
@@ -172,7 +172,7 @@ def advise(
     """For the worst nodes, what of some changes to them alone takes most noise from the output.
 
     Changes that keep the bits come first; wider weights or activations only where none of those
-    takes a tenth of the noise.
+    takes some hundredths of the noise.
     """
     bench = Bench(graph, batches)
     before, advice = bench.try_options(bench.options), []

@@ -1,4 +1,4 @@
-"""Labels of samples: from file names (``cat_3.png`` is 3), class folders, or a JSON file."""
+"""Labels of samples: from file names (``cat_3.png`` is 3), class folders, or a file of labels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nnshell.errors import InputError
 Label = int | None
 
 _NUMBER_AT_END = re.compile(r"_(\d{1,9})$")
+_NAME_AND_LABEL = re.compile(r"(?:(.*)[\s,;])?\s*(\S*?)")  # the label is the last word
 _SHOWN_CLASSES = 12
 MAX_JSON_BYTES = 64 * 1024 * 1024
 
@@ -62,29 +63,62 @@ def _class_numbers(names: Sequence[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def read_label_json(path: str, names: Sequence[str]) -> tuple[int, ...]:
-    """Labels from a JSON file: a list in the samples' order, or an object by sample name.
+def read_labels(path: str, names: Sequence[str]) -> tuple[int, ...]:
+    """Labels from a file: one for each sample in their order, or one for each sample name.
 
-    A key may be a sample's whole name, its file name, or that without its ending.
+    JSON: a list, or an object by name. Text: a line for each label, with or without the name before
+    it (``cat.png 3`` or ``cat.png,3``); empty lines and lines that begin with # do not count. A
+    name may be a sample's whole name, its file name, or that without its ending.
     """
     try:
         if os.stat(path).st_size > MAX_JSON_BYTES:
             raise InputError(f"more than {MAX_JSON_BYTES} bytes of labels", where=path)
         with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+            text = file.read()
     except OSError as error:
         raise InputError(f"cannot read the labels: {error.strerror}", where=path) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the labels are not JSON: {error}", where=path) from error
+    except ValueError as error:
+        raise InputError(f"the labels are not text: {error}", where=path) from error
+    content = _from_json(text, path) if text.lstrip()[:1] in ("[", "{") else _lines(text, path)
     if isinstance(content, list):
         if len(content) != len(names):
             raise InputError(f"{len(content)} labels for {len(names)} samples", where=path)
         found = content
-    elif isinstance(content, dict):
-        found = [_look_up(content, name, path) for name in names]
     else:
-        raise InputError("labels are a list, or an object by file name", where=path)
+        found = [_look_up(content, name, path) for name in names]
     return tuple(_whole_number(value, path) for value in found)
+
+
+def _from_json(text: str, path: str) -> list[Any] | dict[str, Any]:
+    try:
+        content: list[Any] | dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the labels are not JSON: {error}", where=path) from error
+    return content
+
+
+def _lines(text: str, path: str) -> list[str] | dict[str, str]:
+    """The labels of a text file, by name where it has names."""
+    plain: list[str] = []
+    named: dict[str, str] = {}
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+        words = line.strip()
+        if not words or words.startswith("#"):
+            continue
+        name, label = _NAME_AND_LABEL.fullmatch(words).groups()  # type: ignore[union-attr]
+        if not label.isascii() or not label.isdigit():
+            raise InputError(
+                f"line {number}: {label[:40]!r} is not a whole number",
+                where=path,
+                hint="write NAME LABEL, or LABEL alone, in each line",
+            )
+        if name:
+            named[name.strip(" \t,;").strip('"')] = label
+        else:
+            plain.append(label)
+    if named and plain:
+        raise InputError("some lines have names and some have not", where=path)
+    return named or plain
 
 
 def _look_up(content: dict[str, Any], name: str, path: str) -> Any:

@@ -127,9 +127,11 @@ def show(
     header: Sequence[str],
     rows: Iterable[Sequence[Any]],
     count: int | None = None,
+    kind: str = "test",
 ) -> None:
     """A section of the report: Markdown, which reads as text too."""
-    print(f"## {title}\n\n{count or lab.count:,} test images, {lab.calibration} for calibration.\n")
+    images = f"{count or lab.count:,} {kind} images, {lab.calibration} for calibration"
+    print(f"## {title}\n\n{images}.\n")
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     rows = list(rows)
     for row in rows:

@@ -24,8 +24,9 @@ rows = [
     for e in found
 ]
 header = ["node", "weights", "noise alone dB", "agreement alone %", "noise without dB"]
-show("G. Sensitivity (ResNet-20, 4 bits)", lab, header, rows, CHOOSING)
+show("G. Sensitivity (ResNet-20, 4 bits)", lab, header, rows, CHOOSING, "training")
 advice = laboratory.advise(graph, batches, found)
+print("What to try with the worst:\n")
 print("\n".join(f"    {line}" for line in advice_lines(advice)) + "\n")
 lab.say("sensitivity is done")
 

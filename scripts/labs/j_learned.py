@@ -32,10 +32,9 @@ batches = flow.batches_of(graph, lab.training_images("resnet20", LEARNED_FROM))
 rows = []
 for bits in (4, 3):
     for method, learn in METHODS.items():
-        for layers in (
-            ("all", "first and last weights 8 bits") if method == "adaround" else ("all",)
-        ):
-            nodes = {} if layers == "all" else ENDS
+        for layers, nodes in (("all", {}), ("first and last weights 8 bits", ENDS)):
+            if nodes and method != "adaround":
+                continue
             options = {"weight_bits": bits, "act_bits": bits, "clip_type": "mse", "nodes": nodes}
             lab.quantize(graph, "resnet20", **options)
             started = perf_counter()

@@ -11,7 +11,7 @@ import pytest
 
 from nnshell.errors import InputError
 from nnshell.inputs.input_set import open_inputs
-from nnshell.inputs.labels import name_label, read_label_json
+from nnshell.inputs.labels import name_label, read_labels
 from nnshell.inputs.layout import InputSpec
 
 
@@ -207,22 +207,28 @@ def test_files_beside_class_folders_make_them_plain_folders(
         ('{"a": 3, "b": "x"}', "'x' is not a whole number"),
         ('{"a": 3, "b": 1.5}', "not a whole number"),
         ('{"a": 3, "b": true}', "not a whole number"),
-        ("3", "a list, or an object"),
+        ("3", "1 labels for 2 samples"),
+        ("# labels\n3\n\n4\n", (3, 4)),
+        ("b.png 4\r\nsub/a.png\t3\r\n", (3, 4)),
+        ("b,4\na,3", (3, 4)),
+        ('"my b", 4\na, 3', "no label for sub/b.png"),
+        ("a 3\n4", "some lines have names"),
+        ("a 3\nb cat", "line 2: 'cat' is not a whole number"),
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("\0", "not JSON"),
+        ("\0", "is not a whole number"),
     ],
 )
-def test_labels_from_json(tmp_path: Path, text: str, expected: Any) -> None:
+def test_labels_from_a_file(tmp_path: Path, text: str, expected: Any) -> None:
     (tmp_path / "labels.json").write_text(text)
     path, samples = str(tmp_path / "labels.json"), ["sub/a.png", "sub/b.png"]
     if isinstance(expected, tuple):
-        assert read_label_json(path, samples) == expected
+        assert read_labels(path, samples) == expected
     else:
         with pytest.raises(InputError, match=expected):
-            read_label_json(path, samples)
+            read_labels(path, samples)
 
 
 def test_a_missing_label_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"No such file.*labels\.json"):
-        read_label_json(str(tmp_path / "labels.json"), [])
+        read_labels(str(tmp_path / "labels.json"), [])
