@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnshell.gap8.chip import Chip
-from nnshell.gap8.schedule import Clocks
+from nnshell.gap8.tile_costs import Clocks
 
 
 def power_mw(chip: Chip, clocks: Clocks, busy: float) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 
 from nnshell.errors import UsageError
 from nnshell.gap8.counts import TileSizes
-from nnshell.gap8.schedule import LayerPlan, Setting, steps
 from nnshell.gap8.search import Choice, Operands, choose, ranked_choices
+from nnshell.gap8.tile_costs import LayerPlan, Setting, steps
 from nnshell.gap8.tiling import term_cycles
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ at the fullest step is a lower bound that no placement can beat.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -88,11 +89,17 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
 
 
 def _improved(placed: list[Placement], alignment: int) -> list[Placement]:
-    """Place what reaches highest earlier than all others, over and over; the best of it."""
+    """Place what reaches highest earlier than all others, over and over; the best of it. An order that comes back
+    leads nowhere new."""
     best = placed
+    tried: set[tuple[int, ...]] = set()
     for _ in range(IMPROVEMENTS):
         highest = max(placed, key=lambda placement: placement.end_bytes).buffer
         rest = [placement.buffer for placement in placed if placement.buffer is not highest]
+        order = tuple(map(id, (highest, *rest)))
+        if order in tried:
+            break
+        tried.add(order)
         placed = _first_fit([highest, *rest], alignment)
         if _peak(placed) < _peak(best):
             best = placed
@@ -113,20 +120,21 @@ def _peak(placed: Sequence[Placement]) -> int:
 
 
 def _first_fit(buffers: Sequence[Buffer], alignment: int) -> list[Placement]:
+    """Each buffer at the lowest offset that is free for its whole lifetime.
+
+    ``taken`` is sorted by offset: start, aligned end, first and last step.
+    """
     placed: list[Placement] = []
+    taken: list[tuple[int, int, int, int]] = []
     for buffer in buffers:
-        neighbours = sorted(
-            (other for other in placed if other.buffer.meets(buffer)),
-            key=lambda placement: placement.offset_bytes,
-        )
-        placed.append(Placement(buffer, _lowest_gap(neighbours, buffer.size_bytes, alignment)))
+        size, first, last = buffer.size_bytes, buffer.first, buffer.last
+        offset = 0
+        for start, end, since, until in taken:
+            if since <= last and first <= until:
+                if offset + size <= start:
+                    break
+                if end > offset:
+                    offset = end
+        placed.append(Placement(buffer, offset))
+        insort(taken, (offset, -(-(offset + size) // alignment) * alignment, first, last))
     return placed
-
-
-def _lowest_gap(neighbours: Sequence[Placement], size: int, alignment: int) -> int:
-    offset = 0
-    for other in neighbours:
-        if offset + size <= other.offset_bytes:
-            return offset
-        offset = max(offset, -(-other.end_bytes // alignment) * alignment)
-    return offset

@@ -15,8 +15,8 @@ from nnshell.gap8.memory import MemoryMap
 from nnshell.gap8.network import Network
 from nnshell.gap8.parameters import Parameters
 from nnshell.gap8.plan import Plan
-from nnshell.gap8.schedule import Setting
 from nnshell.gap8.search import Choice
+from nnshell.gap8.tile_costs import Setting
 from nnshell.gap8.trace import chrome_trace
 from nnshell.gap8.uncertainty import Range, Validation, load_validation
 

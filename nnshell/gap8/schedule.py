@@ -9,59 +9,15 @@ loaded two tiles ahead, or at once (blocking) for kernel libraries that do not o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice
 
-import numpy as np
-
-from nnshell.gap8.chip import Chip
-from nnshell.gap8.counts import TileSizes
-from nnshell.gap8.geometry import Geometry, Operand
-from nnshell.gap8.kernels import Kernel, KernelTable, When
-from nnshell.gap8.tiling import MAX_TILES, Tile, kernel_cycles, tile_lines
+from nnshell.gap8.geometry import Operand
+from nnshell.gap8.tile_costs import LayerPlan, Setting, Step, TileCosts, steps
+from nnshell.gap8.tiling import MAX_TILES
 
 Record = Callable[[str, str, int, int], None]  # resource, what, first cycle, end cycle
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Frequencies in hertz; L3 transfers are timed by the fabric controller's clock. ``volt`` 0
-    is the lowest voltage that runs both."""
-
-    fc_hz: float
-    cluster_hz: float
-    volt: float = 0.0
-
-    def cluster_cycles(self, fc_cycles: float) -> int:
-        return math.ceil(fc_cycles * self.cluster_hz / self.fc_hz)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What stays the same for all layers of a simulation."""
-
-    chip: Chip
-    table: KernelTable
-    clocks: Clocks
-    cores: int
-    l1_bytes: int
-
-    @property
-    def flash(self) -> bool:
-        """Whether constants are read from flash while the network runs."""
-        return self.table.constants_from == "flash"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPlan:
-    """A layer ready to be timed: its loop nest, its cut and the operands that live in L3."""
-
-    geometry: Geometry
-    kernel: Kernel
-    tile: Tile
-    activation: str | None
-    in_l3: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,109 +41,13 @@ class Timing:
         return self.cycles - self.compute_cycles - self.dma_wait_cycles - self.l3_wait_cycles
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Position of one tile in the loop nest: indices on group, out, rows and in."""
-
-    group: int
-    out: int
-    rows: int
-    depth: int
-
-
-def steps(geometry: Geometry, tile: Tile) -> Iterator[Step]:
-    """Tiles in execution order."""
-    trips = dict(zip(("out", "rows", "in"), tile.trips, strict=True))
-    loops = [axis for axis in ("out", "rows", "in") if axis not in tile.order]
-    names = ("group", *loops, *tile.order)
-    trips["group"] = geometry.groups
-    for indices in product(*(range(trips[name]) for name in names)):
-        at = dict(zip(names, indices, strict=True))
-        yield Step(at["group"], at["out"], at["rows"], at["in"])
-
-
-class _Costs:
-    """Sizes and cycles of tiles, computed once per distinct tile size."""
-
-    def __init__(self, plan: LayerPlan, setting: Setting) -> None:
-        self.plan = plan
-        self.setting = setting
-        self._cycles: dict[tuple[int, int, int], dict[When, int]] = {}
-        self._moves: dict[tuple[int, int, int, int, int], tuple[int, int, int]] = {}
-
-    def sizes(self, step: Step) -> tuple[int, int, int]:
-        geometry, tile = self.plan.geometry, self.plan.tile
-        return (
-            min(tile.out, geometry.out - step.out * tile.out),
-            min(tile.rows, geometry.height - step.rows * tile.rows),
-            min(tile.depth, geometry.depth - step.depth * tile.depth),
-        )
-
-    def compute(self, step: Step) -> int:
-        sizes = self.sizes(step)
-        if sizes not in self._cycles:
-            arrays = self._arrays(*sizes)
-            found = kernel_cycles(
-                self.plan.kernel, self.setting.table, self.plan.activation, arrays
-            )
-            self._cycles[sizes] = {when: int(cycles[0]) for when, cycles in found.items()}
-        cycles = self._cycles[sizes]
-        total = cycles["tile"]
-        if step.depth == self.plan.tile.trips[2] - 1:
-            total += cycles["output"]
-        first = step.group == 0 and step.out == step.rows == step.depth == 0
-        return total + (cycles["layer"] if first else 0)
-
-    def move(self, index: int, step: Step) -> tuple[int, int, int]:
-        """Cluster DMA cycles, L3 cycles (0 when in L2) and bytes of one operand's tile."""
-        out, rows, depth = self.sizes(step)
-        first, last = self._span(index, step, rows)
-        key = (index, out, depth, first if index in self.plan.in_l3 else 0, last - first)
-        if key not in self._moves:
-            self._moves[key] = self._move(index, out, rows, depth, last - first)
-        return self._moves[key]
-
-    def _span(self, index: int, step: Step, rows: int) -> tuple[int, int]:
-        operand, geometry = self.plan.geometry.operands[index], self.plan.geometry
-        first = step.rows * self.plan.tile.rows
-        if operand.extent == "input":
-            return geometry.input_span(first, first + rows)
-        return first, first + rows
-
-    def _move(self, index: int, out: int, rows: int, depth: int, span: int) -> tuple[int, int, int]:
-        operand = self.plan.geometry.operands[index]
-        count = operand.unit_bytes
-        count *= out if operand.by_out else 1
-        count *= depth if operand.by_in else 1
-        count *= span if operand.extent != "none" else 1
-        size = math.ceil(count - 1e-6)
-        arrays = self._arrays(out, rows, depth)
-        lines = max(1, int(tile_lines(operand, arrays, self.setting.table.layout)[0]))
-        port, external = self.setting.chip.cluster_dma, self.setting.chip.micro_dma
-        l3 = 0
-        if index in self.plan.in_l3:
-            flash = operand.constant and self.setting.flash
-            fc_cycles = external.fc_cycles(lines, size / lines, flash=flash)
-            fc_cycles += (operand.pieces - 1) * external.setup_fc_cycles
-            l3 = self.setting.clocks.cluster_cycles(fc_cycles)
-        dma = port.cycles(lines, size / lines) + (operand.pieces - 1) * port.latency_cycles
-        return dma, l3, size
-
-    def _arrays(self, out: int, rows: int, depth: int) -> TileSizes:
-        def one(value: int) -> np.ndarray:
-            return np.array([value], dtype=np.int64)
-
-        geometry, cores = self.plan.geometry, self.setting.cores
-        return TileSizes(geometry, cores, one(out), one(rows), one(depth))
-
-
 @dataclass(slots=True)
 class _Timeline:
     """The state of the three resources while tiles go by."""
 
     plan: LayerPlan
     setting: Setting
-    costs: _Costs
+    costs: TileCosts
     record: Record | None
     now: int = 0
     dma_free: int = 0
@@ -284,12 +144,27 @@ def _changed(operand: Operand, before: Step | None, step: Step) -> bool:
 
 def schedule(plan: LayerPlan, setting: Setting, record: Record | None = None) -> Timing:
     """Time a layer exactly; ``record`` gets every busy interval."""
-    line = _Timeline(plan, setting, _Costs(plan, setting), record)
-    line.now = setting.chip.node_cycles
-    inputs = [i for i, operand in enumerate(plan.geometry.operands) if operand.role != "output"]
-    outputs = [i for i, operand in enumerate(plan.geometry.operands) if operand.role == "output"]
-    order = list(_limited(plan))
+    line = _Timeline(plan, setting, TileCosts(plan, setting), record)
+    return _extrapolated(plan, line, _run(line, None))
+
+
+def schedule_within(plan: LayerPlan, setting: Setting, limit: int | None) -> Timing | None:
+    """Time a layer exactly, or give up (None) once it has taken ``limit`` cycles."""
+    line = _Timeline(plan, setting, TileCosts(plan, setting), None)
+    done = _run(line, limit)
+    if limit is not None and line.now >= limit:
+        return None
+    return _extrapolated(plan, line, done)
+
+
+def _run(line: _Timeline, limit: int | None) -> int:
+    """Tile by tile, until ``limit`` cycles if there is one; the number of tiles."""
+    plan, operands = line.plan, line.plan.geometry.operands
+    inputs = [index for index, operand in enumerate(operands) if operand.role != "output"]
+    outputs = [index for index, operand in enumerate(operands) if operand.role == "output"]
+    order = list(islice(steps(plan.geometry, plan.tile), 2 * MAX_TILES))
     needs = _needs(plan, order, inputs)
+    line.now = line.setting.chip.node_cycles
     for index in needs[0]:
         line.load(index, order[0])
     _fetch_ahead(line, order, needs, 1)
@@ -299,16 +174,11 @@ def schedule(plan: LayerPlan, setting: Setting, record: Record | None = None) ->
         if step.depth == plan.tile.trips[2] - 1:
             for index in outputs:
                 line.store(index, step)
+        if limit is not None and line.now >= limit:
+            return at + 1
     line.wait(line.dma_free)
     line.wait_for_l3(line.l3_free)
-    return _extrapolated(plan, line, len(order))
-
-
-def _limited(plan: LayerPlan) -> Iterator[Step]:
-    for number, step in enumerate(steps(plan.geometry, plan.tile)):
-        if number >= 2 * MAX_TILES:
-            return
-        yield step
+    return len(order)
 
 
 def _needs(plan: LayerPlan, order: list[Step], inputs: list[int]) -> list[list[int]]:

@@ -9,7 +9,8 @@ import numpy as np
 from nnshell.errors import GraphError
 from nnshell.gap8.geometry import BoolArray, Geometry, IntArray, geometry
 from nnshell.gap8.kernels import Kernel
-from nnshell.gap8.schedule import LayerPlan, Setting, Timing, schedule
+from nnshell.gap8.schedule import Timing, schedule, schedule_within
+from nnshell.gap8.tile_costs import LayerPlan, Setting
 from nnshell.gap8.tiling import MAX_TILES, Candidates, candidates, estimate, tile_bytes
 from nnshell.ir.work import Work
 
@@ -52,8 +53,7 @@ def choose(work: Work, setting: Setting, l3_operands: Operands, l2_room: int, na
     """
     smallest: Choice | None = None
     for kernel in setting.table.matching(work):
-        ranked = ranked_choices(work, kernel, setting, l3_operands, l2_room, FINALISTS)
-        found = min(ranked, key=lambda choice: choice.timing.cycles)
+        found = _fastest(work, kernel, setting, l3_operands, l2_room)
         if found.fits:
             return found
         if smallest is None or found.l1_bytes < smallest.l1_bytes:
@@ -76,21 +76,48 @@ def ranked_choices(
     count: int,
 ) -> list[Choice]:
     """The ``count`` most promising cuts of one kernel, each scheduled exactly."""
+    nest, in_l3 = _nest(work, kernel, l3_operands)
+    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, count)
+    choices = []
+    for found, index in finalists:
+        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
+        choices.append(_choice(work, plan, found, index, schedule(plan, setting), fits))
+    return choices
+
+
+def _fastest(
+    work: Work, kernel: Kernel, setting: Setting, l3_operands: Operands, l2_room: int
+) -> Choice:
+    """The fastest of the most promising cuts; none is scheduled further than the best so far."""
+    nest, in_l3 = _nest(work, kernel, l3_operands)
+    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, FINALISTS)
+    best: Choice | None = None
+    for found, index in finalists:
+        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
+        timing = schedule_within(plan, setting, best.timing.cycles if best is not None else None)
+        if timing is not None:
+            best = _choice(work, plan, found, index, timing, fits)
+    assert best is not None  # the first one has no limit
+    return best
+
+
+def _nest(work: Work, kernel: Kernel, l3_operands: Operands) -> tuple[Geometry, frozenset[int]]:
+    """The loop nest of the work, and which of its operands live in L3."""
     nest = geometry(work, matrix=kernel.matrix)
     in_l3 = frozenset(
         index
         for index, operand in enumerate(nest.operands)
         if (operand.role, operand.tensor) in l3_operands
     )
-    finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, count)
-    choices = []
-    for found, index in finalists:
-        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
-        timing = schedule(plan, setting)
-        staging = int(_staging(found, in_l3)[index])
-        rows = _image_rows(work, plan)
-        choices.append(Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits))
-    return choices
+    return nest, in_l3
+
+
+def _choice(
+    work: Work, plan: LayerPlan, found: Candidates, index: int, timing: Timing, fits: bool
+) -> Choice:
+    staging = int(_staging(found, plan.in_l3)[index])
+    rows = _image_rows(work, plan)
+    return Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits)
 
 
 def _finalists(

@@ -16,8 +16,8 @@ from nnshell.gap8.network import Layer, Network, check
 from nnshell.gap8.parameters import Parameters
 from nnshell.gap8.plan import Budget, Plan, buffers, make_plan
 from nnshell.gap8.report import LayerReport, SimulationReport
-from nnshell.gap8.schedule import Clocks, Setting
 from nnshell.gap8.search import Choice, Operands, choose
+from nnshell.gap8.tile_costs import Clocks, Setting
 from nnshell.gap8.uncertainty import Range, Validation, load_validation
 from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work

@@ -18,8 +18,8 @@ from nnshell.errors import GraphError
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input
 from nnshell.gap8.geometry import Operand
 from nnshell.gap8.report import SimulationReport
-from nnshell.gap8.schedule import LayerPlan, Step, steps
 from nnshell.gap8.search import Choice
+from nnshell.gap8.tile_costs import LayerPlan, Step, steps
 from nnshell.gap8.tile_kernels import Part, TileKernel, tile_kernel
 from nnshell.gap8.tiling import transfers
 from nnshell.ir.graph import Graph, Node, Ref

@@ -14,8 +14,9 @@ from nnshell.gap8 import load_chip, load_kernels
 from nnshell.gap8.counts import COUNTS, TileSizes
 from nnshell.gap8.geometry import Geometry, geometry
 from nnshell.gap8.kernels import Kernel
-from nnshell.gap8.schedule import Clocks, LayerPlan, Setting, schedule, steps
+from nnshell.gap8.schedule import schedule
 from nnshell.gap8.search import Choice, choose
+from nnshell.gap8.tile_costs import Clocks, LayerPlan, Setting, steps
 from nnshell.gap8.tiling import axis_sizes, candidates, kernel_cycles
 from nnshell.ir.work import Window, Work
 

@@ -12,8 +12,8 @@ from nnshell.errors import UsageError
 from nnshell.gap8 import Network, Parameters, SimulationReport, load_chip, simulate
 from nnshell.gap8.energy import power_mw
 from nnshell.gap8.explain import explain
-from nnshell.gap8.schedule import Clocks
 from nnshell.gap8.sweep import MAX_POINTS, Axes, Point, sweep
+from nnshell.gap8.tile_costs import Clocks
 from nnshell.gap8.uncertainty import FLOOR, UNMEASURED, Family, Range, Validation, load_validation
 from nnshell.ir.work import Work
 from nnshell.reports import simulation_tables, simulation_text
