@@ -20,6 +20,12 @@ def samples_folder() -> Path:
     )
 
 
+def sample_names() -> list[str]:
+    """What stands behind ``sample:``: models and folders of images."""
+    entries = samples_folder().iterdir()
+    return sorted(e.stem for e in entries if e.suffix == ".onnx" or e.is_dir())
+
+
 def resolve(path: str | Path) -> Path:
     """``sample:lenet`` is the sample model, ``sample:test`` the folder of test images."""
     text = str(path)
@@ -29,7 +35,5 @@ def resolve(path: str | Path) -> Path:
     for candidate in (folder / name, folder / f"{name}.onnx"):
         if candidate.exists() and folder in (candidate, *candidate.parents):
             return candidate
-    found = sorted(
-        entry.stem for entry in folder.iterdir() if entry.suffix == ".onnx" or entry.is_dir()
-    )
-    raise NNShellError(f"there is no sample '{name}'", hint=f"samples: {', '.join(found)}")
+    hint = f"samples: {', '.join(sample_names())}"
+    raise NNShellError(f"there is no sample '{name}'", hint=hint)

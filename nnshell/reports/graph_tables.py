@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Constant, Input, Output
+from nnshell.ir.types import Layout
 from nnshell.reports.table import Cell, Column, Table
 
 _SHOW = (
@@ -143,7 +144,9 @@ def _is_constant(node: Node) -> bool:
 
 
 def _typed(node: Node) -> str:
-    return f"{node.type} {node.type.layout}" if isinstance(node.op, Input) else str(node.type)
+    """Shape, and of a graph input the order of its axes where that has a name."""
+    named = isinstance(node.op, Input) and node.type.layout is not Layout.NONE
+    return f"{node.type} {node.type.layout}" if named else str(node.type)
 
 
 def _live_bytes(graph: Graph) -> dict[str, int]:

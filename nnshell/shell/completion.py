@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cmd2 import Choices, CompletionItem, Completions
 
+from nnshell.samples_folder import PREFIX, sample_names
 from nnshell.shell.api import catalogue, edits, select
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ def fusion_names(_: Shell) -> Choices:
 def graph_numbers(shell: Shell) -> Choices:
     """Numbers of the open graphs."""
     return Choices.from_values(range(len(shell.session.opened)))
+
+
+def complete_input(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
+    """Files and folders; behind ``sample:`` what comes with the package."""
+    if not text.startswith(PREFIX):
+        return shell.path_complete(text, line, begin, end)
+    offered = [PREFIX + name for name in sample_names()]
+    return shell.basic_complete(text, line, begin, end, offered)
 
 
 def complete_selector(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:

@@ -12,6 +12,7 @@ import cmd2
 from nnshell.errors import UsageError
 from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
 from nnshell.shell.api import quantization_options
+from nnshell.shell.completion import complete_input
 from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
 
@@ -57,7 +58,7 @@ def add_input_options(parser: Parser, files: str = "+") -> None:
         "input_files",
         nargs=files,
         metavar="INPUTS",
-        completer=cmd2.Cmd.path_complete,
+        completer=complete_input,
         help="files, patterns, folders; NAME=PATTERN for each of several graph inputs",
     )
     group = parser.add_argument_group("preparing inputs", "`help inputs` explains the order")

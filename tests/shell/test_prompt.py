@@ -144,6 +144,8 @@ def test_doctor_knows_the_packages_that_the_project_requires() -> None:
         ("doctor --fo", ["--format"]),
         ("doctor --format p", ["plain"]),
         ("help sel", ["selectors"]),
+        ("open sample:l", ["sample:lenet"]),
+        ("aquant sample:cal", ["sample:calibration"]),
     ],
 )
 def test_completion(shell: Shell, line: str, expected: list[str]) -> None:

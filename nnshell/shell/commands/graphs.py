@@ -9,7 +9,7 @@ import cmd2
 
 from nnshell.shell.api import drawings, flow, graph_tables, recipe, select, verification
 from nnshell.shell.commands.base import Commands
-from nnshell.shell.completion import complete_selector, graph_numbers
+from nnshell.shell.completion import complete_input, complete_selector, graph_numbers
 from nnshell.shell.import_options import add_import_options, import_values
 from nnshell.shell.options import add_table_options
 from nnshell.shell.parser import Parser
@@ -22,7 +22,7 @@ def open_parser() -> Parser:
         "sample:lenet is the sample that comes with nnshell.",
         example="open sample:lenet",
     )
-    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="model or state")
+    parser.add_argument("file", completer=complete_input, help="model or state")
     parser.add_argument("-n", "--new", action="store_true", help="keep the graph open before")
     add_import_options(parser)
     return parser
