@@ -13,7 +13,7 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.operator import ChosenFilter, Constant
 from nnshell.ir.qparams import QParams
 from nnshell.learning.blocks import is_filter
-from nnshell.learning.rounding import Moments, best_scale, compensated, moments, nearest
+from nnshell.learning.rounding import Moments, best_scale, compensated, moments, nearest, settled
 from nnshell.learning.rows import (
     Matrix,
     by_group,
@@ -83,15 +83,28 @@ def _rounded(trial: Trial, item: Item) -> ChosenFilter:
     fits = [moments(r, y, w) for r, y, w in zip(read, wanted, grouped, strict=True)]
     record = _record(item)
     scales = _scales(record, fits)
-    integers = [
-        compensated(fit, scale, record.limits) for fit, scale in zip(fits, scales, strict=True)
-    ]
+    scales, integers = _rounded_groups(record, fits, scales)
     shifts = [
         fit.mean_wanted - (scale[:, np.newaxis] * whole) @ fit.mean_read
         for fit, scale, whole in zip(fits, scales, integers, strict=True)
     ]
     corrected = (bias + np.concatenate(shifts)).astype(np.float32)
     return _chosen(record, weights, scales, integers, corrected)
+
+
+def _rounded_groups(
+    record: QParams, fits: Sequence[Moments], scales: Sequence[Matrix]
+) -> tuple[list[Matrix], list[Matrix]]:
+    """Scales and integers by group; scales as float32 has them."""
+    shared, alone = record.scale.size == 1, len(fits) == 1
+    found = []
+    for fit, scale in zip(fits, scales, strict=True):
+        integers = compensated(fit, scale, record.limits)
+        if alone or not shared:
+            fitted, integers = settled(fit, scale, integers, record.limits, shared)
+            scale = fitted.astype(np.float32).astype(np.float64)
+        found.append((scale, integers))
+    return [scale for scale, _ in found], [integers for _, integers in found]
 
 
 def _chosen(

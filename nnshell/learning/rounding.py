@@ -21,6 +21,7 @@ from nnshell.learning.rows import Matrix
 # Of the mean second moment, added to all: taps that see nothing, and those of a filter with more
 # taps than rows, stay as they are.
 _DAMPING = 0.01
+_SWEEPS = 3
 _REACHES = np.linspace(1.0, 0.3, 29)  # of the largest weight, tried as the end of the scale
 
 
@@ -86,3 +87,32 @@ def compensated(of: Moments, scale: Matrix, limits: tuple[int, int]) -> Matrix:
         error = (free[:, place] - found * scale) / spread[place, place]
         free[:, place + 1 :] -= error[:, np.newaxis] * spread[place, place + 1 :]
     return integers
+
+
+def settled(
+    of: Moments, scale: Matrix, integers: Matrix, limits: tuple[int, int], shared: bool
+) -> tuple[Matrix, Matrix]:
+    """Scale and integers after sweeps that take each for the best, the other being given.
+
+    No sweep makes the error of the outputs larger.
+    """
+    whole = integers.copy()
+    for _ in range(_SWEEPS):
+        scale = _fitted(of, scale, whole, shared)
+        pull = (of.weights - scale[:, np.newaxis] * whole) @ of.second  # what is left to gain
+        for tap in range(whole.shape[1]):
+            wish = whole[:, tap] + pull[:, tap] / (scale * of.second[tap, tap])
+            change = np.clip(np.floor(wish + 0.5), *limits) - whole[:, tap]
+            whole[:, tap] += change
+            pull -= (change * scale)[:, np.newaxis] * of.second[tap]
+    return _fitted(of, scale, whole, shared), whole
+
+
+def _fitted(of: Moments, scale: Matrix, integers: Matrix, shared: bool) -> Matrix:
+    """The scale of least squares for given integers; the old one where there are none."""
+    seen = integers @ of.second
+    wanted, power = (seen * of.weights).sum(axis=1), (seen * integers).sum(axis=1)
+    if shared:
+        wanted, power = np.full_like(wanted, wanted.sum()), np.full_like(power, power.sum())
+    usable = (wanted > 0) & (power > 0)
+    return np.where(usable, wanted / np.where(usable, power, 1.0), scale)

@@ -19,7 +19,7 @@ from nnshell.learning.blocks import blocks_of
 from nnshell.learning.judged import apply_if_better
 from nnshell.learning.layers import search_scales
 from nnshell.learning.ranges import searched_ranges
-from nnshell.learning.rounding import compensated, moments, nearest, output_error
+from nnshell.learning.rounding import compensated, moments, nearest, output_error, settled
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial, apply_learned
 from nnshell.quantization import QuantizationOptions
@@ -44,6 +44,10 @@ def test_rounding_errors_are_made_up_for_by_correlated_taps() -> None:
     plain = scale[:, np.newaxis] * nearest(of.weights, scale, LIMITS)
     better = scale[:, np.newaxis] * compensated(of, scale, LIMITS)
     assert output_error(of, better).sum() < 0.5 * output_error(of, plain).sum()
+    last, integers = settled(of, scale, better / scale[:, np.newaxis], LIMITS, False)
+    assert np.array_equal(integers, np.round(integers))
+    assert np.abs(integers).max() <= 7
+    assert (output_error(of, last[:, np.newaxis] * integers) <= output_error(of, better)).all()
 
 
 def test_independent_taps_are_rounded_to_the_nearest() -> None:
