@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
 from nnshell.ops.common import INFOS_BYTES, align_ranks, broadcast, broadcast_layout
 from nnshell.ops.registry import Unsupported, Value
+from nnshell.ops.resize import NearestNeighborResizer
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -89,14 +90,33 @@ def operands(ctx: ImportContext) -> tuple[list[Ref], int | None]:
     rank = max([*ranks, *(array.ndim for array in constants.values())])
     found = [rank - len(v.shape) + v.batch for v in values.values() if v.batch is not None]
     batch = min(found, default=None)
+    whole = [value.shape for value in values.values() if _spread_from(ctx, value) is None]
     refs = []
     for index in indices:
         if index in values:
-            refs.append(_without_batch_axis(ctx, values[index], batch, rank))
+            value = _unspread(ctx, values[index], whole)
+            refs.append(_without_batch_axis(ctx, value, batch, rank))
         else:
             array = without_batch(constants[index], batch, rank)
             refs.append(ctx.named_constant(index, array))
     return refs, batch
+
+
+def _unspread(ctx: ImportContext, value: Value, whole: Sequence[tuple[int, ...]]) -> Value:
+    """One number per channel in place of a map full of it, beside a map as large: it broadcasts."""
+    source = _spread_from(ctx, value)
+    if source is None or value.shape not in whole:
+        return value
+    return replace(value, ref=source, shape=(*value.shape[:2], 1, 1))
+
+
+def _spread_from(ctx: ImportContext, value: Value) -> Ref | None:
+    """The tensor of one number per channel that was written all over a feature map, if it was."""
+    node = ctx.graph[value.ref.node]
+    if not isinstance(node.op, NearestNeighborResizer) or len(value.shape) != 4 or value.batch != 0:
+        return None
+    source = node.inputs[0]
+    return source if ctx.graph.type_of(source).chw[1:] == (1, 1) else None
 
 
 def _without_batch_axis(ctx: ImportContext, value: Value, batch: int | None, rank: int) -> Ref:

@@ -1,11 +1,16 @@
-"""Operators of model files that leave nothing in the graph: their output is their input."""
+"""Operators of model files that leave nothing in the graph: their output is their input.
+
+All but an expansion of one number per channel: that is a resize to the nearest of one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.registry import Unsupported, Value, imports
+from nnshell.ops.resize import NearestNeighborResizer
 
 if TYPE_CHECKING:
     from nnshell.ops.importing import ImportContext
@@ -39,10 +44,22 @@ def import_cast(ctx: ImportContext) -> None:
 
 @imports("Expand")
 def import_expand(ctx: ImportContext) -> None:
-    """Only where it changes nothing, as exporters leave it behind."""
+    """Where it changes nothing, as exporters leave it behind, and one number per channel."""
     value = ctx.any_value(0)
     wanted = ctx.integers_in(1) or ()
+    if _spreads_channels(value, wanted):
+        size = (max(wanted[2], 1), max(wanted[3], 1))
+        ctx.produce(ctx.add(NearestNeighborResizer(size, "asymmetric"), [ctx.front(value)]))
+        return
     aligned = zip(reversed(wanted), reversed(value.shape), strict=False)
     if len(wanted) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
         raise Unsupported(f"shape = {list(wanted)}", accepted=f"the input's {list(value.shape)}")
     ctx.produce_value(value)
+
+
+def _spreads_channels(value: Value, wanted: Sequence[int]) -> bool:
+    """Whether each channel's one number is written all over a larger feature map."""
+    if len(value.shape) != 4 or len(wanted) != 4 or value.shape[2:] != (1, 1):
+        return False
+    same = all(n in (1, own) for n, own in zip(wanted[:2], value.shape[:2], strict=True))
+    return same and min(wanted) >= 1 and tuple(wanted[2:]) != (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from nnshell.importers.onnx import import_onnx
 from nnshell.ir.graph import Graph
 
 IMAGE = ["N", 4, 9, 11]
@@ -201,6 +203,22 @@ for op in ("Add", "Sub", "Mul", "Div"):
         opset=7,
     )
 case("Add raises the rank", node("Add", "x", "c"), x=[1, 12], c=numbers(3, 1, 12))
+case(
+    "Mul gate per channel, expanded",
+    node("GlobalAveragePool", "x", outputs=("g",)),
+    node("Shape", "x", outputs=("s",)),
+    node("Expand", "g", "s", outputs=("e",)),
+    node("Mul", "x", "e"),
+)
+case(
+    "Expand of what is pooled, twice",
+    node("GlobalAveragePool", "x", outputs=("g",)),
+    node("GlobalMaxPool", "x", outputs=("h",)),
+    node("Shape", "x", outputs=("s",)),
+    node("Expand", "g", "s", outputs=("e",)),
+    node("Expand", "h", "s", outputs=("f",)),
+    node("Add", "e", "f"),
+)
 case("Mul gate per channel", node("GlobalAveragePool", "x", outputs=("g",)), node("Mul", "x", "g"))
 case("Mul with itself", node("Mul", "x", "x"))
 case("Sum", node("Relu", "x", outputs=("t",)), node("Sum", "x", "t", "c"), c=numbers(4, 1, 1))
@@ -482,3 +500,14 @@ def test_every_opset_means_the_same(opset: int, compare: Callable[..., Graph]) -
     ]
     constants = {"w": numbers(5, 4, 3, 3), "b": numbers(5), "k": numbers(7, 60), "l": numbers(7)}
     compare(nodes=nodes, inputs={"x": IMAGE}, constants={**constants, **NORM}, opset=opset)
+
+
+def test_an_expanded_gate_is_a_gate(save: Callable[..., Path]) -> None:
+    nodes = [
+        node("GlobalAveragePool", "x", outputs=("g",)),
+        node("Shape", "x", outputs=("s",)),
+        node("Expand", "g", "s", outputs=("e",)),
+        node("Mul", "x", "e"),
+    ]
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 3, 5, 6]}))
+    assert [n.kind for n in graph.steps()] == ["input", "global_average_pool", "mul", "output"]
