@@ -1,6 +1,6 @@
-"""Time of the int8 engine as a ratio to ONNX Runtime's float run of the same network.
+"""Time of the int8 and simulated engines as a ratio to ONNX Runtime's float run of the network.
 
-Both run the same batches in one process, alternating; the ratio is of the fastest rounds, which a
+All run the same batches in one process, alternating; the ratio is of the fastest rounds, which a
 busy machine disturbs least. The peer is ONNX Runtime over the model file itself.
 
     python scripts/bench_int8.py DATA_DIR
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import nnshell
 from nnshell.engines import make_engine
 from nnshell.execution.fast_engine import FastEngine
+from nnshell.execution.simulated_engine import SimulatedEngine
 
 MEAN, STD = "[0.485,0.456,0.406]", "[0.229,0.224,0.225]"
 RESNET_NORM = f"x: (x/255-np.array({MEAN}).reshape(3,1,1))/np.array({STD}).reshape(3,1,1)"
@@ -64,9 +65,11 @@ def bench(model: Path, images: str, norm: str, arguments: argparse.Namespace) ->
     peer = float_peer(model, arguments.threads)
     name = peer.get_inputs()[0].name
     engine = FastEngine(graph, threads=arguments.threads)
+    simulated = SimulatedEngine(graph, threads=arguments.threads)
     runs = {
         "float": lambda batch: peer.run(None, {name: batch}),
         "int8": lambda batch: engine.run([batch]),
+        "simulated": lambda batch: simulated.run([batch]),
     }
     # A file with a fixed batch is run sample by sample; then the exported graph is the peer.
     if isinstance(peer.get_inputs()[0].shape[0], int):
@@ -80,7 +83,8 @@ def bench(model: Path, images: str, norm: str, arguments: argparse.Namespace) ->
     fallback = f" (reference: {engine.fallback_reason})" if engine.fallback_reason else ""
     print(
         f"{model.stem}: float {ms['float']:.3f} ms, int8 {ms['int8']:.3f} ms per image, "
-        f"ratio {ms['int8'] / ms['float']:.2f}{faster}{fallback}"
+        f"ratio {ms['int8'] / ms['float']:.2f}{faster}{fallback}; "
+        f"simulated {ms['simulated']:.3f} ms, ratio {ms['simulated'] / ms['float']:.2f}"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from nnshell.errors import InputError
 from nnshell.inputs.labels import file_labels, name_label
-from nnshell.inputs.reading import remark
+from nnshell.inputs.reading import Caution, remark
 
 Kind = Literal["image", "dat", "npy", "npz", "idx", "idx-labels", "cifar-binary", "cifar-python"]
 Split = Literal["train", "test"]
@@ -28,6 +28,8 @@ _KINDS: dict[str, Kind] = {
 _IDX_IMAGES = re.compile(r"idx[34]-ubyte(\.gz)?$")
 _IDX_LABELS = re.compile(r"idx1-ubyte(\.gz)?$")
 _CIFAR = re.compile(r"(data_batch_\d|test_batch)(\.bin)?$")
+_TRAINING_BATCH = re.compile(r"data_batch_\d(\.bin)?$")
+_BATCHES = range(1, 6)
 _SINGLE_KINDS = ("image", "dat", "npy")  # files of one sample, labelled by where they are
 _SET_KINDS = ("idx", "cifar-binary", "cifar-python")  # files of a data set with its own split
 _IS_TEST = re.compile(r"t10k|test", re.IGNORECASE)
@@ -75,6 +77,7 @@ def find_files(pattern: str, split: Split | None, notes: list[str]) -> list[Sour
         return _from_glob(path, split, notes)
     if stat.S_ISDIR(status.st_mode):
         paths = _usable(_walk(path), path, split, notes)
+        _miss_batches(paths, notes)
         return _labelled(paths, path, folders_first=True, notes=notes)
     if not stat.S_ISREG(status.st_mode):
         raise InputError("not a regular file", where=pattern)
@@ -142,6 +145,19 @@ def _usable(paths: Sequence[str], root: str, split: Split | None, notes: list[st
     if left_out:
         remark(notes, f"left out of {root}: {_endings(left_out)}")
     return chosen
+
+
+def _miss_batches(paths: Sequence[str], notes: list[str]) -> None:
+    """Name the training files of CIFAR-10 that a folder has not, where it has others of them."""
+    found = [path for path in paths if _TRAINING_BATCH.search(path)]
+    wanted = dict.fromkeys(
+        _TRAINING_BATCH.sub(rf"data_batch_{number}\1", path)
+        for path in found
+        for number in _BATCHES
+    )
+    missing = [path for path in wanted if path not in found]
+    if missing:
+        remark(notes, Caution(f"CIFAR-10 has {len(_BATCHES)} batches: no {', '.join(missing)}"))
 
 
 def _of_split(

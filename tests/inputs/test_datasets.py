@@ -141,6 +141,18 @@ def test_the_binary_folder_is_read_in_order(tmp_path: Path, planes: Any) -> None
     assert open_inputs(str(tmp_path), [CIFAR], split="test").labels == (3,)
 
 
+def test_a_batch_that_is_missing_from_the_folder_is_named(tmp_path: Path, planes: Any) -> None:
+    for number in (1, 2, 4, 5):
+        write_binary(tmp_path / f"data_batch_{number}.bin", planes, CLASSES)
+    notes = open_inputs(str(tmp_path), [CIFAR], split="train").notes
+    assert [note for note in notes if "data_batch_3.bin" in note and "no " in note]
+    write_binary(tmp_path / "data_batch_3.bin", planes, CLASSES)
+    write_binary(tmp_path / "test_batch.bin", planes, CLASSES)
+    for split in ("train", "test"):
+        found = open_inputs(str(tmp_path), [CIFAR], split=split)  # type: ignore[arg-type]
+        assert not any("batches: no" in note for note in found.notes)
+
+
 def test_the_folder_of_a_data_set_is_no_class(tmp_path: Path, planes: Any) -> None:
     inner = tmp_path / "given" / "cifar-10-batches-bin"
     inner.mkdir(parents=True)

@@ -159,7 +159,7 @@ def test_channels_are_observed_one_by_one() -> None:
 def test_percentiles_are_those_of_onnxruntime_to_a_bin(rectified: bool, growing: bool) -> None:
     calibrate = pytest.importorskip("onnxruntime.quantization.calibrate")
     batches = streamed(rectified, growing)
-    ours = histogram(*batches, bins=2048)
+    ours = histogram(*batches, bins=512)
     low, high = theirs(calibrate, "percentile", batches)
     found = percentile_range(ours, 99.9)
     assert found.minimum == pytest.approx(low, abs=1.01 * ours.width)
@@ -171,7 +171,7 @@ def test_the_entropy_is_that_of_onnxruntime_to_a_bin(rectified: bool) -> None:
     """While the histogram need not grow: bins of another width have another divergence."""
     calibrate = pytest.importorskip("onnxruntime.quantization.calibrate")
     batches = streamed(rectified, growing=False)
-    ours = histogram(*batches, bins=2048)
+    ours = histogram(*batches, bins=512)
     low, high = theirs(calibrate, "entropy", batches)
     found = entropy_range(ours, 7)
     assert found.minimum == pytest.approx(low, abs=1.01 * ours.width)
@@ -185,7 +185,7 @@ def streamed(rectified: bool, growing: bool) -> list[NDArray[np.float32]]:
 
 
 def theirs(calibrate: Any, method: str, batches: list[NDArray[np.float32]]) -> tuple[float, float]:
-    collector = calibrate.HistogramCollector(method, False, 2048, 128, 99.9, "same")
+    collector = calibrate.HistogramCollector(method, False, 512, 128, 99.9, "same")
     for batch in batches:
         collector.collect({"x": [batch]})
     low, high = (float(bound) for bound in collector.compute_collection_result()["x"][:2])
