@@ -43,7 +43,7 @@ from nnshell.quantization import (
 from nnshell.quantization.calibration import calibrate_graph, random_batches
 from nnshell.recipe import LEARNING, recorded
 from nnshell.reports.tensors import joined
-from nnshell.samples_folder import resolve
+from nnshell.samples_folder import is_installed, resolve
 from nnshell.settings import Settings
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
@@ -372,7 +372,12 @@ def simulate(graph: Graph, settings: Settings | None = None) -> SimulationReport
 
 
 def save_state(graph: Graph, path: str | Path | None = None) -> Path:
-    """Write recipe and statistics; ``<model stem>.json`` beside the model unless told otherwise."""
+    """Write recipe and statistics; ``<model stem>.json`` beside the model unless told otherwise.
+
+    Of a model that is part of the installed package it goes to the working directory.
+    """
+    if path is None and graph.source is not None and is_installed(graph.source.path):
+        path = Path()
     return write_state(graph, path)
 
 

@@ -8,16 +8,22 @@ from nnshell.errors import NNShellError
 
 PREFIX = "sample:"
 _PACKAGE = Path(__file__).parent
+_INSTALLED = _PACKAGE / "samples"
 
 
 def samples_folder() -> Path:
     """Folder of the samples: inside an installed package, or beside it in a checkout."""
-    for folder in (_PACKAGE / "samples", _PACKAGE.parent / "sample_images"):
+    for folder in (_INSTALLED, _PACKAGE.parent / "sample_images"):
         if folder.is_dir():
             return folder
     raise NNShellError(
         "the sample images are not installed", hint="install the package again: pip install nnshell"
     )
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file belongs to the installed package, where nothing is to be written."""
+    return _INSTALLED in path.parents
 
 
 def sample_names() -> list[str]:

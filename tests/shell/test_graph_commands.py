@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from nnshell import samples_folder
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.session import Session
@@ -233,6 +234,19 @@ def test_undo_after_opening_a_state_leaves_the_lines_as_typed(commands: Any) -> 
     commands(*QUANTIZE, "nodeoption 0 ALLOCATE 1", "save_state")
     out = commands("open net.json", "undo", "undo", "history -s").out
     assert out.splitlines()[-3:] == list(QUANTIZE[:3])
+
+
+def test_the_state_of_an_installed_sample_is_no_file_of_the_package(
+    commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "package" / "samples"
+    installed.mkdir(parents=True)
+    shutil.copy("net.onnx", installed)
+    monkeypatch.setattr(samples_folder, "_INSTALLED", installed)
+    out = commands("open sample:net", *QUANTIZE[1:], "save_state").out
+    assert out.endswith("saved state to net.json\n")
+    assert Path("net.json").is_file() and len(list(installed.iterdir())) == 1
+    assert commands("open net.json", "qshow").status == 0
 
 
 def test_graph_says_that_none_is_open(commands: Any) -> None:

@@ -15,7 +15,8 @@ from nnshell.shell.parser import Parser
 def save_state_parser() -> Parser:
     parser = Parser(
         description="Write the commands that made the graph and its ranges to a small file; "
-        "`open` of that file needs no images. Without PATH it lies beside the model.",
+        "`open` of that file needs no images. Without PATH it lies beside the model, "
+        "of sample:lenet in the working directory.",
         example="save_state",
     )
     parser.add_argument(
