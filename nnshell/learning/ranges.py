@@ -19,6 +19,7 @@ from nnshell.ir.flat import Tensor as FlatTensor
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import Output, Range
 from nnshell.ir.qparams import FLOAT_BITS, QParams
+from nnshell.laboratory import Bench
 from nnshell.learning.blocks import is_filter
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial
@@ -30,6 +31,7 @@ Done = Callable[[int], None]
 _ROWS = 2048  # places that are looked at
 _VALUES = 65_536  # of a tensor that no filter reads
 _PARTS = np.linspace(1.0, 0.2, 25)  # of the observed range
+_TRIED = (0.9, 1.1, 0.8)  # of a range, against the output's noise
 _AROUND = np.linspace(0.7, 1.3, 13)  # of one end, once both are chosen alike
 
 
@@ -128,3 +130,30 @@ def _search(record: QParams, views: Sequence[_View]) -> Range | None:
     if best.minimum < 0:
         best = min((Range(best.minimum * part, best.maximum) for part in _AROUND), key=error)
     return best
+
+
+def tuned_ranges(
+    graph: Graph, batches: Sequence[Batch], found: Learned, progress: Done | None = None
+) -> Learned:
+    """``found`` with ranges drawn in or out, one after the other, where the output gets less noisy.
+
+    Each change is judged by the noise of the whole graph behind everything in ``found``.
+    """
+    trial, bench = Trial(graph, batches), Bench(graph, batches)
+    trial.learn(found)
+    least = bench.try_options(trial.options, trial.copy()).noise
+    for group in group_tensors(trial.flat, trial.options.kernel).all():
+        record = _free_record(trial.flat, group)
+        for part in _TRIED if record is not None else ():
+            assert record is not None
+            low, high = (limit - record.zero_point for limit in record.limits)
+            step = part * record.first_scale
+            reach = {c.source.path: Range(low * step, high * step) for c in group.candidates}
+            noise = bench.try_options(trial.options, trial.copy(Learned({}, reach))).noise
+            if noise < least:
+                least = noise
+                trial.learn(Learned({}, reach))
+                break
+        if progress is not None:
+            progress(1)
+    return trial.found

@@ -26,7 +26,7 @@ from nnshell.quantization import Learned
 from nnshell.quantization.groups import group_tensors
 
 _BATCH = 16
-_RATES = {"units": 1e-2, "change": 1e-2, "bias": 1e-3}  # of Adam; units are steps of the weights
+_RATES = {"units": 1e-2, "change": 1e-3, "bias": 1e-3}  # of Adam; units are steps of the weights
 
 
 @dataclass(frozen=True, slots=True)

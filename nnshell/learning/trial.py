@@ -52,6 +52,12 @@ class Trial:
         self._twin.learned = (self.graph.learned or Learned()).updated(self.found)
         quantize_graph(self._twin, self.statistics, self.options)
 
+    def copy(self, more: Learned | None = None) -> Graph:
+        """The graph with what was learned so far, and ``more``; to be quantized."""
+        twin = self._twin.copy()
+        twin.learned = (twin.learned or Learned()).updated(more or Learned())
+        return twin
+
     def tensors(
         self, name: EngineName, tensors: Sequence[Tensor], samples: int | None = None
     ) -> dict[Tensor, list[NDArray[Any]]]:

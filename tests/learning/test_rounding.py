@@ -78,16 +78,25 @@ def test_a_residual_branch_is_one_block() -> None:
     assert blocks[1].output.path == "total_relu"
 
 
-@pytest.mark.parametrize("method", ["gptq", "brecq"])
-def test_learned_rounding_leaves_less_noise_on_other_pictures(method: str) -> None:
-    if method == "brecq":
-        pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+def test_learned_rounding_leaves_less_noise_on_other_pictures() -> None:
     graph = quantized(residual(), 3)
     before = noise(graph)
-    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)], method, iterations=60))
+    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)]))
     assert noise(graph) < before
     undo(graph)
     assert noise(graph) == before
+
+
+def test_blocks_are_learned_by_gradients() -> None:
+    pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+    graph, batches = quantized(residual(), 3), [pictures(16)]
+    bench = Bench(graph, batches)
+    before = bench.try_options(bench.options).noise
+    found = learn_rounding(graph, batches, "brecq", iterations=20)
+    assert set(found.filters) == {"stem", "first", "second", "head"}
+    assert "total_relu" in found.ranges
+    apply_learned(graph, "adaround", found)
+    assert bench.try_options(bench.options, graph).noise < before
 
 
 def test_searched_scales_and_ranges_leave_less_noise_than_extremes() -> None:
