@@ -55,7 +55,8 @@ _UNDEFINED = "AT_MEM_UNDEF"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: what `set` lists, completes and checks."""
+    """One setting: what `set` lists, completes and checks; names of files that end in ``suffix``
+    are taken beside the choices."""
 
     name: str
     group: str
@@ -64,6 +65,7 @@ class Setting:
     doc: str
     choices: tuple[Value, ...] = ()
     minimum: int | None = None
+    suffix: str = ""
 
     def parse(self, text: str) -> Value:
         """The value that a word stands for; UsageError when it is none of this setting's."""
@@ -83,7 +85,10 @@ class Setting:
         for choice in self.choices:
             if choice == value or str(choice).lower() == str(value).lower():
                 return choice
-        raise self._refuse(value, f"one of {', '.join(repr(c) for c in self.choices)}")
+        if self.suffix and str(value).lower().endswith(self.suffix):
+            return value
+        accepted = f"one of {', '.join(repr(c) for c in self.choices)}"
+        raise self._refuse(value, accepted + (f", or a {self.suffix} file" if self.suffix else ""))
 
     def _refuse(self, value: object, accepted: str) -> UsageError:
         message = f"setting {self.name} does not take {value!r}"
@@ -140,9 +145,10 @@ def _setting(
     doc: str,
     choices: tuple[Value, ...] = (),
     minimum: int | None = None,
+    suffix: str = "",
 ) -> Any:
     described = {"group": group, "doc": doc, "choices": choices, "minimum": minimum}
-    return field(default=default, metadata=described)
+    return field(default=default, metadata=described | {"suffix": suffix})
 
 
 @dataclass(slots=True)
@@ -320,8 +326,12 @@ class Settings:
     kernels: str = _setting(
         "autotiler-sq8",
         "nnshell",
-        "kernel library that simulate assumes",
+        "kernel library that simulate assumes, or a table of one's own (.toml)",
         ("autotiler-sq8", "pulp-nn"),
+        suffix=".toml",
+    )
+    chip: str = _setting(
+        "", "nnshell", "chip that simulate assumes: a .toml file; '' is GAP8", ("",), suffix=".toml"
     )
 
     def __getitem__(self, name: str) -> Value:

@@ -12,6 +12,7 @@ from nnshell.gap8 import (
     Parameters,
     SimulationReport,
     load_chip,
+    load_kernels,
     network_from_graph,
 )
 from nnshell.gap8 import simulate as simulate_network
@@ -31,7 +32,7 @@ def simulate(
     graph: Graph, *, kernels: str | None = None, chip: str | Path | None = None
 ) -> SimulationReport:
     """One inference under the graph's settings; ``kernels`` and ``chip`` may be TOML files."""
-    found = _chip(chip)
+    found = _chip(graph, chip)
     return simulate_network(network_from_graph(graph), _parameters(graph, kernels), chip=found)
 
 
@@ -46,7 +47,7 @@ def sweep(
     """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
     axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
     network, parameters = network_from_graph(graph), _parameters(graph, kernels)
-    return sweep_network(network, parameters, axes, _chip(chip), run)
+    return sweep_network(network, parameters, axes, _chip(graph, chip), run)
 
 
 def tiled(
@@ -69,8 +70,16 @@ def _parameters(graph: Graph, kernels: str | None) -> Parameters:
     return replace(parameters, kernels=kernels) if kernels is not None else parameters
 
 
-def _chip(path: str | Path | None) -> Chip:
-    return load_chip(path)
+def _chip(graph: Graph, path: str | Path | None) -> Chip:
+    return load_chip(path or graph.settings.chip or None)
+
+
+def check_setting(name: str, value: str) -> None:
+    """Read the file that a setting names; UsageError when it is missing or wrong."""
+    if name == "kernels":
+        load_kernels(value)
+    elif name == "chip" and value:
+        load_chip(value)
 
 
 def _values(name: str, text: str) -> tuple[float, ...]:
@@ -85,4 +94,13 @@ def _values(name: str, text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in values))
 
 
-__all__ = ["SWEPT", "Explanation", "TiledRun", "explain", "simulate", "sweep", "tiled"]
+__all__ = [
+    "SWEPT",
+    "Explanation",
+    "TiledRun",
+    "check_setting",
+    "explain",
+    "simulate",
+    "sweep",
+    "tiled",
+]

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nnshell.gap8.geometry import Geometry, IntArray
+
+FloatArray = npt.NDArray[np.float64]
 
 # 16 banks of one 32-bit word: the distance after which L1 addresses share a bank.
 BANK_ROW_BYTES = 64
@@ -46,6 +49,12 @@ def _ones(tile: TileSizes) -> IntArray:
     return np.ones_like(tile.out)
 
 
+def _height_share(tile: TileSizes) -> FloatArray:
+    """The tile's part of the map's height: its mean share of what happens at the map's ends."""
+    height = max(1, tile.geometry.filter_height)
+    return np.asarray(tile.geometry.filter_rows(tile.rows) / height, np.float64)
+
+
 def _touching(tile: TileSizes) -> tuple[int, int]:
     """Columns and rows of the filter's map whose windows touch padding."""
     window, geometry = tile.geometry.window, tile.geometry
@@ -55,29 +64,26 @@ def _touching(tile: TileSizes) -> tuple[int, int]:
     return min(columns, geometry.filter_width), min(rows, geometry.filter_height)
 
 
-def _border(tile: TileSizes) -> IntArray:
+def _border(tile: TileSizes) -> FloatArray:
     """Positions of one channel whose window touches padding; a tile gets its share of the rows at
     the top and the bottom."""
     columns, ends = _touching(tile)
-    rows = tile.geometry.filter_rows(tile.rows)
     inner = tile.geometry.filter_width - columns
-    return rows * columns + (inner * ends * rows) // max(1, tile.geometry.filter_height)
+    return tile.geometry.filter_rows(tile.rows) * columns + inner * ends * _height_share(tile)
 
 
-def _padded_sides(tile: TileSizes) -> IntArray:
+def _padded_sides(tile: TileSizes) -> FloatArray:
     """Sides of the tile that are padded: each is a call of its own."""
     top, left, bottom, right = tile.geometry.window.pads
-    ends = (top > 0) + (bottom > 0)
-    rows = tile.geometry.filter_rows(tile.rows)
-    return (left > 0) + (right > 0) + (ends * rows) // max(1, tile.geometry.filter_height)
+    return (left > 0) + (right > 0) + ((top > 0) + (bottom > 0)) * _height_share(tile)
 
 
-def _padded_edges(tile: TileSizes) -> IntArray:
+def _padded_edges(tile: TileSizes) -> FloatArray:
     """Lengths of the padded sides of the tile."""
     top, left, bottom, right = tile.geometry.window.pads
     rows = tile.geometry.filter_rows(tile.rows)
     ends = tile.geometry.filter_width * ((top > 0) + (bottom > 0))
-    return rows * ((left > 0) + (right > 0)) + (ends * rows) // max(1, tile.geometry.filter_height)
+    return rows * ((left > 0) + (right > 0)) + ends * _height_share(tile)
 
 
 def _kernel(tile: TileSizes, height: int, width: int) -> IntArray:
@@ -111,7 +117,7 @@ def _pooled(tile: TileSizes) -> IntArray:
     return tile.pixels if tile.geometry.pool else np.zeros_like(tile.out)
 
 
-COUNTS: dict[str, Callable[[TileSizes], IntArray]] = {
+COUNTS: dict[str, Callable[[TileSizes], IntArray | FloatArray]] = {
     "one": _ones,
     "out": lambda tile: tile.out,
     "out_share": lambda tile: tile.share(tile.out),

@@ -61,6 +61,8 @@ class MemoryMap:
 
 # A peak this close to the live bytes is not worth further tries.
 GOOD_ENOUGH = 1.02
+# A peak further from them is worth trying from every order.
+TOLERABLE = 1.05
 IMPROVEMENTS = 30
 
 _ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
@@ -76,21 +78,22 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
     """Offsets for all buffers; the best of several first-fit orders."""
     needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
     live = live_bytes(needed)
-    best: list[Placement] | None = None
+    found: list[list[Placement]] = []
     for order in _ORDERS:
-        placed = _first_fit(sorted(needed, key=order), alignment_bytes)
-        if best is None or _peak(placed) < _peak(best):
-            best = placed
-        if _peak(best) <= live:
+        found.append(_first_fit(sorted(needed, key=order), alignment_bytes))
+        if _peak(found[-1]) <= live:
             break
-    if best and _peak(best) > GOOD_ENOUGH * live:
+    best = min(found, key=_peak)
+    if _peak(best) > GOOD_ENOUGH * live:
         best = _improved(best, alignment_bytes)
-    return MemoryMap(tuple(best or ()), _peak(best or ()), live)
+    if _peak(best) > TOLERABLE * live:
+        best = min((best, *(_improved(placed, alignment_bytes) for placed in found)), key=_peak)
+    return MemoryMap(tuple(best), _peak(best), live)
 
 
 def _improved(placed: list[Placement], alignment: int) -> list[Placement]:
-    """Place what reaches highest earlier than all others, over and over; the best of it. An order that comes back
-    leads nowhere new."""
+    """Place what reaches highest earlier than all others, over and over; the best of it. An order
+    that comes back leads nowhere new."""
     best = placed
     tried: set[tuple[int, ...]] = set()
     for _ in range(IMPROVEMENTS):

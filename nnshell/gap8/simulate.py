@@ -64,8 +64,9 @@ def simulate(
 
 def simulate_graph(graph: Graph, settings: Settings | None = None) -> SimulationReport:
     """Simulate a graph under a session's settings, by default those it was opened with."""
-    parameters = Parameters.from_settings(settings if settings is not None else graph.settings)
-    return simulate(network_from_graph(graph), parameters)
+    settings = settings if settings is not None else graph.settings
+    parameters = Parameters.from_settings(settings)
+    return simulate(network_from_graph(graph), parameters, chip=load_chip(settings.chip or None))
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zlib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,21 @@ def test_simulate_explains_a_layer_and_sweeps_settings(commands: Any) -> None:
     assert len(points) == 4 and {point["cores"] for point in points} == {1, 8}
 
 
+def test_a_kernel_table_and_a_chip_of_one_s_own_are_settings(commands: Any) -> None:
+    for table, old, new in (
+        ("kernels_pulp_nn", 'name = "pulp-nn"', 'name = "mine"'),
+        ("chip", "bytes_per_cycle = 8.0", "bytes_per_cycle = 1.0"),
+    ):
+        text = files("nnshell.gap8").joinpath(f"{table}.toml").read_text(encoding="utf-8")
+        Path(f"{table}.toml").write_text(text.replace(old, new))
+    simulate = "simulate --summary --json {}.json"
+    lines = ("set kernels kernels_pulp_nn.toml", simulate.format("eight"))
+    commands(*lines, "set chip chip.toml", simulate.format("one"))
+    eight, one = (json.loads(Path(f"{name}.json").read_text()) for name in ("eight", "one"))
+    assert eight["kernels"] == one["kernels"] == "mine"
+    assert one["total_cycles"] > eight["total_cycles"]
+
+
 def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
     lines = ("qshow --format json > a.json", "qtune --step fc quantized_dimension=tensor")
     commands(*lines, "qshow --format json > b.json")
@@ -198,6 +214,8 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
         ("simulate --explain nobody", "no layer nobody"),
         ("simulate --cores 1,x", "--cores 1,x"),
         ("simulate --kernels none", "no kernel table none"),
+        ("set kernels gone.toml", "no kernel table gone.toml"),
+        ("set chip gone.toml", "cannot read the chip file"),
     ],
 )
 def test_mistakes_are_one_line(run: Run, line: str, message: str) -> None:

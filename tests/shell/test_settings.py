@@ -46,6 +46,8 @@ def test_a_word_becomes_a_value_of_the_settings_type(name: str, text: str, value
         ("cluster_num_cores", "3"),
         ("int8_target", "board"),
         ("image_width", "-2"),
+        ("kernels", "cmsis"),
+        ("chip", "gap9"),
     ],
 )
 def test_a_wrong_word_names_the_setting_and_leaves_the_value(name: str, text: str) -> None:
@@ -54,6 +56,13 @@ def test_a_wrong_word_names_the_setting_and_leaves_the_value(name: str, text: st
         settings.parse(name, text)
     assert name in str(caught.value) and caught.value.hint
     assert settings == Settings()
+
+
+@pytest.mark.parametrize("name", ["kernels", "chip"])
+def test_some_settings_take_a_file_too(name: str) -> None:
+    settings = Settings()
+    settings.parse(name, "mine.toml")
+    assert settings[name] == "mine.toml"
 
 
 def test_an_unknown_name_lists_near_names() -> None:

@@ -113,7 +113,8 @@ class ChipCommands(Commands):
 
     def _sweep(self, lists: dict[str, str], args: argparse.Namespace) -> None:
         with self.cluster(args) as cluster:
-            run = None if cluster is None else cluster.points(self.graph(), args.chip)
+            chip = args.chip or self.session.settings.chip or None
+            run = None if cluster is None else cluster.points(self.graph(), chip)
             found = simulation.sweep(
                 self.graph(), lists, kernels=args.kernels, chip=args.chip, run=run
             )

@@ -12,7 +12,7 @@ from cmd2 import Choices, CompletionItem, Completions
 from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
 from nnshell.settings import SETTINGS, Setting, describe, why_dropped
-from nnshell.shell.api import edits, norm_functions
+from nnshell.shell.api import edits, norm_functions, simulation
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 
@@ -64,6 +64,8 @@ def _change(shell: Shell, name: str, text: str) -> None:
         value = setting.parse(text)
         if setting.name == "input_norm_func" and text:
             norm_functions.parse_norm(text)  # a mistake is told where it is typed
+        if setting.suffix:
+            simulation.check_setting(setting.name, text)
         graphs = [opened.graph for opened in shell.session.opened]
         edits.change_setting(graphs, setting.name, value)
         shell.session.settings.assign(name, value)
@@ -120,7 +122,7 @@ def complete_value(
         setting = describe(name)
         choices = [str(choice) for choice in setting.choices if choice != ""]
         choices = ["true", "false"] if setting.type is bool else choices
-    if not choices and name.endswith(("_directory", "_file")):
+    if not choices and name.endswith(("_directory", "_file", "chip")):
         return shell.path_complete(text, line, begin, end)
     return shell.basic_complete(text, line, begin, end, choices)
 
