@@ -10,11 +10,13 @@ from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.learning.blocks import blocks_of
 from nnshell.learning.layers import round_layers
+from nnshell.learning.ranges import tuned_ranges
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
 
 METHODS = ("gptq", "brecq")
 ITERATIONS = 200
+JUDGED = 256
 
 
 def check_method(method: str) -> None:
@@ -36,19 +38,32 @@ def learn_rounding(
     iterations: int = ITERATIONS,
     drop: float = 0.5,
     seed: int = 0,
+    ranges: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
     """Integers, scales and biases of all filters, with brecq ranges as well; no labels are read.
 
     ``iterations``, ``drop`` and ``seed`` are of brecq: steps for each block, share of activations
-    that stay unrounded in a step, order of the samples.
+    that stay unrounded in a step, order of the samples. With ``ranges`` those of activations are
+    tuned afterwards, against the output's noise on ``JUDGED`` samples.
     """
     check_method(method)
     if method == "gptq":
-        return round_layers(graph, batches, progress)
-    from nnshell.learning.reconstruct import Training, learn_blocks
+        found = round_layers(graph, batches, progress)
+    else:
+        from nnshell.learning.reconstruct import Training, learn_blocks
 
-    return learn_blocks(graph, batches, Training(iterations, drop, seed), progress)
+        found = learn_blocks(graph, batches, Training(iterations, drop, seed), progress)
+    return tuned_ranges(graph, _first(batches), found) if ranges else found
+
+
+def _first(batches: Sequence[Batch]) -> list[Batch]:
+    """Batches with ``JUDGED`` samples or a few more."""
+    kept: list[Batch] = []
+    for batch in batches:
+        if sum(map(len, kept)) < JUDGED:
+            kept.append(batch)
+    return kept
 
 
 def parts(graph: Graph, batches: Sequence[Batch], method: str = "gptq") -> int:

@@ -156,3 +156,14 @@ def test_refusals_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adaround, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'nnshell\[train\]'"):
         learn_rounding(quantized(residual()), [pictures(2)], "brecq")
+
+
+def test_tuned_ranges_leave_less_noise_where_they_are_learned() -> None:
+    graph, batches = quantized(residual()), [pictures(16)]
+    bench = Bench(graph, batches)
+    plain, tuned = graph.copy(), graph.copy()
+    plain.learned = learn_rounding(graph, batches)
+    tuned.learned = learn_rounding(graph, batches, ranges=True)
+    assert tuned.learned.ranges
+    noise_of = [bench.try_options(bench.options, twin).noise for twin in (plain, tuned)]
+    assert noise_of[1] < noise_of[0]

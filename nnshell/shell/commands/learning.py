@@ -76,6 +76,8 @@ def adaround_parser() -> Parser:
     )
     add = parser.add_argument
     add("--method", choices=("gptq", "brecq"), default="gptq", help="default: gptq")
+    add("--ranges", action="store_true",
+        help="then try other ranges of activations on the output's noise")  # fmt: skip
     add("--iterations", type=int, default=200, metavar="N",
         help="of brecq, for each block")  # fmt: skip
     add("--drop", type=float, default=0.5, metavar="P",
@@ -159,6 +161,7 @@ class LearningCommands(Commands):
                 iterations=args.iterations,
                 drop=args.drop,
                 seed=args.seed or 0,
+                ranges=args.ranges,
                 progress=done,
             )
         change = judged.apply_if_better(graph, "adaround", [found], batches)
