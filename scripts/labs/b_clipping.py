@@ -48,16 +48,8 @@ for model in MODELS:
 means = {bits: np.mean(figures[bits], axis=0) for bits in WIDTHS}
 rows += [("mean of the four", "", bits, *map(float, means[bits])) for bits in WIDTHS]
 
-header = [
-    "model",
-    "one scale for each",
-    "weight bits",
-    "all",
-    "3 sigma",
-    "2 sigma",
-    "1 sigma",
-    "MSE",
-]
+header = ["model", "one scale for each", "weight bits", "all", "3 sigma", "2 sigma", "1 sigma"]
+header += ["MSE of weights", "MSE of outputs"]
 show("B. Weights clipped at n sigma (accuracy %)", lab, header, rows)
 show("B. Noise of the output (dB, less is better)", lab, header, noise)
 for bits in WIDTHS[1:]:

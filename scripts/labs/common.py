@@ -135,6 +135,7 @@ def show(
     print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
     rows = list(rows)
     for row in rows:
+        assert len(row) == len(header), f"{title}: {row} does not fit the columns"
         print(f"| {' | '.join(_text(cell) for cell in row)} |", flush=True)
     print()
     if lab.tables is not None:
