@@ -9,6 +9,8 @@ weights meet inputs that are not centred on 0. The difference of the means goes 
     analytic    b' = b + (W - W_q) E[x]                       E[x] from batch norms and a Gaussian
                                                               assumption (``channel_moments``)
 
+A correction by samples that makes the network's output noisier is left out: where clipped weights
+shrink what is far below 0, the means come closer and the answers do not.
 The float graph keeps its biases; the new ones count when it is quantized.
 """
 
@@ -25,6 +27,7 @@ from nnshell.inputs.input_set import Batch
 from nnshell.ir.flat import FlatGraph, Item
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import ChosenFilter
+from nnshell.laboratory import Bench
 from nnshell.learning.channel_moments import channel_moments, taps_mean
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial
@@ -37,14 +40,19 @@ def corrected_by_means(
     graph: Graph, batches: Sequence[Batch], progress: Done | None = None
 ) -> Learned:
     """Biases of all filters, from the quantization that the graph has, by means over samples."""
-    trial = Trial(graph, batches)
+    trial, bench = Trial(graph, batches), Bench(graph, batches)
+    least = bench.try_options(trial.options, trial.copy()).noise
     for path in [item.path for item in trial.filters()]:
         flat = trial.flat
         item = flat.by_path[path]
         source = item.inputs[0]
         real = _means(item, trial.tensors("float", [source])[source])
         read = _means(item, trial.tensors("simulated", [source])[source])
-        trial.learn(Learned({path: _corrected(flat, item, real, read)}))
+        found = Learned({path: _corrected(flat, item, real, read)})
+        noise = bench.try_options(trial.options, trial.copy(found)).noise
+        if noise < least:
+            least = noise
+            trial.learn(found)
         if progress is not None:
             progress(1)
     return trial.found
