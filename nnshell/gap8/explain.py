@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnshell.errors import UsageError
+from nnshell.gap8.advice import l2_lever
 from nnshell.gap8.counts import TileSizes
 from nnshell.gap8.search import Choice, Operands, choose, ranked_choices
 from nnshell.gap8.tile_costs import LayerPlan, Setting, steps
@@ -44,10 +45,11 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """One thing that could be otherwise, and the layer's cycles then."""
+    """One thing that could be otherwise, the layer's cycles then, and what it takes."""
 
     what: str
     cycles: int
+    takes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def _what_ifs(report: SimulationReport, at: int) -> tuple[WhatIf, ...]:
 
     found = []
     if operands or layer.stall_cycles:
-        found.append(WhatIf("with all its data in L2", cycles(setting, frozenset())))
+        resident = cycles(setting, frozenset())
+        found.append(WhatIf("with all its data in L2", resident, l2_lever(report, at)))
     larger = replace(setting, l1_bytes=2 * setting.l1_bytes)
     found.append(WhatIf("with twice the L1", cycles(larger, operands) + layer.stall_cycles))
     if operands or layer.stall_cycles:

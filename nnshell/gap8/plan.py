@@ -13,9 +13,13 @@ from typing import Literal
 
 from nnshell.gap8.memory import Buffer, MemoryMap, live_bytes
 from nnshell.gap8.network import Network
+from nnshell.gap8.tile_costs import Setting
 
 # Kinds of work whose output element depends on the same element of each input alone.
 ELEMENT_BY_ELEMENT = ("elementwise", "activation", "convert")
+
+# MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
+TYPICAL_MACS_PER_CYCLE = 8.0
 
 WeightPlace = Literal["none", "resident", "prefetched", "streamed"]
 
@@ -115,6 +119,20 @@ def lifetimes(network: Network) -> dict[str, Life]:
     for name in network.outputs:
         last[name] = len(network.layers) - 1
     return {name: Life(first[name], last[name], reads.get(name, 0)) for name in first}
+
+
+def budget_for(setting: Setting, l2_bytes: int) -> Budget:
+    """What the planner may use of L2; the application's own is what the budget leaves of the
+    chip's."""
+    room, staging = setting.chip.l2_bytes - l2_bytes, setting.l1_bytes
+    return Budget(l2_bytes, room, staging, setting.table.keeps_weights)
+
+
+def hidden_bytes(network: Network, setting: Setting) -> list[float]:
+    """Bytes the micro-DMA can bring in while each layer computes, roughly."""
+    clocks, external = setting.clocks, setting.chip.micro_dma
+    rate = external.bytes_per_fc_cycle(setting.flash) * clocks.fc_hz / clocks.cluster_hz
+    return [layer.work.macs / TYPICAL_MACS_PER_CYCLE * rate for layer in network.layers]
 
 
 def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Plan:

@@ -14,7 +14,7 @@ from nnshell.gap8.levers import Shortfall, l1_shortfall, l2_shortfall, l3_shortf
 from nnshell.gap8.memory import MemoryMap, pack
 from nnshell.gap8.network import Layer, Network, check
 from nnshell.gap8.parameters import Parameters
-from nnshell.gap8.plan import Budget, Plan, buffers, make_plan
+from nnshell.gap8.plan import Plan, budget_for, buffers, hidden_bytes, make_plan
 from nnshell.gap8.report import LayerReport, SimulationReport
 from nnshell.gap8.search import Choice, Operands, choose
 from nnshell.gap8.tile_costs import Clocks, Setting
@@ -23,8 +23,6 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work
 from nnshell.settings import Settings
 
-# MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
-TYPICAL_MACS_PER_CYCLE = 8.0
 # Cuts whose streaming buffers must shrink are searched for L2 rooms in these steps.
 ROOM_STEP_BYTES = 4096
 
@@ -131,7 +129,11 @@ class _Simulation:
     def _settle(self) -> tuple[Plan, list[Choice], MemoryMap]:
         """Plan, cut and pack; give L2 room back until the buffers pack into the budget."""
         limit = self.parameters.l2_size
-        plan = make_plan(self.network, self._budget(), self._hidden_bytes())
+        plan = make_plan(
+            self.network,
+            budget_for(self.setting, limit),
+            hidden_bytes(self.network, self.setting),
+        )
         self._stream_exposed(plan)
         while True:
             picked = self._choices(plan)
@@ -165,18 +167,6 @@ class _Simulation:
         """Cycles each layer waits for weights its predecessor had no time to bring in."""
         spare = [0, *(choice.timing.cycles - choice.timing.l3_cycles for choice in picked)]
         return [max(0, self._prefetch_cycles(plan, at) - spare[at]) for at in range(len(picked))]
-
-    def _budget(self) -> Budget:
-        """The application's own L2 is what the budget leaves of the chip's."""
-        chip, size = self.setting.chip, self.parameters.l2_size
-        room, staging = chip.l2_bytes - size, self.setting.l1_bytes
-        return Budget(size, room, staging, self.setting.table.keeps_weights)
-
-    def _hidden_bytes(self) -> list[float]:
-        """Bytes the micro-DMA can bring in while each layer computes, roughly."""
-        clocks, external = self.setting.clocks, self.setting.chip.micro_dma
-        rate = external.bytes_per_fc_cycle(self.setting.flash) * clocks.fc_hz / clocks.cluster_hz
-        return [layer.work.macs / TYPICAL_MACS_PER_CYCLE * rate for layer in self.network.layers]
 
     def _layers(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[LayerReport]:
         """One row a layer: the waiting for its weights, then its own time."""

@@ -206,6 +206,8 @@ def _what_ifs(found: Explanation) -> Iterable[str]:
         saved = found.layer.cycles - entry.cycles
         share = _percent(saved, found.layer.cycles).strip()
         yield f"  {entry.what}: {entry.cycles:,} cycles, {saved:,} less ({share})"
+        if entry.takes:
+            yield f"    {entry.takes}"
 
 
 def memory_map(report: SimulationReport) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 
 from nnshell.errors import GraphError, UsageError
-from nnshell.gap8 import Layer, Network, Parameters, SimulationReport, simulate
+from nnshell.gap8 import Layer, Network, Parameters, SimulationReport, load_chip, simulate
+from nnshell.gap8.advice import l2_to_hold
 from nnshell.gap8.kernels import TABLES
 from nnshell.ir.work import Window, Work, WorkKind
 
@@ -200,6 +202,29 @@ def test_activations_and_constants_beyond_l3_are_reported(small: Network) -> Non
 def test_layers_that_wait_for_l3_are_named_with_a_lever(small: Network) -> None:
     levers = simulate(small).levers
     assert any(line.startswith("layer4 waits") and "weights" in line for line in levers)
+
+
+def test_doing_what_an_l2_lever_says_ends_the_waiting(
+    conv: Callable[..., Work], linear: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    net = network(conv((32, 40, 40), 32, 3), conv((32, 40, 40), 64, 1), linear(102_400, 2))
+    for at in (0, 2):
+        waiting = simulate(net, Parameters(l2_size=90_000))
+        size = l2_to_hold(waiting, at)
+        assert size is not None and waiting.layers[at].l3_wait_cycles > 0
+        assert simulate(net, Parameters(l2_size=size)).layers[at].l3_wait_cycles == 0
+    assert l2_to_hold(simulate(network(linear(600_000, 1))), 0) is None
+
+
+def test_a_layer_that_waits_for_its_tiles_is_named_with_a_lever(
+    vector: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    chip = load_chip()
+    slow = replace(chip, cluster_dma=replace(chip.cluster_dma, bytes_per_cycle=0.5))
+    report = simulate(network(vector("elementwise", (16, 40, 40), 2)), chip=slow)
+    assert report.layers[0].bound_by == "dma"
+    (lever,) = report.levers
+    assert lever.startswith("layer0 waits") and "for the L1 DMA" in lever
 
 
 # ---------------------------------------------------------------- every kind, odd sizes

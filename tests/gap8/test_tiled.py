@@ -95,7 +95,7 @@ def nets(draw: st.DrawFn) -> Graph:
     groups = {"conv": 1, "depthwise": channels, "grouped": 2 if channels % 2 == 0 else 1}[kind]
     filters = channels if kind == "depthwise" else groups * draw(st.integers(1, 20))
     kernel = (draw(st.integers(1, 5)), draw(st.integers(1, 5)))
-    dilations = (draw(st.integers(1, 2)), 1)
+    dilations = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
     window = Window(
         kernel,
         (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
