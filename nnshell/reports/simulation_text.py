@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nnshell.gap8.report import LayerReport, SimulationReport
 
 FULL, EMPTY = "█", "░"
-BAR = 30  # characters of a full bar
+BAR = 22  # characters of a full bar: lines fit 80 columns
 SLOWEST = 7  # layers in the summary
 _MAP_ROWS = 24  # lines of the memory map
 _MAP_COLUMNS = 72  # layers side by side in it; more share a column
@@ -36,15 +36,16 @@ def _head(report: SimulationReport) -> Iterable[str]:
     clocks = report.setting.clocks
     seconds = report.latency_ms / 1e3
     rate = f", {1 / seconds:.1f} inferences a second" if seconds else ""
+    yield f"{report.total_cycles:,} cycles, {report.latency_ms:.2f} ms{rate}"
     yield (
-        f"{report.total_cycles:,} cycles, {report.latency_ms:.2f} ms at cluster "
-        f"{clocks.cluster_hz / 1e6:g} MHz, fabric controller {clocks.fc_hz / 1e6:g} MHz{rate}"
+        f"clocks: cluster {clocks.cluster_hz / 1e6:g} MHz, "
+        f"fabric controller {clocks.fc_hz / 1e6:g} MHz"
     )
     yield expected_error(report)
     power = f", {report.energy_mj / seconds:.0f} mW" if seconds else ""
     ceiling = 4 * report.setting.cores
     compute = sum(layer.compute_cycles for layer in report.layers)
-    kernels = f", its kernels alone {report.macs / compute:.2f}" if compute else ""
+    kernels = f", kernels alone {report.macs / compute:.2f}" if compute else ""
     yield (
         f"{report.energy_mj:.3f} mJ{power}; {report.macs:,} MACs, {report.macs_per_cycle:.2f} "
         f"MAC/cycle of {ceiling}{kernels}"
@@ -102,7 +103,7 @@ def _slowest(report: SimulationReport) -> Iterable[str]:
     for layer in order:
         name = layer.name if len(layer.name) <= room else "…" + layer.name[1 - room :]
         yield (
-            f"  {name:{room}s} {bar(layer.cycles, longest, 20)} "
+            f"  {name:{room}s} {bar(layer.cycles, longest, 12)} "
             f"{_percent(layer.cycles, report.total_cycles)}  {_roof(layer)}"
         )
 
