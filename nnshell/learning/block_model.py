@@ -79,7 +79,7 @@ class Quantizer(torch.nn.Module):
         if drop:
             kept = torch.empty(values.shape, dtype=torch.uint8).random_() < round(256 * drop)
         limits = (low - zero, high - zero)
-        result: torch.Tensor = _Round.apply(values, self.step(), limits, kept)  # type: ignore[no-untyped-call]
+        result: torch.Tensor = _Round.apply(values, self.step(), limits, kept)
         return result
 
     def range(self) -> Range:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignNode
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 Values = Mapping[str, Any]
 
 
