@@ -195,25 +195,27 @@ def _minimum_matters(item: Item) -> bool:
 
 
 def _observe_input(array: NDArray[Any], name: str, observer: Observer) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    if not np.isfinite(single).all():
         raise InputError(
-            "the samples hold NaN or infinity",
+            "the samples hold NaN, infinity or numbers beyond float32",
             where=f"input {name}",
             hint="check the norm function and the divisor",
         )
     if array.size:
-        observer.update(_reduced(array.astype(np.float32), observer.reductions))
+        observer.update(_reduced(single, observer.reductions))
 
 
 def _reduced(array: NDArray[np.float32], names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """What ONNX Runtime gives for a computed tensor, of a graph input."""
     rows = array.reshape(len(array), -1)
-    mean = rows.mean(axis=1)
+    mean = rows.mean(axis=1, dtype=np.float64)  # sums of finite numbers do not overflow
     compute: dict[str, Callable[[], Any]] = {
         "min": array.min,
         "max": array.max,
         "mean": lambda: mean,
-        "std": lambda: rows.std(axis=1),
+        "std": lambda: rows.std(axis=1, dtype=np.float64),
         "b": lambda: np.abs(rows - mean[:, np.newaxis]).mean(axis=1),
         "values": lambda: array,
     }

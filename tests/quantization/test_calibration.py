@@ -175,6 +175,18 @@ def test_samples_that_are_not_finite_are_refused_by_input(value: float) -> None:
         calibrate_graph(graph, [[x]])
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_at_the_edge_of_float32_are_counted_or_refused() -> None:
+    net = Net(2, 6, 6)
+    net.output(net.node("relu", Relu(), net.x))
+    (x,) = samples(net.graph)
+    largest = np.full_like(x, np.finfo(np.float32).max)
+    stats = calibrate_graph(net.graph, [[largest]])
+    assert stats["input_1"].maximum == np.finfo(np.float32).max
+    with pytest.raises(InputError, match="beyond float32"):
+        calibrate_graph(net.graph, [[largest.astype(np.float64) * 10]])
+
+
 def test_samples_of_another_shape_are_refused() -> None:
     graph = fused_net().graph
     with pytest.raises(InputError, match="2x6x6"):
