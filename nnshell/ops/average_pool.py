@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Window, Work
+from nnshell.ir.work import Window
 from nnshell.numeric.fixed_point import rounding_shift, saturate
-from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
 from nnshell.ops.pad import NO_BORDER, Pad, absorbed, note_border
+from nnshell.ops.pool import Pool
 from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
@@ -32,11 +32,7 @@ from nnshell.ops.window_lowering import lower_average_pool
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
-    from nnshell.ir.graph import Graph
     from nnshell.ops.importing import ImportContext
-
-
-_HALVING = Window((2, 2), (2, 2))
 
 
 MEAN_BITS = 16  # of the factor floor(2**16 / n)
@@ -44,38 +40,16 @@ MEAN_BITS = 16  # of the factor floor(2**16 / n)
 
 @register
 @dataclass(frozen=True)
-class AveragePool(Operator):
+class AveragePool(Pool):
     """y[c, i, j] = mean of x[c] under the window.
 
     With ``count_include_pad`` padding counts as zeros, otherwise only real elements count.
     """
 
     kind: ClassVar[str] = "average_pool"
-    keeps_record: ClassVar[bool] = True
+    pool_kind: ClassVar[Literal["max", "average"]] = "average"
     order_preserving: ClassVar[bool] = False
-    window: Window = _HALVING
     count_include_pad: bool = False
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        channels, height, width = feature_map(inputs[0], self.kind)
-        return (windowed_map(self.window, channels, height, width, self.kind),)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"T average {describe_window(self.window)}"
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "pool",
-            (inputs[0].chw,),
-            shape,
-            shape,
-            self.window,
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
-            constant_bytes=INFOS_BYTES,
-            pool_kind="average",
-        )
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -88,9 +62,6 @@ class AveragePool(Operator):
             "count_include_pad": int(self.count_include_pad),
         }
         return (build.node("AveragePool", inputs, attributes, hint=self.kind),)
-
-    def demands_symmetric(self, index: int) -> bool:
-        return self.window.padded
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """sat8((sum * floor(65536 / n) + 32768) >> 16), n elements under the window.

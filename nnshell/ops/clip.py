@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Range, Types, register
-from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.operator import Example, Operator, Range, Types, register
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.activation import Activation
-from nnshell.ops.rectifier_kernel import RectifierKernel, quantize_rectifier
-from nnshell.ops.rectifier_lowering import lower_rectifier
+from nnshell.ops.rectifier import Rectifier
 from nnshell.ops.registry import Unsupported, imports
 from nnshell.ops.relu import Relu, Relu6, ReluN
 
@@ -27,19 +21,16 @@ if TYPE_CHECKING:
 
 @register
 @dataclass(frozen=True)
-class Clip(Activation):
+class Clip(Rectifier):
     """y = min(max(x, minimum), maximum); an infinite bound does not limit"""
 
     kind: ClassVar[str] = "clip"
-    pushes_range: ClassVar[bool] = True
     minimum: float = float("-inf")
     maximum: float = float("inf")
 
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        bounds = [build.constant(np.float32(b), "bound") for b in (self.minimum, self.maximum)]
-        return (build.node("Clip", [inputs[0], *bounds], hint=self.kind),)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.minimum, self.maximum
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Activation clip {self.minimum:g} {self.maximum:g}"
@@ -57,22 +48,6 @@ class Clip(Activation):
     @property
     def _bounded(self) -> bool:
         return math.isfinite(self.minimum) and math.isfinite(self.maximum)
-
-    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
-        return quantize_rectifier(request, self.minimum, self.maximum)
-
-    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        kernel: RectifierKernel = quantization.kernel
-        return kernel.apply(inputs[0], quantization.input, quantization.output)
-
-    def lower(
-        self,
-        quantization: NodeQuantization,
-        build: IntegerGraph,
-        inputs: Sequence[IntegerTensor],
-        outputs: Types,
-    ) -> tuple[IntegerTensor, ...]:
-        return (lower_rectifier(quantization, build, inputs[0]),)
 
     @classmethod
     def examples(cls) -> list[Example]:

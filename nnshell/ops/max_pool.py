@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Window, Work
-from nnshell.ops.common import INFOS_BYTES, describe_window, feature_map, windowed_map
+from nnshell.ir.work import Window
 from nnshell.ops.pad import NO_BORDER, absorbed, note_border
+from nnshell.ops.pool import Pool
 from nnshell.ops.registry import imports
 from nnshell.ops.spatial import (
     kernel_shape,
@@ -31,42 +31,16 @@ from nnshell.ops.window_lowering import lower_max_pool
 from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
-    from nnshell.ir.graph import Graph
     from nnshell.ops.importing import ImportContext
-
-
-_HALVING = Window((2, 2), (2, 2))
 
 
 @register
 @dataclass(frozen=True)
-class MaxPool(Operator):
+class MaxPool(Pool):
     """y[c, i, j] = max of x[c] under the window; rounding up is written as bottom, right pads."""
 
     kind: ClassVar[str] = "max_pool"
-    keeps_record: ClassVar[bool] = True
-    window: Window = _HALVING
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        channels, height, width = feature_map(inputs[0], self.kind)
-        return (windowed_map(self.window, channels, height, width, self.kind),)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"T max {describe_window(self.window)}"
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "pool",
-            (inputs[0].chw,),
-            shape,
-            shape,
-            self.window,
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
-            constant_bytes=INFOS_BYTES,
-            pool_kind="max",
-        )
+    pool_kind: ClassVar[Literal["max", "average"]] = "max"
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -82,9 +56,6 @@ class MaxPool(Operator):
             "pads": pads,
         }
         return (build.node("MaxPool", [given], attributes, hint=self.kind),)
-
-    def demands_symmetric(self, index: int) -> bool:
-        return self.window.padded
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Padding is real 0 (the zero point), as in NNTool, and not minus infinity."""

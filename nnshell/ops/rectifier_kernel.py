@@ -41,9 +41,7 @@ class RectifierKernel:
         return saturate(scaled + output.zero_point, output.limits)
 
 
-def quantize_rectifier(
-    request: QuantizeRequest, lower: float, upper: float = math.inf
-) -> NodeQuantization:
+def quantize_rectifier(request: QuantizeRequest, lower: float, upper: float) -> NodeQuantization:
     """Records as requested, bounds quantized by the input's record."""
     given, output = request.record(0), request.output
     kernel = RectifierKernel(

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
-from nnshell.ir.qparams import NodeQuantization, QParams
-from nnshell.ir.types import Layout, TensorType
-from nnshell.numeric.lookup import LAST_ARGUMENT, tanh_q15
-from nnshell.ops.activation import Activation
-from nnshell.ops.lookup_kernel import (
-    LookUpKernel,
-    argument_record,
-    quantize_look_up,
-    wide_argument_record,
-)
+from nnshell.ir.operator import IntArray, Range, register
+from nnshell.numeric.lookup import tanh_q15
+from nnshell.ops.lookup import LookUp
 from nnshell.ops.registry import imports
-from nnshell.ops.table_lowering import lower_by_table
 
 if TYPE_CHECKING:
     from nnshell.ops.importing import ImportContext
@@ -28,51 +16,17 @@ if TYPE_CHECKING:
 
 @register
 @dataclass(frozen=True)
-class Tanh(Activation):
+class Tanh(LookUp):
     """y = tanh(x)"""
 
     kind: ClassVar[str] = "tanh"
-    symmetric_output: ClassVar[bool] = True
-    needs_wide_input: ClassVar[bool] = True
+    onnx_op: ClassVar[str] = "Tanh"
 
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        return (build.node("Tanh", inputs, hint=self.kind),)
-
-    def input_record(self, index: int) -> QParams | None:
-        return argument_record()
-
-    def wide_record(self, output: QParams) -> QParams:
-        return wide_argument_record()
+    def table(self, argument: IntArray) -> IntArray:
+        return tanh_q15(argument)
 
     def output_range(self, observed: Range | None) -> Range | None:
         return Range(-1.0, 1.0)
-
-    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
-        return quantize_look_up(request)
-
-    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        kernel: LookUpKernel = quantization.kernel
-        return kernel.apply(tanh_q15, quantization, inputs[0])
-
-    def lower(
-        self,
-        quantization: NodeQuantization,
-        build: IntegerGraph,
-        inputs: Sequence[IntegerTensor],
-        outputs: Types,
-    ) -> tuple[IntegerTensor, ...]:
-        """A table over the arguments below the last entry of the kernel's own."""
-        x = build.clipped(inputs[0], -LAST_ARGUMENT, LAST_ARGUMENT)
-        return (lower_by_table(self, quantization, build, x, outputs[0].shape),)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        return [
-            Example(cls(), (TensorType((3, 4, 5), Layout.CHW),)),
-            Example(cls(), (TensorType((7,)),)),
-        ]
 
 
 @imports("Tanh")
