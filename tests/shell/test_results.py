@@ -154,6 +154,7 @@ def test_simulate_writes_its_outward_forms(commands: Any) -> None:
     assert report["total_cycles"] == sum(layer["cycles"] for layer in report["layers"])
     assert json.loads(Path("t.json").read_text())
     assert "predictions of the int8 engine" in out and "net: L2" in out
+    assert out.index("predictions of") < out.index("inferences a second")  # the summary ends it
 
 
 def test_simulate_runs_tile_by_tile_and_says_that_it_is_equal(commands: Any) -> None:

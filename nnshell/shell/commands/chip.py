@@ -105,10 +105,14 @@ class ChipCommands(Commands):
         for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
+        predicting = bool(args.input_files) and not args.tiled
+        summary_last = predicting and args.format == "table"  # long tables would scroll it away
+        if summary_last:
+            self._predict(args)
         self._show_simulation(report, args)
         if args.tiled:
             self._run_tiled(report, args)
-        elif args.input_files:
+        elif predicting and not summary_last:
             self._predict(args)
 
     def _sweep(self, lists: dict[str, str], args: argparse.Namespace) -> None:
