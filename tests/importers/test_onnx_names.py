@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from nnshell.execution.float_engine import FloatEngine
@@ -18,19 +17,13 @@ from nnshell.ir.operator import Constant
 from nnshell.ir.types import Layout
 from nnshell.passes.explain import explain
 
+from .parts import node, zeros
+
 Save = Callable[..., Path]
-
-
-def node(op: str, *inputs: str, outputs: tuple[str, ...] = ("y",), **attributes: Any) -> Any:
-    return onnx.helper.make_node(op, list(inputs), list(outputs), **attributes)
 
 
 def imported(save: Save, nodes: list[Any], shape: list[Any], **constants: Any) -> Graph:
     return import_onnx(save(nodes=nodes, inputs={"x": shape}, constants=constants))
-
-
-def zeros(*shape: int) -> Any:
-    return np.zeros(shape, np.float32)
 
 
 def names(graph: Graph) -> list[str]:

@@ -13,20 +13,10 @@ import pytest
 from nnshell.errors import ModelError
 from nnshell.importers.onnx import import_onnx
 
+from .parts import ints, node, zeros
+
 Save = Callable[..., Path]
 IMAGE = ["N", 4, 8, 8]
-
-
-def node(op: str, *inputs: str, outputs: tuple[str, ...] = ("y",), **attributes: Any) -> Any:
-    return onnx.helper.make_node(op, list(inputs), list(outputs), **attributes)
-
-
-def zeros(*shape: int) -> Any:
-    return np.zeros(shape, np.float32)
-
-
-def ints(*values: int) -> Any:
-    return np.array(values, np.int64)
 
 
 def refusal(path: Path, **options: Any) -> str:

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
 
 from nnshell.ir.graph import Graph
 
-IMAGE = ["N", 4, 9, 11]
-VECTOR = ["N", 12]
-Parts = dict[str, Any]
-CASES: dict[str, Parts] = {}
+from .parts import VECTOR, Cases, ints, node, numbers
 
-
-def node(op: str, *inputs: str, outputs: tuple[str, ...] = ("y",), **attributes: Any) -> Any:
-    return onnx.helper.make_node(op, list(inputs), list(outputs), **attributes)
-
-
-def numbers(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def ints(*values: int) -> NDArray[np.int64]:
-    return np.array(values, np.int64)
-
-
-def case(
-    name: str, *nodes: Any, x: list[Any] | None = None, opset: int = 21, **constants: Any
-) -> None:
-    """A model with input x and output y."""
-    parts: Parts = {"nodes": nodes, "inputs": {"x": IMAGE if x is None else x}, "opset": opset}
-    CASES[name] = {**parts, "constants": constants}
-
+CASES = Cases()
+case = CASES.add
 
 # -- shapes --------------------------------------------------------------------------------
 
