@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from nnshell.errors import QuantizationError
 from nnshell.exporters.means import LARGEST_TIE, LEAST_TIE, modelled_mean, tie_of
 from nnshell.exporters.onnx import GraphWriter
+from nnshell.exporters.tables import modelled_activation
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Constant, Fusion
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.ops.mul import MulKernel
 from nnshell.ops.relu import Relu
 from nnshell.ops.sum_kernel import SumKernel
 
@@ -76,6 +78,10 @@ class SimulatedWriter(GraphWriter):
         if isinstance(node.op, Constant | Fusion):
             return super()._write_node(graph, node, key, scope)
         inputs = self._with_parameters(_of(node), self._inputs(node, scope), key)
+        read = modelled_activation(self.build, node, inputs[0]) if inputs else None
+        if read is not None:
+            self._grids[read] = _of(node).output
+            return [read]
         made = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
         if self._stays(graph, node, key) or self._is_on_grid(node, inputs):
             return made
@@ -221,10 +227,13 @@ class SimulatedWriter(GraphWriter):
 
 
 def _kernel_step(made: NodeQuantization) -> float | None:
-    """What a sum's total is divided by, as its multiplier says; None for other kernels."""
+    """What a sum or a product is divided by, as its multiplier says; None for other kernels."""
     kernel = made.kernel
-    plain = all(record.bits == INT8_BITS for record in (*made.inputs, *made.outputs))
-    if not isinstance(kernel, SumKernel) or not plain or any(r.zero_point for r in made.inputs):
+    if any(record.bits != INT8_BITS for record in (*made.inputs, *made.outputs)):
+        return None
+    if isinstance(kernel, MulKernel):
+        return made.inputs[0].first_scale * made.inputs[1].first_scale / _factor(kernel.scaling)
+    if not isinstance(kernel, SumKernel) or any(record.zero_point for record in made.inputs):
         return None
     small = made.inputs[1 - kernel.scaled_input].first_scale
     if made.inputs[kernel.scaled_input].first_scale > _WIDEST * small:

@@ -110,30 +110,42 @@ def read_cifar_python(path: str) -> tuple[Array, tuple[int, ...]]:
             hint=_CONVERT,
         )
     _check_cifar_labels(batch.labels, path)
-    planes = np.frombuffer(batch.pixels, np.uint8).reshape(-1, 3, 32, 32)
-    return planes.transpose(0, 2, 3, 1), batch.labels
+    rows = np.frombuffer(batch.pixels, np.uint8).reshape(
+        (len(batch.labels), _CIFAR_PIXELS), order="F" if batch.by_columns else "C"
+    )
+    return rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), batch.labels
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     pixels: bytes
     labels: tuple[int, ...]
+    by_columns: bool  # numpy's order "F"
 
 
 def _pick_out(data: bytes) -> _Batch:
     """The longest byte string, and the whole numbers that follow the word "labels"."""
     pixels, labels, in_labels = b"", [], False
+    flag = by_columns = letters = awaited = False
     for opcode, argument, _ in pickletools.genops(data):
-        if isinstance(argument, str | bytes):
-            if not isinstance(argument, bytes):
+        if opcode.name == "PROTO":
+            letters = argument is not None and argument >= 5
+        elif opcode.name in ("NEWTRUE", "NEWFALSE") or isinstance(argument, bool):
+            flag = opcode.name == "NEWTRUE" or argument is True
+        elif isinstance(argument, str | bytes | bytearray):  # protocol 5 has arrays as bytearray
+            if isinstance(argument, str):
                 argument = argument.encode("latin-1", "replace")  # how Python 2 spelt bytes
             if argument == b"latin1":  # how protocol 2 of Python 3 marks bytes
                 continue
             in_labels = argument == b"labels"
-            pixels = max(pixels, argument, key=len)
+            if len(argument) > len(pixels):
+                # Whether they go by columns: a flag in front of them, or a letter behind (5).
+                pixels, by_columns, awaited = bytes(argument), flag, letters
+            elif argument in (b"C", b"F") and awaited:
+                by_columns, awaited = argument == b"F", False
         elif in_labels and opcode.name in _INTEGER_OPERATIONS and argument is not None:
             labels.append(int(argument))
-    return _Batch(pixels, tuple(labels))
+    return _Batch(pixels, tuple(labels), by_columns)
 
 
 def _check_cifar_labels(labels: tuple[int, ...], path: str) -> None:

@@ -6,7 +6,7 @@ import gzip
 import pickle
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -200,8 +200,10 @@ def python_2_batch(planes: Any, classes: list[int]) -> bytes:
     return b"\x80\x02}(" + body + b"u."
 
 
-def python_3_batch(planes: Any, classes: list[int], protocol: int) -> bytes:
-    rows = planes.reshape(-1, 3072)
+def python_3_batch(
+    planes: Any, classes: list[int], protocol: int, order: Literal["C", "F"] = "C"
+) -> bytes:
+    rows = np.array(planes.reshape(-1, 3072), order=order)
     names = [f"cat_{number}.png".encode() for number in classes]
     return pickle.dumps(
         {b"labels": classes, b"batch_label": b"test", b"data": rows, b"filenames": names},
@@ -209,7 +211,7 @@ def python_3_batch(planes: Any, classes: list[int], protocol: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("writer", ["python 2", 2, 3, 4])
+@pytest.mark.parametrize("writer", ["python 2", 2, 3, 4, 5])
 def test_python_batches_are_read_without_unpickling(
     tmp_path: Path, planes: Any, writer: Any
 ) -> None:
@@ -224,6 +226,15 @@ def test_python_batches_are_read_without_unpickling(
     inputs = open_inputs(str(tmp_path), [CIFAR], split="train")
     np.testing.assert_array_equal(all_of(inputs), planes)
     assert inputs.labels == tuple(CLASSES)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_python_batches_stored_by_columns_have_the_same_pixels(
+    tmp_path: Path, planes: Any, protocol: int
+) -> None:
+    batch = tmp_path / "test_batch"
+    batch.write_bytes(python_3_batch(planes, CLASSES, protocol, order="F"))
+    np.testing.assert_array_equal(all_of(open_inputs(str(batch), [CIFAR])), planes)
 
 
 class Hostile:

@@ -1,0 +1,102 @@
+"""Functions of one integer as the kernels compute them, for the simulation: read from a table.
+
+Kernels of activations round more than their result: a sigmoid's table has 24 entries per unit, a
+slope is a multiple of 1/128, a multiplier has 8 bits. Their results lie a few steps from the
+function's, always on the same side, which shifts all that is behind them. So the simulation takes
+the kernel's own result for each integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.graph import Node
+from nnshell.ir.qparams import INT8_BITS, NodeQuantization
+from nnshell.numeric.lookup import LAST_ARGUMENT
+from nnshell.ops.activation import Activation
+from nnshell.ops.leaky_kernel import LeakyKernel
+from nnshell.ops.lookup import LookUp
+from nnshell.ops.rectifier import Rectifier
+
+_PER_ENTRY = 256 / 3  # Q12 units: what tanh, which reads the sigmoid's table at 2x, tells apart
+_LEAST, _MOST = 1 << 8, 1 << 16  # integers of a filter in a fusion that a table may begin with
+_INT32 = 6  # as ONNX numbers element types
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """The integers whose results are stored, ``first`` being the number of the first entry."""
+
+    arguments: NDArray[np.int64]
+    first: int
+    per_entry: float = 1.0
+
+
+def modelled_activation(build: ForeignGraph, node: Node, argument: str) -> str | None:
+    """The kernel's results in real units; None where the function itself is as good."""
+    made = node.quantization
+    if made is None or not _has_table(node, made):
+        return None
+    entries = _entries(node, made)
+    if entries is None:
+        return None
+    given = made.input
+    integers = node.op.integer(made, [entries.arguments])
+    table = build.constant(made.output.dequantize(integers).astype(np.float32), "table")
+    scaled = build.node("Div", [argument, _real(build, given.first_scale)], hint="integers")
+    lifted = build.node("Add", [scaled, _real(build, given.zero_point + 0.5)], hint="lifted")
+    tensor = build.node("Floor", [lifted], hint="rounded")
+    if entries.per_entry != 1.0:
+        tensor = build.node("Mul", [tensor, _real(build, 1 / entries.per_entry)], hint="entries")
+    last = entries.first + len(entries.arguments) - 1
+    ends = [_real(build, end) for end in (entries.first, last)]
+    clipped = build.node("Clip", [tensor, *ends], hint="clip")
+    entry = build.node("Cast", [clipped], {"to": _INT32}, hint="entry")
+    index = build.node("Sub", [entry, build.constant(np.int32(entries.first), "first")], hint="at")
+    return build.node("Gather", [table, index], hint=node.op.kind)
+
+
+def _has_table(node: Node, made: NodeQuantization) -> bool:
+    if not isinstance(node.op, Activation) or made.output.bits != INT8_BITS:
+        return False
+    if made.output.dtype == "int32" or made.input.bits != INT8_BITS:
+        return False
+    if isinstance(node.op, Rectifier):  # exact but for another record, and fused in ONNX Runtime
+        return made.input.dtype == "int8" and not made.input.same_record(made.output)
+    return not isinstance(made.kernel, LeakyKernel) or made.kernel.slope.size == 1
+
+
+def _entries(node: Node, made: NodeQuantization) -> _Entries | None:
+    if made.input.dtype == "int8":
+        low, high = made.input.limits
+        return _Entries(np.arange(low, high + 1, dtype=np.int64), low)
+    if made.input.dtype != "int32":
+        return None
+    if isinstance(node.op, LookUp):
+        last = int(LAST_ARGUMENT / _PER_ENTRY)
+        numbers = np.arange(-last, last + 1)
+        arguments = np.sign(numbers) * -(-np.abs(numbers) * 256 // 3)
+        return _Entries(arguments, -last, _PER_ENTRY)
+    low, high = (_last_that_matters(node, made, sign) for sign in (-1, 1))
+    if low is None or high is None:
+        return None
+    return _Entries(np.arange(low, high + 1, dtype=np.int64), low)
+
+
+def _last_that_matters(node: Node, made: NodeQuantization, sign: int) -> int | None:
+    """An integer further out than which the kernel gives nothing else; None if that is far."""
+    reach = _LEAST
+    while reach <= _MOST:
+        near, far = node.op.integer(made, [np.array([sign * reach, sign * 64 * reach])])
+        if near == far:
+            return sign * reach
+        reach *= 2
+    return None
+
+
+def _real(build: ForeignGraph, value: float) -> str:
+    return build.constant(np.float32(value), "real")
