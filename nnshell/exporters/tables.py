@@ -72,8 +72,8 @@ def _has_table(node: Node, made: NodeQuantization) -> bool:
 
 def _entries(node: Node, made: NodeQuantization) -> _Entries | None:
     if made.input.dtype == "int8":
-        low, high = made.input.limits
-        return _Entries(np.arange(low, high + 1, dtype=np.int64), low)
+        least, most = made.input.limits
+        return _Entries(np.arange(least, most + 1, dtype=np.int64), least)
     if made.input.dtype != "int32":
         return None
     if isinstance(node.op, LookUp):
