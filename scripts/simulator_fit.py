@@ -2,11 +2,11 @@
 
     python scripts/simulator_fit.py        print every fitted number beside what is in its table
 
-Every number with ``fitted_on`` in a kernel table, and the rate of the flash, starts from what
-instruction counts or data sheets give (``counted``), known within ``PRIOR``, and moves as far as
-published layers and totals ask for it: least squares of relative errors, one step of Gauss-Newton
-from the tables. Numbers of one name in one library are one number. Layers of one network that are
-equal count as one.
+Every number with ``fitted_on`` in a kernel table, and the cycles of a node, starts from what
+instruction counts give (``counted``), and moves as far as the published layers it is fitted on ask
+for it (``image_networks``: their totals): least squares of relative errors, one step of
+Gauss-Newton from the tables. Numbers of one name in one library are one number. Layers of one
+network that are equal count as one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ONCE = {"one", "out_share", "padded_sides"}  # pieces that run once a channel or
 NOISE = 0.03  # relative deviation of a published layer
 TOTAL_NOISE = 0.023  # of a published total: one network measured twice
 STEP = 0.03  # relative step of the derivatives
-FLASH = "flash bytes a cycle"
-# [derived] classifiers that only wait for their weights: MobileNetV1 board table, DORY board table
-FLASH_COUNTED = 0.66
+NODE = "cycles of a node"
+NODE_KERNEL = "softmax"  # hardly more than the call of its node
+NODE_FITTED_ON = ("ds_cnn_small", "ds_cnn_medium")
 
 Values = Mapping[str, float]
 
@@ -76,7 +76,7 @@ def parameters_of(name: str, alone: bool) -> Parameters:
 
 
 def fitted_numbers(library: str) -> list[Number]:
-    """What is fitted in a library, and the flash's rate for the one that reads it."""
+    """What is fitted in a library, and the call of a node for the one that has rows of calls."""
     found: dict[str, Number] = {}
     for kernel in table_named(library).kernels:
         for term in kernel.terms:
@@ -85,8 +85,8 @@ def fitted_numbers(library: str) -> list[Number]:
                 found[term.name] = Number(term.name, term.cycles, counted, _deviation(term))
     numbers = list(found.values())
     if library == "autotiler-sq8":
-        rate = load_chip().micro_dma.flash_bytes_per_fc_cycle
-        numbers.append(Number(FLASH, rate, FLASH_COUNTED, LOOPS * FLASH_COUNTED))
+        cycles = float(load_chip().node_cycles)
+        numbers.append(Number(NODE, cycles, cycles, cycles))
     return numbers
 
 
@@ -115,10 +115,7 @@ def with_numbers(table: KernelTable, values: Values) -> KernelTable:
 
 def chip_with(values: Values) -> Chip:
     chip = load_chip()
-    if FLASH not in values:
-        return chip
-    micro_dma = replace(chip.micro_dma, flash_bytes_per_fc_cycle=values[FLASH])
-    return replace(chip, micro_dma=micro_dma)
+    return replace(chip, node_cycles=round(values[NODE])) if NODE in values else chip
 
 
 def layer_cycles(row: Row, values: Values) -> tuple[int, str]:
@@ -145,18 +142,28 @@ def _report(name: str, values: tuple[tuple[str, float], ...]) -> SimulationRepor
 
 @cache
 def figures(library: str) -> tuple[Figure, ...]:
-    """Layers of the kernels that have a fitted number, and totals of the image networks."""
-    free = {n.name for n in fitted_numbers(library)}
-    kernels = {k.name for k in table_named(library).kernels for t in k.terms if t.name in free}
+    """Layers that a number is fitted on, and totals of the image networks."""
     rows = [r for r in layer_rows() if library_of(r["network"]) == library]
     known = [(row, layer_cycles(row, {})[1]) for row in rows]
     same = Counter(_shape(row) for row in rows)
+    wanted = _fitted_on(library)
     found = [
-        _layer_figure(row, kernel, same[_shape(row)]) for row, kernel in known if kernel in kernels
+        _layer_figure(row, kernel, same[_shape(row)])
+        for row, kernel in known
+        if row["network"] in wanted.get(kernel, ())
     ]
     if library == "autotiler-sq8":
         found += [_total_figure(row) for row in total_rows() if row["energy_mj"]]
     return tuple(found)
+
+
+def _fitted_on(library: str) -> dict[str, set[str]]:
+    """By kernel, the networks whose rows its numbers are fitted on."""
+    found = {NODE_KERNEL: set(NODE_FITTED_ON)} if library == "autotiler-sq8" else {}
+    for kernel in table_named(library).kernels:
+        for term in kernel.terms:
+            found.setdefault(kernel.name, set()).update(term.fitted_on)
+    return found
 
 
 def _shape(row: Row) -> tuple[str, ...]:

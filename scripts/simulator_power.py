@@ -3,7 +3,9 @@
     python scripts/simulator_power.py      print both, beside what is in chip.toml
 
 A network's energy is its time computing times one power plus its time waiting times the other.
-Both start from the powers that DORY measured at 1.0 V, scaled by frequency and voltage squared.
+Both start from the powers that DORY measured at 1.0 V with all clocks at 100 MHz, scaled by
+frequency and voltage squared: computing by the cluster's clock, waiting by something between the
+cluster's and the fabric controller's.
 """
 
 from __future__ import annotations
@@ -16,19 +18,20 @@ from simulator_fit import network_report
 
 from nnshell.gap8 import load_chip
 
-# Relative deviations of the scaled powers: the wait at 1.0 V was measured with a slower fabric
-# controller, which at 250 MHz adds to it.
-PRIOR = np.array([0.1, 0.5])
+PRIOR = 0.1  # relative deviation of the scaled power of computing
 NOISE = 0.023  # relative deviation of a published energy, as of a total; its rounding comes on top
 HALF_DIGIT_MJ = 0.05
 
 
-def _points() -> tuple[np.ndarray, np.ndarray]:
-    """Compute and wait power: as scaled from the lowest voltage, and as in chip.toml."""
+def _points() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute and wait power: as scaled from the lowest voltage, how far off, as in chip.toml."""
     low, *_, high = sorted(load_chip().operating_points, key=lambda point: point.volt)
-    factor = high.reference_cluster_hz / low.reference_cluster_hz * (high.volt / low.volt) ** 2
-    scaled = factor * np.array([low.compute_mw, low.wait_mw])
-    return scaled, np.array([high.compute_mw, high.wait_mw])
+    square = (high.volt / low.volt) ** 2 / low.reference_cluster_hz
+    cluster, fabric = square * high.reference_cluster_hz, square * high.fc_max_hz
+    compute, slow, fast = cluster * low.compute_mw, cluster * low.wait_mw, fabric * low.wait_mw
+    scaled = np.array([compute, (slow + fast) / 2])
+    deviations = np.array([PRIOR * compute, (fast - slow) / 2])
+    return scaled, deviations, np.array([high.compute_mw, high.wait_mw])
 
 
 @cache
@@ -36,7 +39,7 @@ def _system() -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Seconds computing and waiting of each network, and its energy in mJ."""
     rows = [row for row in total_rows() if row["energy_mj"]]
     names = tuple(row["network"] for row in rows)
-    _, (compute, wait) = _points()
+    *_, (compute, wait) = _points()
     seconds = []
     for name in names:
         report = network_report(name, {})
@@ -50,10 +53,10 @@ def fit(left_out: str = "") -> np.ndarray:
     """Compute and wait power in mW without one network."""
     names, seconds, energy = _system()
     kept = np.array([name != left_out for name in names])
-    scaled, _ = _points()
+    scaled, deviations, _ = _points()
     noise = np.hypot(NOISE * energy, HALF_DIGIT_MJ / 3**0.5)[kept]
-    rows = np.vstack([seconds[kept] / noise[:, None], np.diag(1 / (PRIOR * scaled))])
-    wanted = np.concatenate([energy[kept] / noise, 1 / PRIOR])
+    rows = np.vstack([seconds[kept] / noise[:, None], np.diag(1 / deviations)])
+    wanted = np.concatenate([energy[kept] / noise, scaled / deviations])
     found, *_ = np.linalg.lstsq(rows, wanted, rcond=None)
     return np.asarray(found)
 
@@ -65,7 +68,7 @@ def left_out_powers(name: str) -> float:
 
 
 def main() -> None:
-    scaled, now = _points()
+    scaled, _, now = _points()
     for label, *values in zip(("compute", "wait"), now, fit(), scaled, strict=True):
         print(
             "{:8s} in chip.toml {:6.1f} mW, fitted {:6.1f}, scaled {:6.1f}".format(label, *values)

@@ -96,7 +96,12 @@ def _one_bank(tile: TileSizes) -> IntArray:
     Columns and weight rows are ``depth`` bytes apart; with 16 banks of 4 bytes a multiple of 64
     puts every load of an iteration into one bank.
     """
-    return np.where(tile.depth % BANK_ROW_BYTES == 0, tile.depth // 4, 0)
+    return _in_one_bank(tile) * (tile.depth // 4)
+
+
+def _in_one_bank(tile: TileSizes) -> IntArray:
+    """1 where columns and weights of all cores start in the same bank."""
+    return np.asarray(tile.depth % BANK_ROW_BYTES == 0, np.int64)
 
 
 def _window(tile: TileSizes) -> tuple[int, int]:
@@ -127,6 +132,7 @@ COUNTS: dict[str, Callable[[TileSizes], IntArray | FloatArray]] = {
     "depth_share": lambda tile: tile.share(tile.depth),
     "depth_fours": lambda tile: tile.depth // 4,
     "depth_fours_in_one_bank": _one_bank,
+    "in_one_bank": _in_one_bank,
     "depth_rest": lambda tile: tile.depth % 4,
     "rows": lambda tile: tile.geometry.filter_rows(tile.rows),
     "columns": lambda tile: _ones(tile) * tile.geometry.filter_width,

@@ -26,7 +26,7 @@ NINE_OF_TEN = 1.645
 # family that was measured later missed by a factor of three, most by a fifth), of a table nobody
 # compared with a board.
 UNMEASURED = 0.3
-# Waiting for L3: 0.52 or 0.66 bytes a cycle of the flash, depending on board and clock.
+# Waiting for L3: 0.66 bytes a cycle of the flash on one board, 0.75 of the RAM on another.
 EXTERNAL_MEMORY = 0.15
 # No layer is known better than this: the same network measured twice differs by 2.3 %.
 FLOOR = 0.023
@@ -34,8 +34,10 @@ FLOOR = 0.023
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Error of one kernel: relative, root mean square over ``rows`` measured layers, or what the
-    totals allow (0 rows). ``share`` is the most it takes of a network whose total was measured."""
+    """Error of one kernel: relative, root mean square over ``rows`` measured layers and one
+    more, or what the totals allow (0 rows). ``share`` is the most it takes of a network whose total was
+    measured.
+    """
 
     rows: int
     error: float

@@ -35,7 +35,7 @@ KINDS: dict[str, WorkKind] = {
     "softmax": "softmax",
 }
 MISSED = {
-    ("vww_mit_proxyless", "conv1"): "takes 3 times the instructions of its kernel",
+    ("vww_mit_proxyless", "conv1"): "a quarter slower than the totals of other networks ask for",
 }
 SQ8 = (
     *("ds_cnn_small", "ds_cnn_medium", "vww_mit_proxyless", "mobilenet_v1_1.0_224"),
