@@ -34,8 +34,8 @@ FLOOR = 0.023
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Error of one kernel: relative, root mean square over ``rows`` measured layers and one
-    more, or what the totals allow (0 rows). ``share`` is the most it takes of a network whose total was
+    """Error of one kernel: relative, root mean square over ``rows`` measured layers and one more,
+    or what the totals allow (0 rows). ``share`` is the most it takes of a network whose total was
     measured.
     """
 
