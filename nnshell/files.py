@@ -1,8 +1,12 @@
-"""Writing files so that a reader never sees half of one: beside the target first, then renamed."""
+"""Files: reading no more than expected, writing so that a reader never sees half of one.
+
+What is written goes beside the target first and is renamed then.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import stat
@@ -13,8 +17,42 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from nnshell.errors import NNShellError
+
+MAX_TEXT_BYTES = 1 << 26
+_CHUNK_BYTES = 1 << 20
+
+
+def read_bounded(path: Path | str, most: int = MAX_TEXT_BYTES) -> bytes:
+    """The content of a file, pipe or device; OSError beyond ``most`` bytes."""
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if stat.S_ISREG(status.st_mode):
+            content = stream.read() if status.st_size <= most else None
+        else:  # endless, as far as its size tells
+            content = _read_in_chunks(stream, most)
+    if content is None:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
+
+
+def read_text(path: Path | str, most: int = MAX_TEXT_BYTES) -> str:
+    """UTF-8 text, with or without byte order mark; as ``read_bounded``, or UnicodeDecodeError."""
+    text = read_bounded(path, most).decode("utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_in_chunks(stream: IO[bytes], most: int) -> bytes | None:
+    chunks: list[bytes] = []
+    left = most
+    while chunk := stream.read(_CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

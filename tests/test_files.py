@@ -1,4 +1,4 @@
-"""Atomic writes: whole files or none, and errors in one line."""
+"""Bounded reads; atomic writes: whole files or none, and errors in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from typing import BinaryIO
 import pytest
 
 from nnshell.errors import NNShellError
-from nnshell.files import write_all_atomically, write_atomically, written_together
+from nnshell.files import (
+    read_bounded,
+    read_text,
+    write_all_atomically,
+    write_atomically,
+    written_together,
+)
 
 
 def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
@@ -137,3 +143,19 @@ def test_none_of_them_appears_when_the_block_fails(tmp_path: Path) -> None:
         write_atomically(tmp_path / "b", b"2")
         raise ValueError("late")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("b", b"before")]
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfa\r\nb")
+    assert read_text(path, 7) == "a\nb"
+    with pytest.raises(OSError, match="more than 6 bytes") as caught:
+        read_bounded(path, 6)
+    assert caught.value.errno == errno.EFBIG
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless device here")
+def test_a_device_without_end_is_read_up_to_the_limit() -> None:
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        read_bounded("/dev/zero", 10)
+    assert read_bounded("/dev/null") == b""

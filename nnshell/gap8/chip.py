@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nnshell.errors import UsageError
+from nnshell.files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def load_chip(path: Path | str | None = None) -> Chip:
 def _read(path: Path | str | None) -> str:
     if path is None:
         return files("nnshell.gap8").joinpath("chip.toml").read_text(encoding="utf-8")
-    return Path(path).read_text(encoding="utf-8")
+    return read_text(path)
 
 
 def _chip(data: dict[str, Any]) -> Chip:

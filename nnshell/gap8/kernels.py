@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from nnshell.errors import UsageError
+from nnshell.files import read_text
 from nnshell.gap8.counts import COUNTS
 from nnshell.ir.work import Work
 
@@ -158,7 +159,7 @@ def _read(name: str | Path) -> str:
     if str(name) in TABLES:
         file = f"kernels_{str(name).replace('-', '_')}.toml"
         return files("nnshell.gap8").joinpath(file).read_text(encoding="utf-8")
-    return Path(name).read_text(encoding="utf-8")
+    return read_text(name)
 
 
 def _table(data: dict[str, Any]) -> KernelTable:

@@ -18,6 +18,7 @@ import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nnshell.errors import ModelError
+from nnshell.files import read_bounded
 
 LOGGER = logging.getLogger(__name__)
 
@@ -175,14 +176,11 @@ def first_line(error: Exception) -> str:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(
-                f"the file has {size} bytes, more than {MAX_FILE_BYTES}", where=str(path)
-            )
-        return path.read_bytes()
+        return read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise ModelError("file not found", where=str(path), hint="check the path") from None
+    except OSError as error:
+        raise ModelError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
     except ONNX_ERRORS as error:
         raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
 

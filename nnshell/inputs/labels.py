@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnshell.errors import InputError
+from nnshell.files import read_text
 
 Label = int | None
 
@@ -71,10 +72,7 @@ def read_labels(path: str, names: Sequence[str]) -> tuple[int, ...]:
     name may be a sample's whole name, its file name, or that without its ending.
     """
     try:
-        if os.stat(path).st_size > MAX_JSON_BYTES:
-            raise InputError(f"more than {MAX_JSON_BYTES} bytes of labels", where=path)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(path, MAX_JSON_BYTES)
     except OSError as error:
         raise InputError(f"cannot read the labels: {error.strerror}", where=path) from error
     except ValueError as error:

@@ -67,7 +67,8 @@ class Quantize(Operator):
         given, output = quantization.input, quantization.output
         ratio = given.first_scale / output.first_scale
         real = round_half_up((inputs[0] - given.zero_point).astype(np.float64) * ratio)
-        return saturate(real.astype(np.int64) + output.zero_point, output.limits)
+        limited = np.clip(real + output.zero_point, *output.limits)  # before: beyond int64, maybe
+        return limited.astype(np.int64)
 
     def integer_on_chip(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray]

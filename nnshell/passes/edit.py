@@ -183,11 +183,17 @@ class CutGraph(Pass):
     up: bool = False
     leave: bool = False
 
+    @property
+    def _side(self) -> str:
+        return "before" if self.up else "behind"
+
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         node = _no_constant(find(graph, self.node))
+        if isinstance(node.op, Input if self.up else Output):
+            raise GraphError(f"there is nothing {self._side} {node.name}")
         before = set(graph.nodes)
         if self.up:
-            refs = _data_inputs(graph, node) if self.leave else _outputs(node)
+            refs = _data_inputs(graph, node) if self.leave else _computed(node)
             made = [_new_input(graph, ref) for ref in refs]
         else:
             refs = _outputs(node) if self.leave else _data_inputs(graph, node)
@@ -205,8 +211,7 @@ class CutGraph(Pass):
         notes.touch(*made)
         removed = len(before - set(graph.nodes))
         names = ", ".join(m.name for m in made)
-        where = "before" if self.up else "behind"
-        text = f"cut {removed} nodes {where} {node.name}; new: {names}"
+        text = f"cut {removed} nodes {self._side} {node.name}; new: {names}"
         notes.did(node.name, text, *(m.name for m in made))
 
 
@@ -220,7 +225,7 @@ class ExtractNode(Pass):
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         node = find(graph, self.node)
         if node.op.boundary or not node.inputs:
-            raise GraphError(f"{node.name} is a {node.kind}, there is nothing to extract")
+            raise GraphError(f"{node.name} computes nothing, there is nothing to extract")
         keep = {node.name, *(ref.node for ref in node.inputs if graph.constant(ref) is not None)}
         inputs = [(ref, graph.type_of(ref)) for ref in _data_inputs(graph, node)]
         graph.nodes = {name: n for name, n in graph.nodes.items() if name in keep}
@@ -325,6 +330,11 @@ def _added() -> Origin:
 
 def _data_inputs(graph: Graph, node: Node) -> list[Ref]:
     return list(dict.fromkeys(ref for ref in node.inputs if graph.constant(ref) is None))
+
+
+def _computed(node: Node) -> list[Ref]:
+    """What others can read of a node: nothing of an output."""
+    return [] if isinstance(node.op, Output) else _outputs(node)
 
 
 def _outputs(node: Node) -> list[Ref]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nnshell.errors import InputError
-from nnshell.files import write_atomically
+from nnshell.files import read_text, write_atomically
 from nnshell.ir.operator import Range
 from nnshell.quantization.histogram import Histogram
 
@@ -132,9 +132,7 @@ def load_statistics(path: Path | str) -> Statistics:
 
     file = Path(path)
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise InputError("is too large for statistics", where=str(file))
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_text(file, MAX_FILE_BYTES))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(file)) from error
     except (ValueError, RecursionError) as error:

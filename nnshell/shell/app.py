@@ -27,7 +27,7 @@ from cmd2 import rich_utils as styles
 from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
 
 from nnshell.errors import NNShellError, UsageError, one_line
-from nnshell.files import written_together
+from nnshell.files import read_text, written_together
 from nnshell.reports.table import Table
 from nnshell.shell import python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
@@ -455,7 +455,7 @@ class Shell(cmd2.Cmd):
 def read_script(path: str) -> list[str]:
     """The lines of a script; UsageError when it cannot be read as text."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig").split("\n")
+        return read_text(path).split("\n")
     except OSError as error:
         message = f"cannot read script {path}: {error.strerror}"
         raise UsageError(message, hint="give the path of a script") from None

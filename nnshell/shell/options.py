@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import cmd2
 
 from nnshell.errors import UsageError
+from nnshell.files import read_text
 from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
 from nnshell.shell.api import quantization_options
 from nnshell.shell.completion import complete_input
@@ -191,7 +191,7 @@ def option_value(pair: str) -> tuple[str, Any]:
 def options_file(path: str) -> dict[str, Any]:
     """A JSON object; UsageError when the file holds something else."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(read_text(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

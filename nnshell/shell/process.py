@@ -20,6 +20,7 @@ from nnshell.shell.invocation import Generate, Invocation, Source
 from nnshell.shell.session import Session
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+LONGEST_LINE = 1 << 20
 
 
 class _ToShell(logging.Handler):
@@ -103,8 +104,14 @@ def _run(shell: Shell, invocation: Invocation, *, prompted: bool) -> int:
     if prompted and not quits:
         return shell.cmdloop(f"nnshell {__version__} - `help` lists the commands")
     if not quits and (not invocation.sources or invocation.interactive):
-        shell.run_lines(sys.stdin or (), "<stdin>")
+        shell.run_lines(_given_lines(), "<stdin>")
     return _status(shell)
+
+
+def _given_lines() -> Iterator[str]:
+    """The lines of standard input as they come; one without an end comes in pieces."""
+    while sys.stdin is not None and (line := sys.stdin.readline(LONGEST_LINE)):
+        yield line
 
 
 def _status(shell: Shell) -> int:

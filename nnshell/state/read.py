@@ -8,6 +8,7 @@ from typing import Any
 
 import nnshell
 from nnshell.errors import NNShellError, StateError
+from nnshell.files import read_bounded
 from nnshell.ir.graph import Step
 from nnshell.settings import describe
 from nnshell.state import checks
@@ -49,13 +50,12 @@ def _read(path: Path) -> str:
     try:
         if not path.is_file():
             raise StateError(f"there is no state file {path}")
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise StateError(f"{path} has {size} bytes, too many for a state file")
-        return path.read_bytes().decode("utf-8")
+        return read_bounded(path, MAX_FILE_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise StateError(f"{path} is not a text file, so no state file") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
         raise StateError(f"cannot read {path}: {error}") from None
 
 

@@ -26,9 +26,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 
 from nnshell.errors import UsageError
+from nnshell.files import read_text
 from nnshell.tutorials.checks import Check, parse_check
 
 COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"
@@ -104,7 +104,7 @@ def file_of(name: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_text(path)
     except OSError as error:
         raise UsageError(f"cannot read the tutorial {path}: {error.strerror}") from None
     except (UnicodeDecodeError, ValueError):

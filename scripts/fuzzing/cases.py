@@ -21,7 +21,7 @@ from nnshell.ir.verify import verify
 REFUSED, ACCEPTED = "refused", "accepted"
 LONGEST_MESSAGE = 1700  # characters of a message about one thing
 
-_LISTS_NODES = re.compile(r"\d+ nodes of .* cannot be imported\n", re.DOTALL)
+_LISTS_NODES = re.compile(r"\d+ nodes of .* cannot be imported( - [^\n]*)?\n", re.DOTALL)
 _PYTHON = re.compile(
     r"Traceback|\b[A-Z]\w*(?:Error|Exception|Warning)\b(?!')| object at 0x|<class '|\bdtype\("
 )

@@ -165,6 +165,17 @@ def test_cut_that_leaves_nothing_is_refused(graph: Graph) -> None:
     assert text(graph) == before
 
 
+@pytest.mark.parametrize("leave", [False, True])
+@pytest.mark.parametrize(("port", "up"), [("input_1", True), ("output_1", False)])
+def test_cut_at_an_end_of_the_graph_is_refused(
+    graph: Graph, port: str, up: bool, leave: bool
+) -> None:
+    before = text(graph)
+    with pytest.raises(GraphError, match=f"nothing .* {port}"):
+        remove_nodes(graph, port, up=up, leave=leave)
+    assert text(graph) == before
+
+
 @pytest.mark.parametrize("last", [None, "tanh"])
 def test_constant_is_no_place_to_cut(graph: Graph, last: str | None) -> None:
     before = text(graph)
