@@ -393,9 +393,7 @@ def generate(
 ) -> GeneratedFiles:
     """Write model.c, model.h and tensors/ for the AutoTiler."""
     from nnshell import codegen
-    from nnshell.execution.widths import check_chip_widths
 
-    check_chip_widths(graph)
     if tensor_directory is None and directory is not None:
         tensor_directory = Path(directory) / "tensors"
     return codegen.generate(

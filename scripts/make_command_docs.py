@@ -129,9 +129,13 @@ def _groups(parser: Cmd2ArgumentParser) -> Iterator[tuple[str, list[argparse.Act
 
 
 def _actions(parser: Cmd2ArgumentParser) -> list[argparse.Action]:
-    """Arguments with a meaning of their own: neither -h nor subcommands."""
+    """Arguments with a meaning of their own: neither -h, nor subcommands, nor what help hides."""
     left_out = (argparse._HelpAction, argparse._SubParsersAction)
-    return [action for action in parser._actions if not isinstance(action, left_out)]
+    return [
+        action
+        for action in parser._actions
+        if not isinstance(action, left_out) and action.help != argparse.SUPPRESS
+    ]
 
 
 def _names(action: argparse.Action) -> str:

@@ -13,6 +13,7 @@ from nnshell.codegen.unit import Unit, makes_kernel, unit_of
 from nnshell.codegen.variables import add_variables
 from nnshell.codegen.wiring import CopyOf, wire
 from nnshell.errors import GraphError, QuantizationError
+from nnshell.execution.widths import check_chip_widths
 from nnshell.ir.graph import Graph, Node
 from nnshell.settings import Settings
 
@@ -62,6 +63,7 @@ def build(graph: Graph, settings: Settings, *, anonymise: bool = False) -> Plan:
         raise QuantizationError(
             "the graph is not quantized", where=graph.name, hint="type `aquant IMAGES` first"
         )
+    check_chip_widths(graph)
     wiring = wire(graph)
     context = Context(wiring, settings, anonymise)
     plan = Plan(names.identifier(settings.graph_name or graph.name))

@@ -112,6 +112,21 @@ class Parameters:
                 )
 
 
+def too_fast(parameters: Parameters, chip: Chip) -> str:
+    """Says so where a clock is beyond what the chip runs at any voltage; else empty."""
+    fc_max = max(point.fc_max_hz for point in chip.operating_points)
+    cluster_max = max(point.cluster_max_hz for point in chip.operating_points)
+    clocks = (
+        ("fc_freq", parameters.fc_freq, fc_max),
+        ("cl_freq", parameters.cl_freq, cluster_max),
+    )
+    return "; ".join(
+        f"{name} {hertz / 1e6:g} MHz: {chip.name} runs at most {most / 1e6:g} MHz"
+        for name, hertz, most in clocks
+        if hertz > most
+    )
+
+
 def _within(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise UsageError(

@@ -14,7 +14,7 @@ from nnshell.errors import UsageError
 from nnshell.gap8.chip import Chip, load_chip
 from nnshell.gap8.kernels import load_kernels
 from nnshell.gap8.network import Network
-from nnshell.gap8.parameters import Parameters
+from nnshell.gap8.parameters import Parameters, too_fast
 from nnshell.gap8.report import SimulationReport
 from nnshell.gap8.simulate import Cuts, simulate
 
@@ -78,12 +78,16 @@ class Relaxation:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """All points, what was left out and why, and what helps most at the session's settings."""
+    """All points, what was left out and why, and what helps most at the fastest that fits.
+
+    ``remarks`` say which clocks the chip does not run, and what is missing where nothing fits.
+    """
 
     network: str
     points: tuple[Point, ...]
     left_out: tuple[str, ...]
     relaxations: tuple[Relaxation, ...]
+    remarks: tuple[str, ...] = ()
 
 
 # Simulates settings, in their order; a text says why settings are impossible.
@@ -115,8 +119,15 @@ def sweep(
     if not points:
         raise UsageError(f"no point is possible: {next(iter(left_out))}")
     marked = [replace(point, pareto=_is_pareto(point, points)) for point in points]
-    relaxed = relaxations(network, parameters, chip, cuts)
-    return Sweep(network.name, tuple(marked), tuple(left_out), relaxed)
+    remarks = dict.fromkeys(too_fast(point.parameters, chip) for point in points)
+    fitting = [point for point in points if point.fits]
+    if not fitting:
+        report = simulate(network, points[0].parameters, chip=chip, cuts=cuts)
+        remarks.update(dict.fromkeys(f"no point fits: {gap}" for gap in report.shortfalls[:1]))
+    best = min(fitting, key=lambda point: point.latency_ms, default=None)
+    relaxed = relaxations(network, best.parameters, chip, cuts) if best is not None else ()
+    told = tuple(remark for remark in remarks if remark)
+    return Sweep(network.name, tuple(marked), tuple(left_out), relaxed, told)
 
 
 def point_at(
@@ -222,4 +233,4 @@ def _looser(parameters: Parameters, chip: Chip) -> Iterator[tuple[str, int | flo
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if value >= 1e6 else f"{value:,.0f}"
+    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value:,.0f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from nnshell.reports.simulation_text import summary
@@ -106,9 +107,21 @@ def sweep_table(found: Sweep) -> Table:
     """One row per point, the Pareto-optimal ones marked; what helps most in the notes."""
     rows = tuple(_sweep_row(point) for point in found.points)
     notes = [f"left out: {reason}" for reason in found.left_out]
+    notes += found.remarks
     notes.append("best: no other point is better in latency, energy or memory and as good in all")
     notes += _relaxation_notes(found)
     return Table(f"{found.network}: what if", _SWEEP, rows, notes=tuple(notes))
+
+
+def sweep_json(found: Sweep) -> dict[str, object]:
+    """A sweep for programs: the table's rows, and what would help."""
+    return {
+        "network": found.network,
+        "points": sweep_table(found).as_records(),
+        "left_out": list(found.left_out),
+        "remarks": list(found.remarks),
+        "relax": [asdict(entry) for entry in found.relaxations],
+    }
 
 
 def _sweep_row(point: Point) -> tuple[Cell, ...]:
@@ -129,12 +142,12 @@ def _sweep_row(point: Point) -> tuple[Cell, ...]:
 
 
 def _relaxation_notes(found: Sweep) -> Iterator[str]:
-    """Which constraint to relax first, from the session's settings."""
+    """Which constraint to relax first, from the fastest point that fits."""
     helpful = [entry for entry in found.relaxations if entry.saved_ms > 0]
-    if not helpful:
+    if not helpful and any(point.fits for point in found.points):
         yield "no setting of the chip has room left that would make it faster"
     for number, entry in enumerate(helpful):
-        first = "relax first" if number == 0 else "then"
+        first = "relax first, from the fastest point" if number == 0 else "or"
         yield (
             f"{first}: {entry.setting} {entry.before} -> {entry.after} saves "
             f"{entry.saved_ms:.2f} ms, {entry.saved_mj:.3f} mJ"

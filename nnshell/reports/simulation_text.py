@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from nnshell.gap8.parameters import too_fast
+
 if TYPE_CHECKING:
     from nnshell.gap8.explain import Alternative, Explanation
     from nnshell.gap8.report import LayerReport, SimulationReport
@@ -41,6 +43,8 @@ def _head(report: SimulationReport) -> Iterable[str]:
         f"clocks: cluster {clocks.cluster_hz / 1e6:g} MHz, "
         f"fabric controller {clocks.fc_hz / 1e6:g} MHz"
     )
+    if beyond := too_fast(report.parameters, report.setting.chip):
+        yield beyond
     yield expected_error(report)
     power = f", {report.energy_mj / seconds:.0f} mW" if seconds else ""
     ceiling = 4 * report.setting.cores
@@ -213,19 +217,20 @@ def _what_ifs(found: Explanation) -> Iterable[str]:
 
 def memory_map(report: SimulationReport) -> tuple[str, ...]:
     """L2 drawn: addresses up, layers to the right, a letter for each buffer."""
-    layers, limit = len(report.layers), report.parameters.l2_size
-    placements = report.memory.placements
+    layers, placements = len(report.layers), report.memory.placements
     if not layers or not placements:
         return ("L2 is not used",)
-    top = max(limit, report.l2_peak_bytes)
-    step = -(-top // _MAP_ROWS)
+    step = max(1, -(-report.l2_peak_bytes // _MAP_ROWS))
     group = -(-layers // _MAP_COLUMNS)
     letters = _letters(len(placements))
     cells = [["·"] * -(-layers // group) for _ in range(_MAP_ROWS)]
+    shown: dict[tuple[int, int], int] = {}  # bytes of a cell that its letter stands for
     for letter, entry in zip(letters, placements, strict=True):
         for row in range(entry.offset_bytes // step, -(-entry.end_bytes // step)):
+            held = min(entry.end_bytes, (row + 1) * step) - max(entry.offset_bytes, row * step)
             for column in range(entry.buffer.first // group, entry.buffer.last // group + 1):
-                cells[row][column] = letter
+                if held > shown.get((row, column), 0):
+                    shown[row, column], cells[row][column] = held, letter
     lines = [f"L2, {step:,} bytes a line; to the right the layers 1 to {layers}"]
     if group > 1:
         lines[0] += f", {group} a column"

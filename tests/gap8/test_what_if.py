@@ -177,6 +177,21 @@ def test_the_constraint_to_relax_first_saves_most(mixed: Network) -> None:
     )
 
 
+def test_what_to_relax_starts_from_the_fastest_point_of_the_table(mixed: Network) -> None:
+    slow = sweep(mixed, Parameters(), Axes(cl_freq=(50e6,), cores=(4,)))
+    assert {"cl_freq", "cluster_num_cores"} <= {entry.setting for entry in slow.relaxations}
+    assert slow.relaxations[0].before in ("50M", "4") and slow.remarks == ()
+
+
+def test_a_table_says_what_does_not_fit_and_what_the_chip_does_not_run(mixed: Network) -> None:
+    small = sweep(mixed, Parameters(), Axes(l2=(10,)))
+    assert small.relaxations == () and "does not fit L2" in small.remarks[0]
+    fast = sweep(mixed, Parameters(), Axes(cl_freq=(175e6, 1e9)))
+    assert fast.remarks == ("cl_freq 1000 MHz: GAP8 runs at most 175 MHz",)
+    notes = simulation_tables.sweep_table(fast).notes
+    assert set(fast.remarks) <= set(notes)
+
+
 def test_power_goes_with_the_square_of_the_voltage_and_with_the_clock() -> None:
     chip = load_chip()
     low, mid, high = (
@@ -209,8 +224,14 @@ def test_the_memory_map_draws_every_large_buffer_where_it_lies(report: Simulatio
     lines = simulation_text.memory_map(report)
     assert any("weights layer0" in line for line in lines)
     assert "above the live bytes" in lines[-1]
-    drawn = set("".join(line[10:] for line in lines[1:25]))
-    assert drawn > {"·"} and len(drawn) > 2
+    cells = [line[10:] for line in lines[1:25]]
+    assert set("".join(cells)) > {"·"} and len(set("".join(cells))) > 2
+    assert set(cells[0]) != {"·"}, "the map ends where L2 is used no more"
+    largest = max(report.memory.placements, key=lambda entry: entry.buffer.size_bytes)
+    letter = next(line[2] for line in lines[25:] if f"{largest.buffer.name}," in line)
+    step = -(-report.l2_peak_bytes // 24)
+    rows = sum(letter in row for row in cells)
+    assert abs(rows - largest.buffer.size_bytes / step) < 2
 
 
 def test_reports_of_an_empty_network_are_text_too() -> None:

@@ -168,6 +168,8 @@ def test_simulate_explains_a_layer_and_sweeps_settings(commands: Any) -> None:
     assert "tiles: the chosen one and the best others" in out.out
     points = json.loads(out.out[out.out.index("[\n") :])
     assert len(points) == 4 and {point["cores"] for point in points} == {1, 8}
+    commands("simulate --cores 1,8 --l2 64k,300k --json s.json")
+    assert json.loads(Path("s.json").read_text())["points"] == points
 
 
 def test_a_kernel_table_and_a_chip_of_one_s_own_are_settings(commands: Any) -> None:
@@ -214,6 +216,9 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
         ("simulate --tiled", "--tiled needs inputs"),
         ("simulate --explain nobody", "no layer nobody"),
         ("simulate --cores 1,x", "--cores 1,x"),
+        ("simulate --cores 1,2 --trace t.json", "--trace is for one setting"),
+        ("simulate img/* --l1 32k,64k", "INPUTS is for one setting"),
+        ("simulate --summary --format json", "--summary is text"),
         ("simulate --kernels none", "no kernel table none"),
         ("set kernels gone.toml", "no kernel table gone.toml"),
         ("set chip gone.toml", "cannot read the chip file"),

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from nnshell.inputs.input_set import InputSet
 
 
+_MACHINE = ("csv", "json")
+_OF_ONE_SETTING = ("summary", "explain", "tiled", "memory", "trace")
+
+
 def simulate_parser() -> Parser:
     parser = Parser(
         description="Estimate cycles, memory and energy of one inference on GAP8, layer by layer. "
@@ -99,6 +103,7 @@ class ChipCommands(Commands):
         if lists:
             self._sweep(lists, args)
             return
+        _check_form(args)
         if args.cluster is not None:
             raise UsageError("--cluster is for lists", hint="simulate --l1 32k,48k,64k --cluster A")
         report = simulation.simulate(self.graph(), kernels=args.kernels, chip=args.chip)
@@ -116,17 +121,19 @@ class ChipCommands(Commands):
             self._predict(args)
 
     def _sweep(self, lists: dict[str, str], args: argparse.Namespace) -> None:
+        _refuse_with_lists(lists, args)
         with self.cluster(args) as cluster:
             chip = args.chip or self.session.settings.chip or None
             run = None if cluster is None else cluster.points(self.graph(), chip)
             found = simulation.sweep(
                 self.graph(), lists, kernels=args.kernels, chip=args.chip, run=run
             )
+        if args.json is not None:
+            text = json.dumps(simulation_tables.sweep_json(found)) + "\n"
+            write_atomically(Path(args.json), text.encode())
         self.show(simulation_tables.sweep_table(found), args)
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
-        if not args.input_files:
-            raise UsageError("--tiled needs inputs", hint="simulate sample_images/test/* --tiled")
         with self.inputs(args, "running tile by tile") as (inputs, done):
             runs = simulation.tiled(self.graph(), report, inputs, done)
         self.show_beside(simulation_tables.tiled_table(runs), args)
@@ -136,6 +143,9 @@ class ChipCommands(Commands):
             )
 
     def _show_simulation(self, report: SimulationReport, args: argparse.Namespace) -> None:
+        if args.memory and args.format in _MACHINE:
+            self.show(simulation_tables.memory_table(report), args)
+            return
         if args.explain is not None:
             found = simulation.explain(report, args.explain)
             self.write("\n".join(simulation_text.explanation(report, found)))
@@ -191,6 +201,28 @@ class ChipCommands(Commands):
             if getattr(args, name) is not None:
                 settings.assign(name, getattr(args, name))
         return settings
+
+
+def _check_form(args: argparse.Namespace) -> None:
+    """Refuse what a command cannot do together, before it writes anything."""
+    if args.tiled and not args.input_files:
+        raise UsageError("--tiled needs inputs", hint="simulate sample_images/test/* --tiled")
+    for name in ("summary", "explain"):
+        if getattr(args, name) and args.format in _MACHINE:
+            raise UsageError(
+                f"--{name} is text, not {args.format}", hint="--json FILE writes all numbers"
+            )
+
+
+def _refuse_with_lists(lists: dict[str, str], args: argparse.Namespace) -> None:
+    """What belongs to one setting is not done for many."""
+    given = [f"--{name}" for name in _OF_ONE_SETTING if getattr(args, name)]
+    given += ["INPUTS"] if args.input_files else []
+    if given:
+        raise UsageError(
+            f"{given[0]} is for one setting, --{next(iter(lists))} makes a table of many",
+            hint="leave one of them out, or `set` the one value first",
+        )
 
 
 def _labelled(inputs: InputSet, classes: int) -> InputSet:
