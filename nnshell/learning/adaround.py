@@ -14,8 +14,8 @@ from nnshell.learning.ranges import tuned_ranges
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
 
-METHODS = ("gptq", "brecq")
-ITERATIONS = 200
+METHODS = ("gptq", "brecq", "network")
+ITERATIONS = {"brecq": 200, "network": 400}  # of a block, and of all
 JUDGED = 256
 
 
@@ -23,9 +23,9 @@ def check_method(method: str) -> None:
     """Raises UsageError when the method does not exist or its library is missing."""
     if method not in METHODS:
         raise UsageError(f"there is no method '{method}'", hint=f"one of {', '.join(METHODS)}")
-    if method == "brecq" and find_spec("torch") is None:
+    if method != "gptq" and find_spec("torch") is None:
         raise UsageError(
-            "method brecq needs torch, which is not installed",
+            f"method {method} needs torch, which is not installed",
             hint="pip install 'nnshell[train]', or --method gptq",
         )
 
@@ -35,25 +35,31 @@ def learn_rounding(
     batches: Sequence[Batch],
     method: str = "gptq",
     *,
-    iterations: int = ITERATIONS,
+    iterations: int | None = None,
     drop: float = 0.5,
     seed: int = 0,
     ranges: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
-    """Integers, scales and biases of all filters, with brecq ranges as well; no labels are read.
+    """Integers, scales and biases of all filters, with torch ranges as well; no labels are read.
 
-    ``iterations``, ``drop`` and ``seed`` are of brecq: steps for each block, share of activations
-    that stay unrounded in a step, order of the samples. With ``ranges`` those of activations are
-    tuned afterwards, against the output's noise on ``JUDGED`` samples.
+    ``iterations`` and ``seed`` are of brecq and network: steps (of each block, of all), order of
+    the samples. ``drop`` is of brecq: share of activations that stay unrounded in a step. With
+    ``ranges`` those of activations are tuned afterwards, against the output's noise on ``JUDGED``
+    samples.
     """
     check_method(method)
+    steps = iterations or ITERATIONS.get(method, 0)
     if method == "gptq":
         found = round_layers(graph, batches, progress)
+    elif method == "network":
+        from nnshell.learning.network import learn_network
+
+        found = learn_network(graph, batches, steps, seed, progress)
     else:
         from nnshell.learning.reconstruct import Training, learn_blocks
 
-        found = learn_blocks(graph, batches, Training(iterations, drop, seed), progress)
+        found = learn_blocks(graph, batches, Training(steps, drop, seed), progress)
     return tuned_ranges(graph, _first(batches), found) if ranges else found
 
 
@@ -66,7 +72,11 @@ def _first(batches: Sequence[Batch]) -> list[Batch]:
     return kept
 
 
-def parts(graph: Graph, batches: Sequence[Batch], method: str = "gptq") -> int:
+def parts(
+    graph: Graph, batches: Sequence[Batch], method: str = "gptq", iterations: int | None = None
+) -> int:
     """How often ``progress`` is called."""
+    if method == "network":
+        return iterations or ITERATIONS[method]
     trial = Trial(graph, batches)
     return len(blocks_of(trial.flat)) if method == "brecq" else len(trial.filters())

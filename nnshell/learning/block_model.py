@@ -107,6 +107,8 @@ class LearnedWeights(torch.nn.Module):
         self.units = torch.nn.Parameter(units)
         self.change = torch.nn.Parameter(torch.zeros_like(self.scale))
         self.bias = torch.nn.Parameter(tensor_of(bias))
+        if not self.integral:  # what stays float stays as it is
+            self.requires_grad_(False)
 
     def step(self) -> torch.Tensor:
         return self.scale * torch.exp(self.change)
@@ -208,6 +210,13 @@ class BlockModel(torch.nn.Module):
     # -- running it ----------------------------------------------------------------------------
 
     def forward(self, inputs: Sequence[torch.Tensor], drop: float = 0.0) -> torch.Tensor:
+        """What the block ends with."""
+        return self.run(inputs, [self.block.output], drop)[0]
+
+    def run(
+        self, inputs: Sequence[torch.Tensor], wanted: Sequence[Tensor], drop: float = 0.0
+    ) -> list[torch.Tensor]:
+        """Tensors of the block; the last of all is rounded whatever ``drop`` says."""
         found: dict[str, torch.Tensor] = dict(self._constants)
         for tensor, values in zip(self.block.inputs, inputs, strict=True):
             found[f"{tensor.path}[{tensor.index}]"] = values
@@ -216,7 +225,7 @@ class BlockModel(torch.nn.Module):
         end = self._names[self.block.output]
         for node in self._build.nodes:
             found[node.outputs[0]] = self._run(node, found, 0.0 if node.outputs[0] == end else drop)
-        return found[end]
+        return [found[self._names[tensor]] for tensor in wanted]
 
     def _run(
         self, node: ForeignNode, found: Mapping[str, torch.Tensor], drop: float

@@ -52,6 +52,16 @@ def blocks_of(flat: FlatGraph) -> list[Block]:
     return found
 
 
+def all_blocks(flat: FlatGraph, blocks: Sequence[Block]) -> Block:
+    """From the first block to the last, and what is computed between them."""
+    first, last = (flat.items.index(i) for i in (blocks[0].items[0], blocks[-1].items[-1]))
+    between = flat.items[first : last + 1]
+    computing = [
+        i for i in between if not isinstance(i.node.op, Constant) and not i.node.op.boundary
+    ]
+    return _block(flat, computing)
+
+
 def _segments(flat: FlatGraph) -> list[list[Item]]:
     items = [
         i for i in flat.items if not isinstance(i.node.op, Constant) and not i.node.op.boundary

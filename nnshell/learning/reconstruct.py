@@ -9,7 +9,7 @@ unrounded in each step, at random (X. Wei et al., "QDrop", 2022).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,12 +92,7 @@ def _train(
     training: Training,
     generator: torch.Generator,
 ) -> None:
-    groups = [
-        {"params": [p for n, p in model.named_parameters() if n.endswith(name)], "lr": rate}
-        for name, rate in _RATES.items()
-    ]
-    optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.iterations)
+    optimizer, schedule = optimizer_of(model, _RATES, training.iterations)
     power = float(wanted.square().mean()) + 1e-30
     for _ in range(training.iterations):
         chosen = torch.randint(0, len(wanted), (_BATCH,), generator=generator)
@@ -107,3 +102,15 @@ def _train(
         loss.backward()
         optimizer.step()
         schedule.step()
+
+
+def optimizer_of(
+    model: BlockModel, rates: Mapping[str, float], iterations: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Adam with a rate for each kind of parameter, which falls to zero as a cosine does."""
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if n.endswith(name)], "lr": rate}
+        for name, rate in rates.items()
+    ]
+    optimizer = torch.optim.Adam(groups)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)

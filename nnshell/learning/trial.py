@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,8 @@ from nnshell.ir.qparams import FLOAT_BITS
 from nnshell.learning.blocks import is_filter
 from nnshell.quantization import Learned, QuantizationOptions, Statistics, quantize_graph
 from nnshell.recipe import recorded
+
+Runner: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 
 
 def key_of(tensor: Tensor) -> str:
@@ -65,10 +67,20 @@ class Trial:
 
         ``samples`` are how many suffice; by default all.
         """
+        run = self.runner(name, tensors)
+        results = [run(batch.arrays) for batch in self._first(samples)]
+        return {t: [made[place] for made in results] for place, t in enumerate(tensors)}
+
+    def runner(self, name: EngineName, tensors: Sequence[Tensor]) -> Runner:
+        """What computes tensors from one array for each graph input."""
         keys = [key_of(tensor) for tensor in tensors]
         engine = make_engine(self._twin, name, keys=list(dict.fromkeys(keys)))
-        results = [engine.run(batch.arrays) for batch in self._first(samples)]
-        return {t: [made[k] for made in results] for t, k in zip(tensors, keys, strict=True)}
+
+        def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+            made = engine.run(arrays)
+            return [made[key] for key in keys]
+
+        return run
 
     def _first(self, samples: int | None) -> Iterator[Batch]:
         count = 0

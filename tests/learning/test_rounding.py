@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,34 @@ def test_blocks_are_learned_by_gradients() -> None:
     assert bench.try_options(bench.options, graph).noise < before
 
 
+def test_all_layers_are_learned_together() -> None:
+    pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+    graph, calls = quantized(residual(), 3), list[int]()
+    before, integers = noise(graph), _weights(graph)
+    done = calls.append
+    found = learn_rounding(graph, [pictures(64)], "network", iterations=30, progress=done)
+    assert calls == [1] * 30 == [1] * adaround.parts(graph, [pictures(64)], "network", 30)
+    apply_learned(graph, "adaround", found)
+    assert noise(graph) < before
+    moved = np.abs(_weights(graph) - integers)
+    assert 0 < moved.max() <= 2  # a step of the real weight, and its rounding
+
+
+def _weights(graph: Graph) -> np.ndarray[Any, Any]:
+    """Integers of all filters."""
+    kernels = [item.node.quantization.kernel for item in Trial(graph, None).filters()]  # type: ignore[union-attr]
+    return np.concatenate([kernel.weights.reshape(-1).astype(int) for kernel in kernels])
+
+
+def test_what_reads_float_weights_is_learned_without_them() -> None:
+    pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+    graph = quantized(residual(), 4)
+    tune(graph, {"*": {"weight_bits": 32}})
+    found = learn_rounding(graph, [pictures(32)], "network", iterations=3)
+    assert not found.filters
+    assert found.ranges
+
+
 def test_searched_scales_and_ranges_leave_less_noise_than_extremes() -> None:
     graph = residual()
     seen = flow.calibrate_graph(graph, [pictures(32).arrays])
@@ -154,8 +184,9 @@ def test_refusals_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(QuantizationError, match="aquant"):
         learn_rounding(residual(), [pictures(2)])
     monkeypatch.setattr(adaround, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'nnshell\[train\]'"):
-        learn_rounding(quantized(residual()), [pictures(2)], "brecq")
+    for method in ("brecq", "network"):
+        with pytest.raises(UsageError, match=r"pip install 'nnshell\[train\]'"):
+            learn_rounding(quantized(residual()), [pictures(2)], method)
 
 
 def test_tuned_ranges_leave_less_noise_where_they_are_learned() -> None:

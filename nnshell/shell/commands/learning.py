@@ -70,16 +70,17 @@ def adaround_parser() -> Parser:
     parser = Parser(
         description="Learn how to round weights on calibration images, without labels, so that "
         "layers make what they make in float: gptq makes up for each rounding error by the "
-        "weights that are still free; brecq (needs torch) then also learns the scales of "
-        "activations, block by block. Kept when the output is less noisy.",
+        "weights that are still free; brecq and network (need torch) go on from the integers there "
+        "are and learn the scales of activations as well, brecq block by block, network all layers "
+        "at once, which is best with 1000 images or more. Kept when the output is less noisy.",
         example="adaround sample_images/calibration/* --limit 20",
     )
     add = parser.add_argument
-    add("--method", choices=("gptq", "brecq"), default="gptq", help="default: gptq")
+    add("--method", choices=("gptq", "brecq", "network"), default="gptq", help="default: gptq")
     add("--ranges", action="store_true",
         help="then try other ranges of activations on the output's noise")  # fmt: skip
-    add("--iterations", type=int, default=200, metavar="N",
-        help="of brecq, for each block")  # fmt: skip
+    add("--iterations", type=int, metavar="N",
+        help="of brecq for each block (200), of network in all (400)")  # fmt: skip
     add("--drop", type=float, default=0.5, metavar="P",
         help="of brecq: share of activations left unrounded while it learns (QDrop)")  # fmt: skip
     add_input_options(parser)
@@ -149,11 +150,13 @@ class LearningCommands(Commands):
         """Learn how to round weights."""
         graph = self.graph()
         adaround.check_method(args.method)
-        if args.iterations < 1 or not 0 <= args.drop < 1:
+        if (args.iterations is not None and args.iterations < 1) or not 0 <= args.drop < 1:
             raise UsageError("--iterations is 1 or more, --drop at least 0 and below 1")
         with self.inputs(args, "reading", "train") as (inputs, _):
             batches = flow.batches_of(graph, inputs)
-        with progress("learning", adaround.parts(graph, batches, args.method)) as done:
+        with progress(
+            "learning", adaround.parts(graph, batches, args.method, args.iterations)
+        ) as done:
             found = adaround.learn_rounding(
                 graph,
                 batches,
