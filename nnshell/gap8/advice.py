@@ -38,7 +38,7 @@ def _worst(entry: tuple[int, int, str]) -> tuple[int, int]:
 def _line(report: SimulationReport, lost: int, at: int, memory: str, total: int) -> str:
     layer, share = report.layers[at], 100 * lost / total
     cause = _cause(report, at) if memory == "L3" else _tiles(report, layer, at)
-    return f"{layer.name} waits {lost} cycles ({share:.0f} %) for {memory}: {cause}"
+    return f"{layer.name} waits {lost:,} cycles ({share:.0f} %) for {memory}: {cause}"
 
 
 def _cause(report: SimulationReport, at: int) -> str:
@@ -47,12 +47,18 @@ def _cause(report: SimulationReport, at: int) -> str:
         name for name in dict.fromkeys((*layer.inputs, layer.output)) if name in plan.spilled
     ]
     if spilled:
-        names = ", ".join(f"{name} ({plan.sizes.get(name, 0)} bytes)" for name in spilled)
+        names = ", ".join(f"{name} ({plan.sizes.get(name, 0):,} bytes)" for name in spilled)
         return f"{names} in L3; {l2_lever(report, at)}; or smaller maps"
     return (
-        f"its {layer.constant_bytes} bytes of weights are {plan.weights[at]}; "
-        f"{l2_lever(report, at)}; or fewer weights, a faster fc_freq"
+        f"its {layer.constant_bytes:,} bytes of weights are {plan.weights[at]}; "
+        f"{l2_lever(report, at)}; or fewer weights{_faster_l3(report)}"
     )
+
+
+def _faster_l3(report: SimulationReport) -> str:
+    """L3 goes with the fabric controller's clock, as far as that goes."""
+    fastest = max(point.fc_max_hz for point in report.setting.chip.operating_points)
+    return ", a faster fc_freq" if report.setting.clocks.fc_hz < fastest else ""
 
 
 def l2_to_hold(report: SimulationReport, at: int) -> int | None:
@@ -93,8 +99,10 @@ def l2_lever(report: SimulationReport, at: int) -> str:
         + layer.constant_bytes
     )
     chip = report.setting.chip.l2_bytes
-    more = f", {own - chip} more than" if own > chip else " beside what else is alive, too much for"
-    return f"its data take {own} bytes of L2{more} the chip's {chip}"
+    more = (
+        f", {own - chip:,} more than" if own > chip else " beside what else is alive, too much for"
+    )
+    return f"its data take {own:,} bytes of L2{more} the chip's {chip:,}"
 
 
 def _tiles(report: SimulationReport, layer: LayerReport, at: int) -> str:
@@ -109,7 +117,7 @@ def _tiles(report: SimulationReport, layer: LayerReport, at: int) -> str:
     saved = choice.timing.cycles - best.timing.cycles
     tiles = f"{layer.tiles} tiles of {layer.tile_rows} rows x {layer.tile_channels} channels"
     if saved > 0 and best.fits:
-        return f"{tiles}; set l1_size {best.l1_bytes + stacks} would save {saved}"
+        return f"{tiles}; set l1_size {best.l1_bytes + stacks} would save {saved:,} cycles"
     return (
         f"{tiles}; it moves more than it computes, all of L1 would not help: fuse it or shrink it"
     )

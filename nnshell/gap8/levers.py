@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from nnshell.gap8.chip import Chip
 from nnshell.gap8.parameters import Parameters
 
+LEAST_STACK = 256  # bytes; kernels of the libraries call functions of a dozen arguments
+
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
@@ -27,8 +29,9 @@ class Shortfall:
 
     def __str__(self) -> str:
         return (
-            f"{self.where} does not fit {self.memory}: needs {self.demand_bytes} bytes, "
-            f"{self.limit_bytes} are there, {self.gap_bytes} too many; {', or '.join(self.levers)}"
+            f"{self.where} does not fit {self.memory}: needs {self.demand_bytes:,} bytes, "
+            f"{self.limit_bytes:,} are there, {self.gap_bytes:,} too many; "
+            f"{', or '.join(self.levers)}"
         )
 
 
@@ -38,11 +41,18 @@ def l1_shortfall(where: str, demand: int, parameters: Parameters, chip: Chip) ->
     wanted = demand + parameters.stack_bytes
     if wanted <= chip.l1_bytes:
         levers.append(f"set l1_size {wanted}")
-    stacks = parameters.stack_bytes - (demand - parameters.l1_budget())
-    if stacks > 0:
-        levers.append(f"set cluster_stack_size and cluster_slave_stack_size to {stacks} together")
+    levers += _smaller_stacks(parameters, chip, chip.l1_bytes - demand)
     levers.append("a layer with fewer input channels, a smaller kernel or a narrower map")
     return Shortfall("L1", where, demand, parameters.l1_budget(), tuple(levers))
+
+
+def _smaller_stacks(parameters: Parameters, chip: Chip, room: int) -> list[str]:
+    """Stacks of the other cores that leave the rest of the chip's L1 to a tile."""
+    slaves = max(1, parameters.cluster_num_cores - 1)
+    each = (room - parameters.cluster_stack_size) // slaves // 4 * 4
+    if not LEAST_STACK <= each < parameters.cluster_slave_stack_size:
+        return []
+    return [f"set l1_size {chip.l1_bytes} and cluster_slave_stack_size {each}, if that is enough"]
 
 
 def l2_shortfall(demand: int, parameters: Parameters, chip: Chip) -> Shortfall:
@@ -71,7 +81,8 @@ def l3_shortfalls(
         if activations <= chip.l3_ram_bytes:
             levers.append(f"set l3_size {activations}")
         levers.append("smaller feature maps")
-        levers.append("set l2_size larger, so that more stays in L2")
+        if activations - parameters.l3_size <= chip.l2_bytes - parameters.l2_size:
+            levers.append("set l2_size larger, so that more stays in L2")
         found.append(
             Shortfall("L3 RAM", "the network", activations, parameters.l3_size, tuple(levers))
         )

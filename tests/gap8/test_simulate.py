@@ -186,6 +186,28 @@ def test_doing_what_the_lever_says_makes_it_fit(
     assert simulate(layer, Parameters(l1_size=int(lever.split()[-1]))).fits
 
 
+def test_smaller_stacks_make_room_where_all_of_l1_does_not(
+    conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    layer = network(conv((37, 16, 767), 53, 3))
+    (shortfall,) = simulate(layer, Parameters()).shortfalls
+    l1_size, stack = (int(word.rstrip(",")) for word in shortfall.levers[0].split()[2:6:3])
+    assert stack < 1024
+    assert simulate(layer, Parameters(l1_size=l1_size, cluster_slave_stack_size=stack)).fits
+
+
+def test_levers_the_chip_does_not_have_are_not_named(
+    conv: Callable[..., Work], linear: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    large = simulate(network(conv((16, 512, 512), 16, 1), conv((16, 512, 512), 16, 1)))
+    (ram,) = simulate(large.network, Parameters(l3_size=100_000)).shortfalls
+    assert ram.levers and not any("l2_size" in lever for lever in ram.levers)
+    streamed = network(linear(30_000, 100))
+    (slow,) = simulate(streamed, Parameters(fc_freq=100e6)).levers
+    (fast,) = simulate(streamed, Parameters(fc_freq=250e6)).levers
+    assert "a faster fc_freq" in slow and "fc_freq" not in fast
+
+
 def test_an_l2_too_small_for_the_streaming_buffers_is_reported(small: Network) -> None:
     report = simulate(small, Parameters(l2_size=2_000))
     (shortfall,) = report.shortfalls
