@@ -34,10 +34,15 @@ def summary(report: SimulationReport) -> tuple[str, ...]:
     return tuple(line for block in blocks for line in block)
 
 
+def _rate(per_second: float) -> str:
+    """A rate below one keeps two digits, so that it is never 0.0."""
+    return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2g}"
+
+
 def _head(report: SimulationReport) -> Iterable[str]:
     clocks = report.setting.clocks
     seconds = report.latency_ms / 1e3
-    rate = f", {1 / seconds:.1f} inferences a second" if seconds else ""
+    rate = f", {_rate(1 / seconds)} inferences a second" if seconds else ""
     yield f"{report.total_cycles:,} cycles, {report.latency_ms:.2f} ms{rate}"
     yield (
         f"clocks: cluster {clocks.cluster_hz / 1e6:g} MHz, "

@@ -291,3 +291,12 @@ def test_a_third_library_and_another_chip_are_files(mixed: Network, tmp_path: Pa
     assert not any(layer.measured for layer in found.layers)
     fewer = simulate(mixed, replace(parameters, cluster_num_cores=8), chip=load_chip(chip))
     assert found.total_cycles < fewer.total_cycles
+
+
+def test_a_network_that_takes_seconds_has_a_rate_above_zero(
+    conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    slow = simulate(network(conv((512, 128, 128), 512, 3)))
+    assert slow.latency_ms > 1000
+    line = simulation_text.summary(slow)[0]
+    assert float(line.split()[-4]) == pytest.approx(1e3 / slow.latency_ms, rel=0.06)
