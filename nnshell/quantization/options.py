@@ -20,6 +20,17 @@ CLIP_TYPES = ("none", *HISTOGRAM_CLIPS, *MOMENT_CLIPS)
 BITS = (2, 3, 4, 5, 6, 7, INT8_BITS, FLOAT_BITS)  # the last leaves values as they are
 WEIGHT_CLIP_TYPES = ("auto", *WEIGHT_CLIPS)
 DIMENSIONS = ("channel", "tensor")
+ACCEPTED: dict[str, tuple[Any, ...]] = {
+    "quantized_dimension": DIMENSIONS,
+    "clip_type": CLIP_TYPES,
+    "sq_bits": (8,),
+    "weight_bits": BITS,
+    "act_bits": BITS,
+    "weight_clip": WEIGHT_CLIP_TYPES,
+    "allow_asymmetric_out": (True, False),
+    "narrow_weights": (True, False),
+    "softmax_out_8bits": (True, False),
+}
 
 _SCHEME_NAMES = {"SQ8": "SQ8", "SCALED": "SQ8"}
 _SCHEMES_REFUSED = {
@@ -69,14 +80,8 @@ class QuantizationOptions:
     def __post_init__(self) -> None:
         _check_scheme(self.scheme)
         object.__setattr__(self, "scheme", _SCHEME_NAMES[self.scheme.upper()])
-        _check_choice("quantized_dimension", self.quantized_dimension, DIMENSIONS)
-        _check_choice("clip_type", self.clip_type, CLIP_TYPES)
-        _check_choice("sq_bits", self.sq_bits, (8,))
-        _check_choice("weight_bits", self.weight_bits, BITS)
-        _check_choice("act_bits", self.act_bits, BITS)
-        _check_choice("weight_clip", self.weight_clip, WEIGHT_CLIP_TYPES)
-        for name in ("allow_asymmetric_out", "narrow_weights", "softmax_out_8bits"):
-            _check_choice(name, getattr(self, name), (True, False))
+        for name, accepted in ACCEPTED.items():
+            _check_choice(name, getattr(self, name), accepted)
         for selector, values in self.nodes.items():
             _checked(values, where=f"options of {selector}")
 

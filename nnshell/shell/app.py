@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import time
 import traceback
@@ -24,19 +22,19 @@ from typing import Any, TextIO
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
 from cmd2 import rich_utils as styles
-from cmd2.exceptions import Cmd2ArgparseError, RedirectionError
+from cmd2.exceptions import Cmd2ArgparseError
 
 from nnshell.errors import NNShellError, UsageError, one_line
 from nnshell.files import read_text, written_together
 from nnshell.reports.table import Table
-from nnshell.shell import python_scripts, render, suggestions
+from nnshell.shell import outputs, python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
 from nnshell.shell.commands import history as history_command
 from nnshell.shell.history import HistoryFile
 from nnshell.shell.lines import LineError
 from nnshell.shell.parser import Parser
 from nnshell.shell.session import Session
-from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser, program_of
+from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser, destination_of
 from nnshell.shell.transcript import Guide, Place, Transcript
 
 cmd2.set_default_argument_parser(Parser)
@@ -48,7 +46,6 @@ _HIDDEN = ("_eof", "_relative_run_script", "shortcuts")
 _UNUSED_SETTABLES = (
     *("scripts_add_to_history", "traceback_show_locals", "traceback_width", "timing"),
 )
-_PROGRAM_NOT_RUN = (126, 127)  # a shell's exit status when the program cannot be started
 
 
 class ScriptStopped(Exception):
@@ -217,12 +214,7 @@ class Shell(cmd2.Cmd):
             self._places.pop()
 
     def perror(self, *objects: Any, **_: Any) -> None:
-        first = objects[0] if objects else ""
-        if isinstance(first, RedirectionError) and isinstance(first.__cause__, OSError):
-            cause = first.__cause__
-            self.fail(one_line(f"cannot write {cause.filename}: {cause.strerror}"))
-        else:
-            self.fail(" ".join(map(str, objects)))
+        self.fail(" ".join(map(str, objects)))
 
     def pwarning(self, *objects: Any, **_: Any) -> None:
         self.warn(" ".join(map(str, objects)))
@@ -324,46 +316,31 @@ class Shell(cmd2.Cmd):
             if not outside:
                 whole.enter_context(self.session.transaction())
                 whole.enter_context(written_together())
-            whole.enter_context(self._piped_to(program_of(statement)))
+            whole.enter_context(self._results_to(*destination_of(statement)))
             stop = super().onecmd(statement, add_to_history=add_to_history)
         if not outside:
             self.session.note_line(statement.command_and_args)
         return stop
 
     @contextlib.contextmanager
-    def _piped_to(self, program: str) -> Iterator[None]:
-        """Collect the block's results and give them to a program of the operating system."""
-        if not program:
+    def _results_to(self, sign: str, target: str) -> Iterator[None]:
+        """Collect the block's results and give them to a file or a program."""
+        if not sign:
             yield
             return
-        output, self.stdout = self.stdout, io.StringIO()
+        path = outputs.check_target(target) if sign != "|" else None
+        output, self.stdout = self.stdout, outputs.Collected()
+        results = self.stdout
         try:
             yield
-            text = self.stdout.getvalue()
         finally:
             self.stdout = output
         output.flush()
+        if path is not None:
+            outputs.write_results(path, results, append=sign == ">>")
+            return
         with self.sigint_protection:  # Ctrl-C is the program's
-            status = self._run_program(program, text)
-        if status in _PROGRAM_NOT_RUN:
-            raise UsageError(f"cannot run '{program}'", hint="is the program installed?")
-
-    def _run_program(self, program: str, text: str) -> int:
-        shell = os.environ.get("SHELL") or None
-        try:
-            target: int | None = self.stdout.fileno()
-        except OSError:  # not a file: what it prints is collected
-            target = None
-        done = subprocess.run(
-            program,
-            shell=True,
-            executable=shell,
-            input=text.encode(),
-            stdout=subprocess.PIPE if target is None else target,
-        )
-        if target is None:
-            self.stdout.write(done.stdout.decode(errors="replace"))
-        return done.returncode
+            outputs.pipe_results(target, results, output)
 
     def run_lines(self, lines: Iterable[str], name: str, *, first: int = 1) -> bool:
         """Run a script's lines, numbered from ``first``; True when one of them quits.

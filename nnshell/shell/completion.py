@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cmd2 import Choices, CompletionItem, Completions
 
 from nnshell.samples_folder import PREFIX, sample_names
-from nnshell.shell.api import catalogue, edits, select
+from nnshell.shell.api import catalogue, edits, quantization_options, select
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -50,11 +51,28 @@ def graph_numbers(shell: Shell) -> Choices:
 
 
 def complete_input(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
-    """Files and folders; behind ``sample:`` what comes with the package."""
-    if not text.startswith(PREFIX):
-        return shell.path_complete(text, line, begin, end)
-    offered = [PREFIX + name for name in sample_names()]
-    return shell.basic_complete(text, line, begin, end, offered)
+    """Files and folders; behind ``sample:`` what comes with the package; either behind NAME=."""
+    name, sign, path = text.rpartition("=")
+    start = name + sign
+    if path.startswith(PREFIX):
+        offered = [start + PREFIX + sample for sample in sample_names()]
+        return shell.basic_complete(text, line, begin, end, offered)
+    found = shell.path_complete(path, line[: begin - len(start)] + path, begin - len(start), end)
+    items = [replace(item, value=start + item.text, text=start + item.text) for item in found]
+    return replace(found, items=items)
+
+
+def complete_tuning(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
+    """A selector; then KEY= of its options, and their values."""
+    words = line[:begin].split()
+    if words and words[-1] == "--step":
+        return complete_selector(shell, text, line, begin, end)
+    accepted = quantization_options.ACCEPTED
+    key, sign, _ = text.partition("=")
+    values = [str(value).lower() for value in accepted.get(key, ())]
+    offered = [f"{key}={value}" for value in values] if sign else [f"{name}=" for name in accepted]
+    found = shell.basic_complete(text, line, begin, end, offered)
+    return found if sign else replace(found, allow_finalization=False)
 
 
 def complete_selector(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:

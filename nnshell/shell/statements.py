@@ -43,14 +43,11 @@ class LineParser(StatementParser):
         words, _ = modernize(scanned.words)
         if not words:
             return Statement("", raw=line)
-        piped = scanned.redirector == "|"
         return Statement(
             " ".join(_typed(word) for word in words[1:]),
             raw=line,
             command=words[0].text,
-            redirector="" if piped else scanned.redirector,
-            redirect_to="" if piped else scanned.target,
-            suffix=scanned.target if piped else "",
+            suffix=f"{scanned.redirector} {scanned.target}" if scanned.redirector else "",
         )
 
     def words(self, args: str) -> tuple[Word, ...]:
@@ -74,13 +71,14 @@ class LineParser(StatementParser):
         return to_parse, [word.raw if preserve_quotes else word.text for word in words]
 
 
-def program_of(statement: Statement) -> str:
-    """The program that gets the statement's output, or "".
+def destination_of(statement: Statement) -> tuple[str, str]:
+    """What follows the command, `>`, `>>`, `|` or nothing, and the file or program there.
 
-    It travels as the suffix: the shell starts it after the command, while cmd2 would start it
-    before and take one that ends at once for a failure.
+    It travels as the suffix: the shell writes the file or starts the program after the command,
+    all results at once, while cmd2 would open it before.
     """
-    return statement.suffix
+    sign, _, target = statement.suffix.partition(" ")
+    return sign, target
 
 
 def _typed(word: Word) -> str:

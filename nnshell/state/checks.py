@@ -55,7 +55,8 @@ def _check_leaf(value: object) -> None:
             raise StateError(f"a text in it has a control character: {value[:40]!r}")
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise StateError(
-                f"a text in it is not valid Unicode: {value[:40]!r}", hint="rename that file"
+                f"a state file cannot hold a text that is not valid Unicode: {value[:80]!r}",
+                hint="give files and folders names in UTF-8",
             )
     elif isinstance(value, float):
         if not math.isfinite(value):

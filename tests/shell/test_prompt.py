@@ -146,6 +146,13 @@ def test_doctor_knows_the_packages_that_the_project_requires() -> None:
         ("help sel", ["selectors"]),
         ("open sample:l", ["sample:lenet"]),
         ("aquant sample:cal", ["sample:calibration"]),
+        ("aquant input_1=sample:cal", ["input_1=sample:calibration"]),
+        ("qtune --step conv1 weight_b", ["weight_bits="]),
+        (
+            "qtune --step conv1 weight_bits=4 clip_type=st",
+            [f"clip_type=std{n}" for n in range(1, 6)],
+        ),
+        ("qtune --step conv1 narrow_weights=f", ["narrow_weights=false"]),
     ],
 )
 def test_completion(shell: Shell, line: str, expected: list[str]) -> None:
@@ -157,6 +164,8 @@ def test_files_are_completed(shell: Shell, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     assert completions(shell, "run_script qu") == ["quick.nns"]
     assert completions(shell, "set l1_size > qu") == ["quick.nns"]
+    assert completions(shell, "aquant input_1=qu") == ["input_1=quick.nns"]
+    assert completions(shell, "aquant 'input_1=qu") == ["input_1=quick.nns"]
 
 
 def test_the_prompt_names_the_graph_and_the_toolbar_its_state(shell: Shell) -> None:

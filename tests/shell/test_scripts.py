@@ -54,6 +54,9 @@ FAILURES = {
     "a folder that does not exist": ("set > no/such/folder/x", "no/such/folder/x"),
     "a program that does not exist": ("set | no-such-program-here", "no-such-program-here"),
     "a program that fails": ("!exit 3", "exit status 3"),
+    "a program that fails on results": ("set | false", "'false' ended with exit status 1"),
+    "a full disk": ("set > /dev/full", "cannot write /dev/full: No space left"),
+    "a folder as a file": ("set >> .", "cannot write .: Is a directory"),
     "a script that does not exist": ("run_script gone.nns", "gone.nns"),
     "an unknown setting": ("set l1size 1", "did you mean l1_size"),
     "a wrong setting": ("set l1_size many", "l1_size does not take 'many'"),
@@ -83,6 +86,15 @@ def test_keep_going_runs_on_and_still_ends_with_1(run: Run, line: str, message: 
     assert outcome.status == 1
     assert "REACHED" in outcome.out
     assert message in outcome.err
+
+
+def test_a_file_gets_all_results_or_nothing(run: Run) -> None:
+    name = script("a.nns", "set l1_size > sizes", "set l2_size >> sizes", "show > steps")
+    assert run("-s", name).status == 1  # no graph is open
+    assert Path("sizes").read_text() == "l1_size: 64000\nl2_size: 300000\n"
+    assert not Path("steps").exists()
+    assert run("-e", "set l1_size > sizes", "-e", "set l2_size | cat >> sizes").status == 0
+    assert Path("sizes").read_text() == "l1_size: 64000\nl2_size: 300000\n"
 
 
 def test_help_for_a_command_is_no_failure(run: Run) -> None:

@@ -13,7 +13,7 @@ from nnshell.errors import UsageError
 from nnshell.files import write_atomically
 from nnshell.shell.api import edits, flow, image_sets, quantization_options
 from nnshell.shell.commands.base import Commands
-from nnshell.shell.completion import complete_selector
+from nnshell.shell.completion import complete_tuning
 from nnshell.shell.options import (
     add_input_options,
     add_quantization_options,
@@ -66,7 +66,7 @@ def qtune_parser() -> Parser:
     )
     parser.add_argument(
         "--step", nargs="+", action="append", metavar=("SELECTOR", "KEY=VALUE"),
-        completer=complete_selector, help="nodes (`help selectors`) and their options",
+        completer=complete_tuning, help="nodes (`help selectors`) and their options",
     )  # fmt: skip
     parser.add_argument(
         "--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
