@@ -8,6 +8,7 @@ end and, as few samples say too little there, behind every block in front of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,6 +27,8 @@ from nnshell.quantization.groups import group_tensors
 _BATCH = 32
 _RATES = {"units": 1e-2, "change": 1e-2, "bias": 1e-3}  # of Adam; units are steps of the weights
 _REACH = 1.0  # steps that a rounding may move
+_FACTOR = math.log(4.0)  # of a step, either way: one that nothing is rounded by could run away
+_NO_POWER = 1e-20
 _INNER = 3.0  # what all blocks but the last weigh together, the graph's end being 1
 
 
@@ -51,7 +54,7 @@ def learn_network(
     for chosen in _draws(len(samples), iterations, seed):
         given, wanted = samples.take(chosen)
         made = model.run(given, list(weights))
-        loss = _loss(made, wanted, list(weights.values()))
+        loss = relative_error(made, wanted, list(weights.values()))
         optimizer.zero_grad()
         loss.backward()
         if bool(torch.isfinite(loss)):
@@ -101,13 +104,15 @@ def _draws(count: int, iterations: int, seed: int) -> list[torch.Tensor]:
     return list(drawn[: iterations * _BATCH].split(_BATCH))
 
 
-def _loss(
+def relative_error(
     made: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], weights: Sequence[float]
 ) -> torch.Tensor:
-    total = torch.zeros(())
+    """Squared differences; of an end that is zero for all samples nothing is to be learned."""
+    total = torch.zeros((), requires_grad=True)
     for found, target, weight in zip(made, wanted, weights, strict=True):
-        power = target.square().sum() + 1e-30
-        total = total + weight * (found - target).square().sum() / power
+        power = float(target.square().sum())
+        if power > _NO_POWER:
+            total = total + weight * (found - target).square().sum() / power
     return total
 
 
@@ -115,3 +120,6 @@ def _hold(model: BlockModel, starts: Sequence[torch.Tensor]) -> None:
     with torch.no_grad():
         for part, start in zip(model.filters.values(), starts, strict=True):
             part.units.clamp_(start - _REACH, start + _REACH)
+        for name, parameter in model.named_parameters():
+            if name.endswith("change"):
+                parameter.clamp_(-_FACTOR, _FACTOR)

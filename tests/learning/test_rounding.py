@@ -120,6 +120,15 @@ def _weights(graph: Graph) -> np.ndarray[Any, Any]:
     return np.concatenate([kernel.weights.reshape(-1).astype(int) for kernel in kernels])
 
 
+def test_an_end_that_is_always_zero_teaches_nothing() -> None:
+    torch = pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
+    from nnshell.learning.network import relative_error
+
+    made = [torch.ones(2), torch.tensor([1.0, 3.0])]
+    error = relative_error(made, [torch.zeros(2), torch.tensor([0.0, 2.0])], [5.0, 1.0])
+    assert float(error) == 0.5
+
+
 def test_what_reads_float_weights_is_learned_without_them() -> None:
     pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
     graph = quantized(residual(), 4)
