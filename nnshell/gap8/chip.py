@@ -17,6 +17,8 @@ from typing import Any
 from nnshell.errors import UsageError
 from nnshell.files import read_text
 
+_MOST = 10**12  # of any number in a chip file: products of them stay far from overflow
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
@@ -157,7 +159,10 @@ def load_chip(path: Path | str | None = None) -> Chip:
         text = _read(path)
         return _chip(tomllib.loads(text))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the chip file: {error}", where=where) from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UsageError(
+            f"cannot read the chip file: {reason}", where=where, hint="give the path of a TOML file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the chip file is not valid TOML: {error}", where=where) from error
     except (KeyError, TypeError, ValueError) as error:
@@ -178,26 +183,32 @@ def _chip(data: dict[str, Any]) -> Chip:
     cluster, l1, l2, l3 = data["cluster"], data["l1"], data["l2"], data["l3"]
     return Chip(
         name=str(data["name"]),
-        cores=_count(cluster, "cores"),
+        cores=_count(cluster, "cores", least=1),
         fork_cycles=_count(cluster, "fork_cycles"),
         node_cycles=_count(cluster, "node_cycles"),
         l1_bytes=_count(l1, "bytes"),
-        l1_alignment_bytes=_count(l1, "alignment_bytes"),
+        l1_alignment_bytes=_count(l1, "alignment_bytes", least=1),
         l2_bytes=_count(l2, "bytes"),
-        l2_alignment_bytes=_count(l2, "alignment_bytes"),
+        l2_alignment_bytes=_count(l2, "alignment_bytes", least=1),
         l3_ram_bytes=_count(l3, "ram_bytes"),
         l3_flash_bytes=_count(l3, "flash_bytes"),
         cluster_dma=_cluster_dma(data["cluster_dma"]),
         micro_dma=_micro_dma(data["micro_dma"]),
-        operating_points=tuple(_operating_point(row) for row in data["operating_point"]),
+        operating_points=_operating_points(data["operating_point"]),
     )
+
+
+def _operating_points(rows: list[dict[str, Any]]) -> tuple[OperatingPoint, ...]:
+    if not rows:
+        raise ValueError("operating_point needs at least one entry")
+    return tuple(_operating_point(row) for row in rows)
 
 
 def _cluster_dma(row: dict[str, Any]) -> ClusterDma:
     return ClusterDma(
         bytes_per_cycle=_positive(row, "bytes_per_cycle"),
         latency_cycles=_count(row, "latency_cycles"),
-        outstanding=_count(row, "outstanding"),
+        outstanding=_count(row, "outstanding", least=1),
         program_cycles=_count(row, "program_cycles"),
     )
 
@@ -223,15 +234,15 @@ def _operating_point(row: dict[str, Any]) -> OperatingPoint:
     )
 
 
-def _count(row: dict[str, Any], key: str) -> int:
+def _count(row: dict[str, Any], key: str, least: int = 0) -> int:
     value = row[key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{key} must be a whole number, 0 or more, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        raise ValueError(f"{key} must be a whole number from {least} to {_MOST}, not {value!r}")
     return value
 
 
 def _positive(row: dict[str, Any], key: str) -> float:
     value = float(row[key])
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{key} must be a positive number, not {row[key]!r}")
+    if not 0 < value <= _MOST:
+        raise ValueError(f"{key} must be a positive number up to {_MOST}, not {row[key]!r}")
     return value

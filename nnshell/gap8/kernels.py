@@ -27,6 +27,7 @@ TABLES = ("autotiler-sq8", "pulp-nn")
 ORIGINS = ("read", "derived", "fitted")
 WHEN = ("tile", "output", "layer")
 LAYOUTS = ("chw", "hwc")
+_MOST = 10**9  # of any number in a table
 ROLES = ("input", "weights", "constants", "output")
 
 
@@ -144,7 +145,12 @@ def load_kernels(name: str | Path) -> KernelTable:
             hint=f"take one of {', '.join(TABLES)} or the path of a TOML file",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the kernel table: {error}", where=where) from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UsageError(
+            f"cannot read the kernel table: {reason}",
+            where=where,
+            hint="give the path of a TOML file",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the kernel table is not valid TOML: {error}", where=where) from error
     except (KeyError, TypeError, ValueError) as error:
@@ -164,7 +170,7 @@ def _read(name: str | Path) -> str:
 
 def _table(data: dict[str, Any]) -> KernelTable:
     kernels = tuple(_kernel(row) for row in data["kernel"])
-    activations = {str(key): float(value) for key, value in data["activation"].items()}
+    activations = {str(key): _number(value) for key, value in data["activation"].items()}
     if "other" not in activations:
         raise ValueError("[activation] needs a value for 'other'")
     return KernelTable(
@@ -175,18 +181,18 @@ def _table(data: dict[str, Any]) -> KernelTable:
             Literal["flash", "ram"], _one_of(data["constants_from"], ("flash", "ram"))
         ),
         keeps_weights=bool(data["keeps_weights"]),
-        l2_size=int(data["l2_size"]),
+        l2_size=_whole(data["l2_size"]),
         fc_as_cluster=bool(data.get("fc_as_cluster", False)),
         activations=activations,
-        pool_tap_cycles=float(data["fused_pool"]["tap"]),
-        pool_output_cycles=float(data["fused_pool"]["output"]),
+        pool_tap_cycles=_number(data["fused_pool"]["tap"]),
+        pool_output_cycles=_number(data["fused_pool"]["output"]),
         kernels=kernels,
     )
 
 
 def _kernel(row: dict[str, Any]) -> Kernel:
     orders = tuple(tuple(cast(Axis, axis) for axis in order) for order in row["orders"])
-    multiples = {axis: int(row.get("multiples", {}).get(axis, 1)) for axis in _AXES}
+    multiples = {axis: _whole(row.get("multiples", {}).get(axis, 1)) for axis in _AXES}
     if not orders or any(axis not in _AXES for order in orders for axis in order):
         raise ValueError(f"kernel {row['name']}: orders are lists of {_AXES}")
     if min(multiples.values()) < 1:
@@ -197,11 +203,11 @@ def _kernel(row: dict[str, Any]) -> Kernel:
         orders=orders,
         multiples=multiples,
         matrix=bool(row.get("matrix", False)),
-        accumulator_bytes=int(row.get("accumulator_bytes", 0)),
-        column_buffers=int(row.get("column_buffers", 0)),
+        accumulator_bytes=_whole(row.get("accumulator_bytes", 0)),
+        column_buffers=_whole(row.get("column_buffers", 0)),
         transposed=bool(row.get("transposed", False)),
-        calls=int(row.get("calls", 1)),
-        power=float(row.get("power", 1.0)),
+        calls=_whole(row.get("calls", 1)),
+        power=_number(row.get("power", 1.0)),
         terms=tuple(_term(term) for term in row["terms"]),
     )
 
@@ -225,14 +231,27 @@ def _term(row: dict[str, Any]) -> Term:
         raise ValueError(f"unknown counts {', '.join(unknown)}; known are {', '.join(COUNTS)}")
     return Term(
         name=str(row["name"]),
-        cycles=float(row["cycles"]),
+        cycles=_number(row["cycles"]),
         per=per,
         when=cast(When, _one_of(row.get("when", "tile"), WHEN)),
         origin=_one_of(row["origin"], ORIGINS),
         source=str(row["source"]),
         fitted_on=tuple(str(name) for name in row.get("fitted_on", ())),
-        counted=float(row["counted"]) if "counted" in row else None,
+        counted=_number(row["counted"]) if "counted" in row else None,
     )
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not abs(number) <= _MOST:
+        raise ValueError(f"{value!r} is not a number up to {_MOST}")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(f"{value!r} is not a whole number from 0 to {_MOST}")
+    return value
 
 
 def _one_of(value: Any, allowed: tuple[str, ...]) -> str:

@@ -73,6 +73,8 @@ def test_another_chip_is_another_file(tmp_path: Path) -> None:
         ("bytes = 65536", "bytes = -1"),
         ("bytes = 65536", 'bytes = "64k"'),
         ("outstanding = 8", ""),
+        ("outstanding = 8", "outstanding = 0"),
+        ("volt = 1.2", "volt = 1e308"),
         ("bytes_per_cycle = 8.0", "bytes_per_cycle = 0"),
         ("bytes_per_cycle = 8.0", "bytes_per_cycle = nan"),
         ("[l1]", "[l1"),

@@ -85,6 +85,8 @@ def test_a_third_table_is_a_file(
         ('origin = "read"', 'origin = "guessed"', "guessed"),
         ('orders = [["rows"]]', 'orders = [["sideways"]]', "orders"),
         ("other = 10.0", "", "other"),
+        ("other = 10.0", "other = nan", "nan is not a number"),
+        ("accumulator_bytes = 4", "accumulator_bytes = inf", "inf is not a whole number"),
         ('name = "autotiler-sq8"', "name = ", "not valid TOML"),
     ],
 )
