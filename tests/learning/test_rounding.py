@@ -126,7 +126,7 @@ def test_an_end_that_is_always_zero_teaches_nothing() -> None:
 
     made = [torch.ones(2), torch.tensor([1.0, 3.0])]
     error = relative_error(made, [torch.zeros(2), torch.tensor([0.0, 2.0])], [5.0, 1.0])
-    assert float(error) == 0.5
+    assert error.item() == 0.5
 
 
 def test_what_reads_float_weights_is_learned_without_them() -> None:
