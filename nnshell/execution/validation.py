@@ -86,10 +86,12 @@ class ValidationReport:
         return counts
 
     def to_json(self) -> dict[str, Any]:
-        """The machine-readable form: always the same keys, null for what needs labels."""
+        """The machine-readable form: the same keys, null for what needs labels; ``partial`` after
+        an interrupt."""
         own = 1.0 if self.images else None  # float agrees with itself
         agreement = own if self.engine == "float" else self.agreement_with_float
-        return {
+        partial = {} if self.complete else {"partial": True}
+        return partial | {
             "model": self.model,
             "engine": self.engine,
             "images": self.images,

@@ -360,8 +360,12 @@ class Shell(cmd2.Cmd):
     def _run_script_line(self, line: str) -> bool:
         if self.echo:
             self.write(f"{self.prompt}{line.rstrip()}")
+        self.session.partial = False
         try:
-            return self.onecmd_plus_hooks(line, add_to_history=False, raise_keyboard_interrupt=True)
+            stop = self.onecmd_plus_hooks(line, add_to_history=False, raise_keyboard_interrupt=True)
+            if self.session.partial:  # what there was has been shown, as partial
+                raise KeyboardInterrupt
+            return stop
         except KeyboardInterrupt as interrupt:
             if interrupt.args != ("reported",):
                 self._message("interrupted", Cmd2Style.ERROR)

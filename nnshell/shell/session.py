@@ -43,6 +43,7 @@ class Session:
     index: int = 0
     script_variables: dict[str, str] = field(default_factory=dict)
     tensors: dict[str, Any] = field(default_factory=dict)
+    partial: bool = False  # the last command showed what it had when it was interrupted
 
     @property
     def variables(self) -> ChainMap[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+
+from nnshell import flow
 
 Run = Any
 
@@ -229,6 +232,28 @@ def test_mistakes_are_one_line(run: Run, line: str, message: str) -> None:
     assert outcome.status == 1
     assert message in outcome.err.splitlines()[-1]
     assert "set debug true" not in outcome.err
+
+
+def test_an_interrupted_validation_shows_its_part_and_ends_the_script(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = flow.validate
+
+    def interrupted(*given: Any, **options: Any) -> Any:
+        return dataclasses.replace(whole(*given, **options), complete=False)
+
+    monkeypatch.setattr("nnshell.flow.validate", interrupted)
+    lines = (*QUANTIZE, "validate img/* -q --json v.json", "set l1_size")
+    outcome = run(*[word for entry in lines for word in ("-e", entry)])
+    assert outcome.status == 130
+    assert "these are the results so far" in outcome.out and "l1_size" not in outcome.out
+    assert json.loads(Path("v.json").read_text())["partial"] is True
+
+
+def test_what_validate_shows_is_drawn(commands: Any) -> None:
+    commands("validate img/* -q --confusion --svg c.svg", "validate img/* -q --svg p.svg")
+    assert "labels against predictions" in Path("c.svg").read_text()
+    assert "predictions of the int8 engine" in Path("p.svg").read_text()
 
 
 def test_simulate_ignores_labels_that_are_no_classes(commands: Any) -> None:

@@ -143,11 +143,15 @@ class ResultCommands(Commands):
         if args.json:
             write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
         self._show_report(report, args)
+        self.session.partial = not report.complete
 
     def _show_report(self, report: ValidationReport, args: argparse.Namespace) -> None:
-        if args.predictions or args.format != "table" or args.csv:
+        drawn = args.svg and not args.confusion
+        rows = args.predictions or args.format != "table" or args.csv or drawn
+        if rows:
             self.show(tensor_text.prediction_table(report), args)
         else:
             self.write("\n".join(tensor_text.accuracy_lines(report)))
         if args.confusion:
-            self.show_beside(tensor_text.confusion_table(report), args)
+            show = self.show_beside if rows else self.show
+            show(tensor_text.confusion_table(report), args)
