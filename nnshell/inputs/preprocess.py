@@ -27,6 +27,7 @@ from nnshell.inputs.samples import Block
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 
+MAX_VALUES = 4 * MAX_IMAGE_PIXELS  # of the samples that are read at once
 _CHUNK_ELEMENTS = 1 << 18  # 2 MB of float64, about a core's cache
 
 
@@ -168,8 +169,12 @@ def _pad(block: Block, flat: tuple[int, ...]) -> Array:
     _check_rank(block, len(pads), "zero_pad")
     pads += [(0, 0)] * (len(block.shape) - len(pads))
     size = math.prod(n + sum(pad) for n, pad in zip(block.shape, pads, strict=True))
-    if size > MAX_IMAGE_PIXELS:
-        raise InputError(f"zero_pad makes {size} values of a sample", where=block.names[0])
+    if size > min(MAX_IMAGE_PIXELS, MAX_VALUES // len(block.array)):
+        raise InputError(
+            f"zero_pad makes {size:,} values of each of {len(block.array)} samples",
+            where=block.names[0],
+            hint=f"at most {MAX_IMAGE_PIXELS:,}, and {MAX_VALUES:,} at once",
+        )
     return np.pad(block.array, [(0, 0), *pads])
 
 

@@ -28,6 +28,7 @@ from nnshell.numeric.fixed_point import (
 from nnshell.numeric.records import INT8_MAX, fixed_record
 
 SMALLEST_SLOPE = 1e-6
+INT32_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +53,7 @@ def quantize_gate(
 ) -> NodeQuantization:
     """Bounds are rounded to float32 first, as all values that NNTool quantizes."""
     given, output = request.record(0), request.output
-    offset, upper = (
-        int(round_half_up(np.float64(np.float32(real)) / given.first_scale))
-        for real in (beta / alpha, 1.0 / alpha)
-    )
+    offset, upper = (_steps(real, given.first_scale) for real in (beta / alpha, 1.0 / alpha))
     ratio = given.first_scale * alpha / output.first_scale
     if not times_input:
         kernel = GateKernel(offset, upper, derive_multiplier(ratio), False)
@@ -64,6 +62,13 @@ def quantize_gate(
     bits = min(MULTIPLIER_BITS, max(room, 0))
     scaling = derive_multiplier(ratio * given.first_scale, bits)
     return plain_quantization(request, GateKernel(offset, upper, scaling, True))
+
+
+def _steps(real: float, scale: float) -> int:
+    """``real`` in units of ``scale``, as far as int32 goes."""
+    with np.errstate(over="ignore"):
+        steps = round_half_up(np.float64(np.float32(real)) / scale)
+    return int(np.clip(steps, *INT32_LIMITS))
 
 
 def gate_input_scale(alpha: float) -> float:

@@ -249,10 +249,10 @@ def random_batches(
     Inputs that take raw pixels get uniform integers of their whole range.
     """
     usable = 0 <= uniform <= _LARGEST_RANDOM and 0 < normal <= _LARGEST_RANDOM
-    if num_inference < 1 or not usable:
+    if num_inference < 1 or seed < 0 or not usable:
         raise InputError(
-            "random inputs need num_inference of 1 or more, uniform of 0 or more and normal above "
-            f"0, both at most {_LARGEST_RANDOM:g}"
+            "random inputs need num_inference of 1 or more, seed and uniform of 0 or more, normal "
+            f"above 0, uniform and normal of at most {_LARGEST_RANDOM:g}"
         )
     generator = np.random.default_rng(seed)
     for _ in range(num_inference):

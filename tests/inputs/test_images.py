@@ -241,6 +241,8 @@ def test_slices_then_padding_work_on_the_decoded_axes(image: Any) -> None:
         read(path, spec, slices=(0, 1, 1) * 4)
     with pytest.raises(InputError, match="leave nothing"):
         read(path, spec, slices=(9, 9, 1))
+    with pytest.raises(InputError, match="zero_pad makes"):
+        read(path, spec, zero_pad=(0, 60_000_000, 0, 0))
 
 
 def test_bit_shift_goes_both_ways(image: Any, grey: InputSpec) -> None:

@@ -234,6 +234,11 @@ def test_random_samples_repeat_with_the_seed_and_follow_their_scale() -> None:
     assert isinstance(calibrate_graph(graph, random_batches(graph)), Statistics)
 
 
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seed"):
+        list(random_batches(fused_net().graph, seed=-1))
+
+
 def test_moments_observer_keeps_extremes_too() -> None:
     observer = RunningMoments()
     one = np.array([1.0])
