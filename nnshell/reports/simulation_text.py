@@ -198,7 +198,8 @@ def _tile(entry: Alternative) -> str:
     if tile.depth < nest.depth:
         what += f" x {tile.depth} of {nest.depth} input channels"
     order = f", loops {' then '.join(tile.order)}" if len(tile.order) > 1 else ""
-    return f"{what}{order}: {choice.tiles} tiles, L1 {choice.l1_bytes:,} bytes,"
+    count = "1 tile" if choice.tiles == 1 else f"{choice.tiles} tiles"
+    return f"{what}{order}: {count}, L1 {choice.l1_bytes:,} bytes,"
 
 
 def _difference(entry: Alternative, chosen: Alternative) -> str:

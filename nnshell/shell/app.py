@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -150,6 +150,17 @@ class Shell(cmd2.Cmd):
         """Results, exactly as they are, to wherever the command's output goes."""
         if self.transcript is not None:
             self.transcript.results.append(text)
+        self._print(text)
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        """Results in sentences: on a terminal, what is too long for it goes on below, indented."""
+        if self.transcript is not None:
+            self.transcript.results.append("\n".join(lines))
+        if self.stdout.isatty():
+            lines = render.folded(lines, shutil.get_terminal_size().columns)
+        self._print("\n".join(lines))
+
+    def _print(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):
             self.stdout.write(f"{text}\n")
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
 
 _NARROWEST = 18  # characters of a folded column: two to three lines hold a usual node name
 _GAP = 2  # characters between columns
+_GOES_ON = "    "  # before the rest of a folded line
 _LINE_HEIGHT, _LETTER_WIDTH = 16, 7.25  # of 12-point monospace, in pixels
 
 FORMATS = ("table", "plain", "csv", "json")
+
+
+def folded(lines: Iterable[str], width: int) -> list[str]:
+    """Lines of at most ``width``, broken at blanks; what goes on below is indented further."""
+    rows: list[str] = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())] + _GOES_ON
+        rows += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return rows
 
 
 def plain_text(table: Table) -> str:

@@ -147,3 +147,12 @@ def test_long_names_are_broken_between_their_words() -> None:
     table = Table("t", (Column("Name", wraps=True), Column("N")), (("conv_fusion_conv_active", 1),))
     lines = [line.split()[0] for line in drawn(table, 26).splitlines() if line.strip()]
     assert lines[-2:] == ["conv_fusion_conv_", "active"]
+
+
+def test_long_lines_go_on_indented_and_lose_no_word() -> None:
+    lines = ["short", "", "  row of words that are long   8 %", "x" * 30]
+    rows = render.folded(lines, 20)
+    assert rows[:2] == ["short", ""] and rows[-1] == "x" * 30
+    assert all(len(row) <= 20 for row in rows[:-1])
+    assert rows[2].startswith("  row") and all(row.startswith("      ") for row in rows[3:-1])
+    assert " ".join(rows).split() == " ".join(lines).split()

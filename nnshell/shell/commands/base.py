@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +49,9 @@ class Commands(CommandSet["Shell"]):
 
     def write(self, text: str) -> None:
         self._cmd.write(text)
+
+    def write_lines(self, lines: Sequence[str]) -> None:
+        self._cmd.write_lines(lines)
 
     def show(self, table: Table, args: argparse.Namespace) -> None:
         """A table in the form that the options of tables ask for."""

@@ -148,13 +148,13 @@ class ChipCommands(Commands):
             return
         if args.explain is not None:
             found = simulation.explain(report, args.explain)
-            self.write("\n".join(simulation_text.explanation(report, found)))
+            self.write_lines(simulation_text.explanation(report, found))
         elif args.summary:
-            self.write("\n".join((*simulation_text.summary(report), *report.levers)))
+            self.write_lines((*simulation_text.summary(report), *report.levers))
         else:
             self.show(simulation_tables.layer_table(report), args)
         if args.memory:
-            self.write("\n".join(simulation_text.memory_map(report)))
+            self.write_lines(simulation_text.memory_map(report))
             self.show_beside(simulation_tables.memory_table(report), args)
 
     def _predict(self, args: argparse.Namespace) -> None:

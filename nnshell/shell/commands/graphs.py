@@ -98,7 +98,7 @@ class GraphCommands(Commands):
         graph = flow.open_graph(args.file, settings=self.session.settings, **import_values(args))
         self.session.add(Opened(graph, args.file), keep=args.new)
         self.session.current.mark_saved()
-        self.write(graph_tables.graph_summary(graph))
+        self.write_lines([graph_tables.graph_summary(graph)])
         if self.session.settings.adjust_order and recipe.only_opened(graph):
             flow.adjust(graph)  # a model, not a state, which has adjusted already
 
@@ -108,7 +108,7 @@ class GraphCommands(Commands):
         chosen = select.select(self.graph(), args.selector) if args.selector else None
         nodes = None if chosen is None else [node for _, node in chosen]
         if args.origin:
-            self.write("\n".join(graph_tables.origin_rows(nodes or self.graph().steps())))
+            self.write_lines(graph_tables.origin_rows(nodes or self.graph().steps()))
             return
         table = graph_tables.show_table(self.graph(), nodes, constants=args.show_constants)
         self.show(table, args)

@@ -220,7 +220,7 @@ class PrepareCommands(Commands):
     def _report(self, records: list[PassRecord]) -> None:
         """One line per change."""
         changes = [note.text for record in records for note in record.notes if note.done]
-        self.write("\n".join(changes) if changes else "nothing to change")
+        self.write_lines(changes or ["nothing to change"])
 
 
 def _catalogue() -> Table:

@@ -151,7 +151,7 @@ class ResultCommands(Commands):
         if rows:
             self.show(tensor_text.prediction_table(report), args)
         else:
-            self.write("\n".join(tensor_text.accuracy_lines(report)))
+            self.write_lines(tensor_text.accuracy_lines(report))
         if args.confusion:
             show = self.show_beside if rows else self.show
             show(tensor_text.confusion_table(report), args)
