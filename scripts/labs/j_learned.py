@@ -59,10 +59,12 @@ def run(lab: Lab) -> None:
     header = ["bits", "method", "training images", "at those bits", "ResNet-20 %"]
     header += ["points from float", "test images", "seconds", "published, ResNet-50 %"]
     show("J. Learned integers (weights and activations, all layers)", lab, header, rows)
-    floating = lab.accuracy(graph, MODEL, "float", count=max(lab.count, WHOLE))
-    print(f"Float: {floating:.2f} % of {WHOLE:,}. The graph's input and output have 8 bits.")
+    count = max(lab.count, WHOLE)
+    floating = lab.accuracy(graph, MODEL, "float", count=count)
+    print(f"Float: {floating:.2f} % of {count:,}. The graph's input and output have 8 bits.")
     for bits, target in TARGETS.items():
-        best = max(entry[4] for entry in rows if entry[0] == bits and entry[3] == "all layers")
+        full = [entry for entry in rows if entry[6] == count and entry[3] == "all layers"]
+        best = max(entry[4] for entry in full if entry[0] == bits)
         print(f"{bits} bits in all layers: {best:.2f} %, wanted {target} % or more.")
     print()
 
