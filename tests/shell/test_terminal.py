@@ -41,7 +41,7 @@ class Terminal:
             cwd=str(home),
             dimensions=(30, 100),
             encoding="utf-8",
-            timeout=30,
+            timeout=90,
         )
         self._sent = ""
         self.expect(r"\(NNT\)")
@@ -49,7 +49,7 @@ class Terminal:
     def type(self, text: str) -> None:
         self.child.send(text)
 
-    def expect(self, pattern: str, seconds: float = 30.0) -> str:
+    def expect(self, pattern: str, seconds: float = 90.0) -> str:
         """Wait until the screen was sent this text; what was sent since the last one waited for."""
         give_up = time.monotonic() + seconds
         while not (found := re.search(pattern, self._text())):

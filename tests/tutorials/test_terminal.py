@@ -41,14 +41,14 @@ class Terminal:
             cwd=str(home),
             dimensions=(40, _COLUMNS),
             encoding="utf-8",
-            timeout=40,
+            timeout=90,
         )
         self.seen = ""
         self.expect(r"\(NNT\)")
 
     def expect(self, pattern: str) -> str:
         """Wait for a text; everything that was sent up to it since the last one."""
-        give_up = time.monotonic() + 40
+        give_up = time.monotonic() + 90
         while not (found := re.search(pattern, self.seen)):
             assert time.monotonic() < give_up, f"no {pattern!r} in {self.seen!r}"
             try:
