@@ -89,9 +89,8 @@ def test_completion_a_failing_command_and_quit(terminal: Terminal) -> None:
 def test_interrupting_a_command_and_a_line_keeps_the_session(terminal: Terminal) -> None:
     terminal.type("set l1_size 48000\r")
     terminal.expect("now: 48000")
-    terminal.type("!sleep 60\r")
-    terminal.expect("sleep 60\r")
-    time.sleep(0.5)  # the program has started
+    terminal.type("!echo be''gun; sleep 60\r")
+    terminal.expect("begun")
     terminal.type("\x03")
     terminal.expect(r"stopped; graph and settings")
     terminal.expect(r"\(NNT\)")

@@ -78,9 +78,8 @@ def test_keys_of_a_tutorial(terminal: Terminal) -> None:
     terminal.child.send("\r")
     terminal.expect("62,006")
     terminal.expect("4 checks hold; Enter: next step")
-    terminal.child.send("!sleep 60\r")
-    terminal.expect("sleep 60\r")
-    time.sleep(0.5)  # the program has started
+    terminal.child.send("!echo be''gun; sleep 60\r")
+    terminal.expect("begun")
     terminal.child.send("\x03")
     terminal.expect("stopped")
     terminal.child.send("\r")
