@@ -145,11 +145,11 @@ def weight_record(
     rows = rows.reshape(rows.shape[0] if axis is not None else 1, -1)
     low = _without_specks(rows.min(axis=1, initial=0.0))
     high = _without_specks(rows.max(axis=1, initial=0.0))
-    high = np.where((low == 0) & (high == 0), np.float32(1), high)
     smallest, largest = integer_limits(bits)
     reach = clipped_reach(rows, clip, largest)
     if reach is not None:
         low, high = np.maximum(low, -reach), np.minimum(high, reach)
+    high = np.where((low == 0) & (high == 0), np.float32(1), high)  # a dead channel
     top, bottom = np.abs(high) / np.float32(largest), np.abs(low)
     bottom = bottom / np.float32(largest if narrow else -smallest)
     scale = np.maximum(top, bottom).astype(np.float32)

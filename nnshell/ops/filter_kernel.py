@@ -146,7 +146,8 @@ def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArr
     )
     if axis is None:
         return record
-    units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
+    with np.errstate(divide="ignore", invalid="ignore"):  # products of tiny scales may be 0
+        units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
     scale = np.where(units > _INT32[1], np.float32(1), record.scale)
     return replace(record, scale=scale.astype(np.float32))
 

@@ -20,6 +20,7 @@ from nnshell.numeric.records import (
     usable_range,
     weight_record,
 )
+from nnshell.numeric.weight_clipping import WEIGHT_CLIPS
 
 BOUNDS = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -74,6 +75,15 @@ def test_every_value_of_the_range_is_within_a_step_of_an_integer(one: float, oth
         back = record.dequantize(record.quantize(real))
         assert np.abs(back - real).max() <= 1.01 * record.first_scale + 1e-6 * abs(real).max()
         assert record.dequantize(record.quantize(np.zeros(1, np.float32)))[0] == 0.0
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("clip", WEIGHT_CLIPS)
+def test_a_dead_channel_has_a_step_whatever_is_clipped(clip: str, bits: int) -> None:
+    weights = np.array([[0.0, 0.0, 0.0], [1.0, -2.0, 3.0]], np.float32)
+    record = weight_record(weights, 0, bits=bits, clip=clip)
+    assert (record.scale > 0).all()
+    assert record.quantize(weights)[0].tolist() == [0, 0, 0]
 
 
 def test_softmax_input_scale_is_raised_to_a_power_of_two() -> None:
