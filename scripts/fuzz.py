@@ -37,7 +37,7 @@ def main() -> int:
         jobs = [
             Job(category.name, number, arguments.seed)
             for category in chosen
-            for number in range(round(arguments.cases * category.share / shares))
+            for number in range(-(-arguments.cases * category.share // shares))
         ]
     summary = run_all(jobs, chosen, arguments.processes, progress=sys.stderr.isatty())
     print(summary.table())
