@@ -19,7 +19,7 @@ from nnshell.shell.render import csv_text, svg_text
 
 if TYPE_CHECKING:
     from nnshell.cluster import Cluster
-    from nnshell.inputs.input_set import InputSet
+    from nnshell.inputs.input_set import Batch, InputSet
     from nnshell.inputs.sources import Split
     from nnshell.ir.graph import Graph
     from nnshell.shell.app import Shell  # noqa: F401 - names the type in the string below
@@ -78,3 +78,8 @@ class Commands(CommandSet["Shell"]):
             return
         with progress(doing, len(inputs)) as done:
             yield inputs, done
+
+    def batches(self, args: argparse.Namespace, split: Split = "test") -> list[Batch]:
+        """All samples that the options name, for commands that run them many times."""
+        with self.inputs(args, "reading", split) as (inputs, _):
+            return flow.batches_of(self.graph(), inputs)

@@ -93,8 +93,7 @@ class LaboratoryCommands(Commands):
     def do_sensitivity(self, args: argparse.Namespace) -> None:
         """Rank nodes by what quantizing them costs."""
         graph = self.graph()
-        with self.inputs(args, "reading") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
+        batches = self.batches(args)
         count = laboratory.steps_to_try(graph)
         with self.cluster(args) as cluster, progress("trying nodes", count) as done:
             trials = None if cluster is None else cluster.trials(graph, batches)
@@ -107,8 +106,7 @@ class LaboratoryCommands(Commands):
     def do_mixed(self, args: argparse.Namespace) -> None:
         """Give each node's weights the bits they need."""
         graph = self.graph()
-        with self.inputs(args, "reading") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
+        batches = self.batches(args)
         with progress("trying widths", laboratory.mixture_steps(graph)) as done:
             found = laboratory.mixed(
                 graph, batches, drop=args.drop, size_bytes=args.size, progress=done

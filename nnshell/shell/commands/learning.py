@@ -76,7 +76,8 @@ def adaround_parser() -> Parser:
         example="adaround sample_images/calibration/* --limit 20",
     )
     add = parser.add_argument
-    add("--method", choices=("gptq", "brecq", "network"), default="gptq", help="default: gptq")
+    add("--method", choices=("gptq", "brecq", "network"), default="gptq",
+        help="in closed form, or by gradients")  # fmt: skip
     add("--ranges", action="store_true",
         help="then try other ranges of activations on the output's noise")  # fmt: skip
     add("--iterations", type=int, metavar="N",
@@ -108,8 +109,7 @@ class LearningCommands(Commands):
         """Even out channels between filters."""
         graph, batches = self.graph(), None
         if args.input_files:
-            with self.inputs(args, "reading", "train") as (inputs, _):
-                batches = flow.batches_of(graph, inputs)
+            batches = self.batches(args, "train")
         bench = laboratory.Bench(graph, batches) if graph.quantized and batches else None
         before = bench and bench.try_options(bench.options)
         pairs = equalization.equalize(graph, batches, args.threshold)
@@ -122,8 +122,7 @@ class LearningCommands(Commands):
     def do_bcorr(self, args: argparse.Namespace) -> None:
         """Correct biases for the shift that quantization causes."""
         graph = self.graph()
-        with self.inputs(args, "reading", "train") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
+        batches = self.batches(args, "train")
         if args.analytic:
             found = bias_correction.corrected_analytically(graph)
         else:
@@ -136,8 +135,7 @@ class LearningCommands(Commands):
     def do_scale_search(self, args: argparse.Namespace) -> None:
         """Search scales against the error of layers' outputs."""
         graph = self.graph()
-        with self.inputs(args, "reading", "train") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
+        batches = self.batches(args, "train")
         with progress("searching scales", adaround.parts(graph, batches)) as done:
             scales = layers.search_scales(graph, batches, done)
         reach = ranges.searched_ranges(graph, batches)
@@ -152,8 +150,7 @@ class LearningCommands(Commands):
         adaround.check_method(args.method)
         if (args.iterations is not None and args.iterations < 1) or not 0 <= args.drop < 1:
             raise UsageError("--iterations is 1 or more, --drop at least 0 and below 1")
-        with self.inputs(args, "reading", "train") as (inputs, _):
-            batches = flow.batches_of(graph, inputs)
+        batches = self.batches(args, "train")
         with progress(
             "learning", adaround.parts(graph, batches, args.method, args.iterations)
         ) as done:
