@@ -17,7 +17,7 @@ PACKAGE = Path(nnshell.__file__).parent
 
 # Lower layers first; a module may import from its own layer or from one above it in this list.
 LAYERS = (
-    ("__init__", "errors", "files"),
+    ("__init__", "cores", "errors", "files"),
     ("settings", "files", "samples_folder"),
     ("ir",),
     ("numeric",),

@@ -84,9 +84,14 @@ class FloatEngine:
         ``batch`` has one array per graph input, in the model's order, each (samples, *shape).
         Raises InputError when they do not fit.
         """
+        return self._run(self._session, batch)
+
+    def _run(
+        self, session: onnxruntime.InferenceSession, batch: Sequence[NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
         feeds = self._feeds(batch)
         try:
-            results = self._session.run(self.keys, feeds)
+            results = session.run(self.keys, feeds)
         except RUNTIME_ERRORS as error:
             raise NNShellError(one_line(error), where=f"graph {self._name} in float") from error
         return dict(zip(self.keys, results, strict=True))

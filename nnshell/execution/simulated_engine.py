@@ -7,12 +7,15 @@ of such pairs into integer operators is off, as those round differently and are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from nnshell.cores import usable_cores
 from nnshell.errors import GraphError
 from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS, WRONG_OPTIMIZERS, FloatEngine, one_line
@@ -34,28 +37,43 @@ class SimulatedEngine(FloatEngine):
         self.keys = list(keys) if keys is not None else [node.name for node in graph.outputs]
         self._name = graph.name
         self._chunk = samples_per_chunk(graph)
-        model = to_bytes(export_simulated(graph, self.keys))
-        try:
-            self._session = _open(model, threads)
-        except RUNTIME_ERRORS as error:
-            raise GraphError(one_line(error), where=f"graph {graph.name} simulated") from error
+        self._threads = threads if threads is not None else usable_cores()
+        self._model = to_bytes(export_simulated(graph, self.keys))
+        self._session = self._open(self._threads)
+
+    @cached_property
+    def _one_core(self) -> onnxruntime.InferenceSession:
+        """Rounding is too little work to share: each core takes samples of its own."""
+        return self._session if self._threads == 1 else self._open(1)
+
+    @cached_property
+    def _cores(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads)
 
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """As in FloatEngine, so many samples at a time as keep the caches warm."""
-        samples, size = len(batch[0]) if batch else 0, self._chunk
-        if samples <= size:
+        samples = len(batch[0]) if batch else 0
+        if samples <= 1:
             return super().run(batch)
-        starts = range(0, samples, size)
-        parts = [super(SimulatedEngine, self).run([a[i : i + size] for a in batch]) for i in starts]
-        return {key: np.concatenate([part[key] for part in parts]) for key in self.keys}
+        rounds = -(-samples // (self._chunk * self._threads))  # all cores take as many parts
+        size = -(-samples // (rounds * self._threads))
+        parts = [[a[i : i + size] for a in batch] for i in range(0, samples, size)]
+        session, each = self._one_core, map if self._threads == 1 else self._cores.map
+        done = list(each(lambda part: self._run(session, part), parts))
+        return {key: np.concatenate([part[key] for part in done]) for key in self.keys}
+
+    def _open(self, threads: int) -> onnxruntime.InferenceSession:
+        try:
+            return _open(self._model, threads)
+        except RUNTIME_ERRORS as error:
+            raise GraphError(one_line(error), where=f"graph {self._name} simulated") from error
 
 
-def _open(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+def _open(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(
         model, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
     )

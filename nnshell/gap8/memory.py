@@ -7,7 +7,6 @@ at the fullest step is a lower bound that no placement can beat.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -78,35 +77,62 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
     """Offsets for all buffers; the best of several first-fit orders."""
     needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
     live = live_bytes(needed)
+    packer = _Packer(needed, alignment_bytes)
     found: list[list[Placement]] = []
     for order in _ORDERS:
-        found.append(_first_fit(sorted(needed, key=order), alignment_bytes))
+        found.append(packer.first_fit(sorted(needed, key=order)))
         if _peak(found[-1]) <= live:
             break
     best = min(found, key=_peak)
     if _peak(best) > GOOD_ENOUGH * live:
-        best = _improved(best, alignment_bytes)
+        best = packer.improved(best)
     if _peak(best) > TOLERABLE * live:
-        best = min((best, *(_improved(placed, alignment_bytes) for placed in found)), key=_peak)
+        best = min((best, *(packer.improved(placed) for placed in found)), key=_peak)
     return MemoryMap(tuple(best), _peak(best), live)
 
 
-def _improved(placed: list[Placement], alignment: int) -> list[Placement]:
-    """Place what reaches highest earlier than all others, over and over; the best of it. An order
-    that comes back leads nowhere new."""
-    best = placed
-    tried: set[tuple[int, ...]] = set()
-    for _ in range(IMPROVEMENTS):
-        highest = max(placed, key=lambda placement: placement.end_bytes).buffer
-        rest = [placement.buffer for placement in placed if placement.buffer is not highest]
-        order = tuple(map(id, (highest, *rest)))
-        if order in tried:
-            break
-        tried.add(order)
-        placed = _first_fit([highest, *rest], alignment)
-        if _peak(placed) < _peak(best):
-            best = placed
-    return best
+class _Packer:
+    """Places the same buffers in one order after another; ``_rivals`` are alive with a buffer."""
+
+    def __init__(self, buffers: Sequence[Buffer], alignment: int) -> None:
+        self._alignment = alignment
+        self._rivals = {
+            id(buffer): [id(other) for other in buffers if buffer.meets(other)]
+            for buffer in buffers
+        }
+
+    def first_fit(self, buffers: Iterable[Buffer]) -> list[Placement]:
+        """Each buffer at the lowest offset that is free for its whole lifetime."""
+        placed: list[Placement] = []
+        taken: dict[int, tuple[int, int]] = {}  # start and aligned end
+        for buffer in buffers:
+            size, offset = buffer.size_bytes, 0
+            for start, end in sorted([taken[n] for n in self._rivals[id(buffer)] if n in taken]):
+                if offset + size <= start:
+                    break
+                if end > offset:
+                    offset = end
+            placed.append(Placement(buffer, offset))
+            end = -(-(offset + size) // self._alignment) * self._alignment
+            taken[id(buffer)] = (offset, end)
+        return placed
+
+    def improved(self, placed: list[Placement]) -> list[Placement]:
+        """Place what reaches highest earlier than all others, over and over; the best of it. An
+        order that comes back leads nowhere new."""
+        best = placed
+        tried: set[tuple[int, ...]] = set()
+        for _ in range(IMPROVEMENTS):
+            highest = max(placed, key=lambda placement: placement.end_bytes).buffer
+            rest = [placement.buffer for placement in placed if placement.buffer is not highest]
+            order = tuple(map(id, (highest, *rest)))
+            if order in tried:
+                break
+            tried.add(order)
+            placed = self.first_fit([highest, *rest])
+            if _peak(placed) < _peak(best):
+                best = placed
+        return best
 
 
 def live_bytes(buffers: Sequence[Buffer]) -> int:
@@ -120,24 +146,3 @@ def live_bytes(buffers: Sequence[Buffer]) -> int:
 
 def _peak(placed: Sequence[Placement]) -> int:
     return max((placement.end_bytes for placement in placed), default=0)
-
-
-def _first_fit(buffers: Sequence[Buffer], alignment: int) -> list[Placement]:
-    """Each buffer at the lowest offset that is free for its whole lifetime.
-
-    ``taken`` is sorted by offset: start, aligned end, first and last step.
-    """
-    placed: list[Placement] = []
-    taken: list[tuple[int, int, int, int]] = []
-    for buffer in buffers:
-        size, first, last = buffer.size_bytes, buffer.first, buffer.last
-        offset = 0
-        for start, end, since, until in taken:
-            if since <= last and first <= until:
-                if offset + size <= start:
-                    break
-                if end > offset:
-                    offset = end
-        placed.append(Placement(buffer, offset))
-        insort(taken, (offset, -(-(offset + size) // alignment) * alignment, first, last))
-    return placed

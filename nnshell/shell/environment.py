@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nnshell import __version__
+from nnshell.cores import usable_cores
 from nnshell.reports.table import Column, Table
 from nnshell.shell.history import default_path
 
@@ -60,14 +61,8 @@ def _system() -> Iterator[tuple[str, str, str, str]]:
     yield ("nnshell", __version__, os.path.dirname(os.path.dirname(__file__)), "")
     yield ("Python", platform.python_version(), sys.executable, "")
     yield ("system", platform.platform(), platform.machine(), "")
-    yield ("cores", str(_usable_cores()), f"of {os.cpu_count()} in the machine", "")
+    yield ("cores", str(usable_cores()), f"of {os.cpu_count()} in the machine", "")
     yield ("history", "kept", str(default_path()), "")
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(package: Package) -> str:
