@@ -98,7 +98,7 @@ def _syntax(body: str) -> ast.expr:
             warnings.simplefilter("ignore")  # Python's remarks on odd spellings
             tree = ast.parse(body, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
+        reason = error.msg if isinstance(error, SyntaxError) else "its characters or nesting"
         raise _Refused(f"is not an expression: {reason}") from None
     level: list[ast.AST] = [tree]
     for _ in range(2 * MAX_DEPTH):  # about two syntax nodes for each operation

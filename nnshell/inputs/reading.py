@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from nnshell.errors import InputError
 
+_DAMAGED = "it is cut off or damaged"  # where a library says nothing, as at an early end
+
 
 @contextmanager
 def reading(name: str, what: str) -> Iterator[None]:
@@ -21,10 +23,10 @@ def reading(name: str, what: str) -> Iterator[None]:
             raise
         raise InputError(error.message, where=name, hint=error.hint) from error
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        reason = error.strerror or str(error) or _DAMAGED
         raise InputError(f"cannot read the {what}: {reason}", where=name) from error
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or _DAMAGED
         raise InputError(f"cannot read the {what}: {reason}", where=name) from error
 
 

@@ -16,6 +16,7 @@ from nnshell.errors import InputError
 from nnshell.inputs.input_set import InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
+from nnshell.inputs.reading import reading
 from nnshell.ir.types import Layout
 
 
@@ -294,3 +295,10 @@ def test_a_header_that_is_no_header_is_refused_in_plain_words(
         all_of(open_one(tmp_path / "x.npy", rgb))
     assert "header of the array is damaged" in str(caught.value)
     assert "object at" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [EOFError(), OSError(), ValueError()])
+def test_an_error_without_words_is_told_in_words(error: Exception) -> None:
+    damaged = pytest.raises(InputError, match=r"the array: it is cut off or damaged \(a.npz\)")
+    with damaged, reading("a.npz", "array"):
+        raise error
