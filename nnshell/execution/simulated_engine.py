@@ -39,41 +39,40 @@ class SimulatedEngine(FloatEngine):
         self._chunk = samples_per_chunk(graph)
         self._threads = threads if threads is not None else usable_cores()
         self._model = to_bytes(export_simulated(graph, self.keys))
-        self._session = self._open(self._threads)
+        self._session = self._open(1)  # rounding is too little work to share
 
     @cached_property
-    def _one_core(self) -> onnxruntime.InferenceSession:
-        """Rounding is too little work to share: each core takes samples of its own."""
-        return self._session if self._threads == 1 else self._open(1)
+    def _all_cores(self) -> onnxruntime.InferenceSession:
+        """For one sample alone."""
+        return self._session if self._threads == 1 else self._open(self._threads)
 
     @cached_property
     def _cores(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._threads)
 
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """As in FloatEngine, so many samples at a time as keep the caches warm."""
+        """As in FloatEngine; each core takes samples of its own, so many as keep its cache warm."""
         samples = len(batch[0]) if batch else 0
         if samples <= 1:
-            return super().run(batch)
+            return self._run(self._all_cores, batch)
         rounds = -(-samples // (self._chunk * self._threads))  # all cores take as many parts
         size = -(-samples // (rounds * self._threads))
         parts = [[a[i : i + size] for a in batch] for i in range(0, samples, size)]
-        session, each = self._one_core, map if self._threads == 1 else self._cores.map
-        done = list(each(lambda part: self._run(session, part), parts))
+        each = map if self._threads == 1 else self._cores.map
+        done = list(each(super().run, parts))
         return {key: np.concatenate([part[key] for part in done]) for key in self.keys}
 
     def _open(self, threads: int) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.intra_op_num_threads = threads
         try:
-            return _open(self._model, threads)
+            return onnxruntime.InferenceSession(
+                self._model,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=WRONG_OPTIMIZERS,
+            )
         except RUNTIME_ERRORS as error:
             raise GraphError(one_line(error), where=f"graph {self._name} simulated") from error
-
-
-def _open(model: bytes, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=WRONG_OPTIMIZERS
-    )

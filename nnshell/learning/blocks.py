@@ -55,17 +55,15 @@ def blocks_of(flat: FlatGraph) -> list[Block]:
 def all_blocks(flat: FlatGraph, blocks: Sequence[Block]) -> Block:
     """From the first block to the last, and what is computed between them."""
     first, last = (flat.items.index(i) for i in (blocks[0].items[0], blocks[-1].items[-1]))
-    between = flat.items[first : last + 1]
-    computing = [
-        i for i in between if not isinstance(i.node.op, Constant) and not i.node.op.boundary
-    ]
-    return _block(flat, computing)
+    return _block(flat, _computing(flat.items[first : last + 1]))
+
+
+def _computing(items: Sequence[Item]) -> list[Item]:
+    return [i for i in items if not isinstance(i.node.op, Constant) and not i.node.op.boundary]
 
 
 def _segments(flat: FlatGraph) -> list[list[Item]]:
-    items = [
-        i for i in flat.items if not isinstance(i.node.op, Constant) and not i.node.op.boundary
-    ]
+    items = _computing(flat.items)
     cuts = _cuts(flat, items)
     segments: list[list[Item]] = [[]]
     for position, item in enumerate(items):

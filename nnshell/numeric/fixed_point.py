@@ -19,6 +19,7 @@ LARGEST_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = 24  # a larger shift is taken only when no bits are left to give up
 GUARD_BITS = 14  # head room of an accumulator: 7 bits of weight and 7 of activation
 ACCUMULATOR_BITS = 31
+INT32_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 WIDEST_LEFT_SHIFT = 31  # that int64 holds of an int32
 _WIDEST_SHIFT = 62  # to the right; shifted further, an int32 is 0 anyway

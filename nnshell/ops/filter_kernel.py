@@ -19,6 +19,7 @@ from nnshell.errors import QuantizationError
 from nnshell.ir.operator import KernelOptions, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.numeric.fixed_point import (
+    INT32_LIMITS,
     IntArray,
     Multiplier,
     derive_multiplier,
@@ -30,7 +31,6 @@ from nnshell.numeric.fixed_point import (
 from nnshell.numeric.records import FloatArray, bias_record, weight_record
 
 _FAR = 2.0**40  # beyond int32, within int64 with any offset
-_INT32 = QParams(np.ones(1), 0, "int32").limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,7 @@ def quantize_filter(
     taps = weights[0].size
     kernel = FilterKernel(
         integers.astype(np.int8),
-        saturate(units.astype(np.int64) + offset, _INT32).astype(np.int32),
+        saturate(units.astype(np.int64) + offset, INT32_LIMITS).astype(np.int32),
         derive_multiplier(bias_q.scale / output.first_scale, _available(taps, units, bias_q)),
     )
     records = (data, weight_q, bias_q)
@@ -148,7 +148,7 @@ def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArr
         return record
     with np.errstate(divide="ignore", invalid="ignore"):  # products of tiny scales may be 0
         units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
-    scale = np.where(units > _INT32[1], np.float32(1), record.scale)
+    scale = np.where(units > INT32_LIMITS[1], np.float32(1), record.scale)
     return replace(record, scale=scale.astype(np.float32))
 
 

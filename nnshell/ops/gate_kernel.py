@@ -19,6 +19,7 @@ from nnshell.ir.operator import IntArray, QuantizeRequest, Range
 from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
 from nnshell.numeric.fixed_point import (
     ACCUMULATOR_BITS,
+    INT32_LIMITS,
     MULTIPLIER_BITS,
     Multiplier,
     derive_multiplier,
@@ -28,7 +29,6 @@ from nnshell.numeric.fixed_point import (
 from nnshell.numeric.records import INT8_MAX, fixed_record
 
 SMALLEST_SLOPE = 1e-6
-INT32_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
