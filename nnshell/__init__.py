@@ -25,7 +25,7 @@ _PUBLIC = {
     "simulate": "nnshell.flow",
     "save_state": "nnshell.flow",
     "generate": "nnshell.flow",
-    "NNShellError": "nnshell.errors",
+    "NNShellError": "nnshell.support.errors",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -4,7 +4,7 @@
                -> save_state -> generate
 
 Every function that changes a graph does it completely or not at all, and appends a step to the
-graph's recipe. ``nnshell.edits`` has the commands that change single nodes.
+graph's recipe. ``nnshell.session.edits`` has the commands that change single nodes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell import recipe
-from nnshell.edits import EDITS, requantized
-from nnshell.engines import Engine, EngineName, make_engine
-from nnshell.errors import ModelError, UsageError
-from nnshell.files import write_atomically
-from nnshell.images import Images, bind, checked, noted
-from nnshell.importers.onnx import import_onnx
+from nnshell.execution.engines import Engine, EngineName, make_engine
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.inputs.binding import Images, bind, checked, noted
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
@@ -40,19 +36,23 @@ from nnshell.quantization import (
     load_statistics,
     quantize_graph,
 )
-from nnshell.quantization.calibration import calibrate_graph, random_batches
-from nnshell.recipe import LEARNING, recorded
+from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
 from nnshell.reports.tensors import joined
-from nnshell.samples_folder import is_installed, resolve
-from nnshell.settings import Settings
+from nnshell.session import recipe
+from nnshell.session.edits import EDITS, requantized
+from nnshell.session.recipe import LEARNING, recorded
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
+from nnshell.support.errors import ModelError, UsageError
+from nnshell.support.files import write_atomically
+from nnshell.support.samples import is_installed, resolve
+from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:
-    from nnshell.codegen import GeneratedFiles
+    from nnshell.chips import SimulationReport
     from nnshell.execution.metrics import Comparison
     from nnshell.execution.validation import ValidationReport
-    from nnshell.gap8 import SimulationReport
+    from nnshell.targets.autotiler import GeneratedFiles
 
 Progress = Callable[[int], None]  # called with the number of samples just done
 # From batches, an engine's name and a key: the batches, that engine, and the float engine.
@@ -366,7 +366,7 @@ def batches_of(graph: Graph, images: Images | InputSet) -> list[Batch]:
 
 def simulate(graph: Graph, settings: Settings | None = None) -> SimulationReport:
     """Cycles, memory and energy of one inference on GAP8."""
-    from nnshell import gap8
+    from nnshell import chips as gap8
 
     return gap8.simulate_graph(graph, settings if settings is not None else graph.settings)
 
@@ -392,7 +392,7 @@ def generate(
     dump_tensors: bool = True,
 ) -> GeneratedFiles:
     """Write model.c, model.h and tensors/ for the AutoTiler."""
-    from nnshell import codegen
+    from nnshell.targets import autotiler as codegen
 
     if tensor_directory is None and directory is not None:
         tensor_directory = Path(directory) / "tensors"

@@ -21,7 +21,7 @@ from time import perf_counter
 import nnshell
 import nnshell.flow
 import nnshell.ir.graph
-from nnshell.engines import make_engine
+from nnshell.execution.engines import make_engine
 
 MODEL, IMAGES = "models/resnet20_cifar10.onnx", "data/cifar10_test.npz"
 NORM = "x: x/128-1"

@@ -22,7 +22,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import nnshell
-from nnshell.engines import make_engine
+from nnshell.execution.engines import make_engine
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.simulated_engine import SimulatedEngine
 

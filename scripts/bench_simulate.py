@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice, product
 
 import nnshell
-from nnshell.gap8 import Network, Parameters, network_from_graph, simulate
+from nnshell.chips import Network, Parameters, network_from_graph, simulate
 
 CORES = (8, 4, 2, 1)
 L1_SIZES = (64_000, 48_000, 32_000)

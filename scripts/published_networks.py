@@ -1,7 +1,7 @@
 """The networks whose cycles on GAP8 are published, and the figures: what the simulator is held
 against.
 
-Layers and totals are in ``tests/gap8/published_layers.csv`` and ``published_totals.csv``, each with
+Layers and totals are in ``tests/chips/published_layers.csv`` and ``published_totals.csv``, each with
 its source. MobileNets are built here; the DS-CNNs are chains of their published layers.
 """
 
@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnshell.gap8 import Layer, Network, Parameters
+from nnshell.chips import Layer, Network, Parameters
 from nnshell.ir.work import Window, Work, WorkKind
 
-DATA = Path(__file__).resolve().parent.parent / "tests" / "gap8"
+DATA = Path(__file__).resolve().parent.parent / "tests" / "chips"
 KINDS: dict[str, WorkKind] = {
     "conv2d": "conv",
     "pointwise": "conv",

@@ -19,9 +19,9 @@ from functools import cache
 import numpy as np
 from published_networks import DORY, SQ8, Row, layer_rows, network, single, total_rows
 
-from nnshell.gap8 import Chip, KernelTable, Parameters, SimulationReport, load_chip, load_kernels
-from nnshell.gap8 import simulate as simulate_network
-from nnshell.gap8.kernels import Kernel, Term
+from nnshell.chips import Chip, KernelTable, Parameters, SimulationReport, load_chip, load_kernels
+from nnshell.chips import simulate as simulate_network
+from nnshell.chips.model.kernels import Kernel, Term
 
 DORY_NETWORK = "mobilenet_v1_1.0_128_dory"
 LIBRARIES = ("autotiler-sq8", "pulp-nn")

@@ -16,7 +16,7 @@ import numpy as np
 from published_networks import total_rows
 from simulator_fit import network_report
 
-from nnshell.gap8 import load_chip
+from nnshell.chips import load_chip
 
 PRIOR = 0.1  # relative deviation of the scaled power of computing
 NOISE = 0.023  # relative deviation of a published energy, as of a total; its rounding comes on top

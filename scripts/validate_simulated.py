@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import nnshell
 from nnshell import flow
-from nnshell.engines import make_engine
+from nnshell.execution.engines import make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated

@@ -2,7 +2,7 @@
 
     python scripts/validate_simulator.py            print the tables
     python scripts/validate_simulator.py --write    and write them into docs/simulator.md and
-                                                    nnshell/gap8/validation.toml
+                                                    nnshell/chips/tables/validation.toml
     python scripts/validate_simulator.py --check    fail when the docs no longer hold (quick: what
                                                     was fitted is not fitted again)
 
@@ -34,7 +34,7 @@ from simulator_power import left_out_powers
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "simulator.md"
-RANGES = ROOT / "nnshell" / "gap8" / "validation.toml"
+RANGES = ROOT / "nnshell" / "chips" / "tables" / "validation.toml"
 BEGIN, END = "<!-- validation: begin -->", "<!-- validation: end -->"
 
 # A kernel that is more than this of a measured total is bounded by the total's error.

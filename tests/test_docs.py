@@ -14,8 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from nnshell.chips.model.kernels import load_kernels
 from nnshell.cli import main
-from nnshell.gap8.kernels import load_kernels
 from nnshell.shell import suggestions
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
@@ -202,7 +202,7 @@ def test_a_network_with_the_operator_of_the_page_works(operator: Path) -> None:
 def test_the_row_of_the_page_is_read_by_the_kernel_table(tmp_path: Path) -> None:
     (row,) = blocks("adding_an_operator.md", "toml")
     name, _, cycles = row.splitlines()[1].partition(" = ")
-    table = _ROOT / "nnshell" / "gap8" / "kernels_autotiler_sq8.toml"
+    table = _ROOT / "nnshell" / "chips" / "tables" / "kernels_autotiler_sq8.toml"
     path = tmp_path / "table.toml"
     path.write_text(table.read_text().replace("[activation]\n", row))
     assert load_kernels(path).activation_cycles(name) == float(cycles.split()[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnshell
-from nnshell.errors import InputError, UsageError
+from nnshell.support.errors import InputError, UsageError
 
 
 def images(count: int) -> np.ndarray:

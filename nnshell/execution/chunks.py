@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant
 
 _ELEMENTS = 1 << 17  # of a mean feature map: what stays in a core's cache; measured best
 

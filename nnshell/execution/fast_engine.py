@@ -1,6 +1,6 @@
 """The fast integer engine: the whole quantized graph as one ONNX graph of exact float arithmetic.
 
-It gives what ``IntegerEngine`` gives, to the bit (``nnshell.ir.lowering`` says why), for as many
+It gives what ``IntegerEngine`` gives, to the bit (``nnshell.ir.integer_graph``), for as many
 samples at a time as keep the caches warm. Where a graph cannot be lowered exactly, the reference
 runs instead and ``fallback_reason`` says why.
 """
@@ -17,22 +17,22 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError, NNShellError
 from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS
 from nnshell.execution.integer_engine import IntegerEngine, result_tensors
 from nnshell.exporters.onnx import Port, foreign_to_bytes
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Graph
-from nnshell.ir.lowering import CannotLower, IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Constant, Input
+from nnshell.ir.integer_graph import CannotLower, IntegerGraph, IntegerTensor
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import TensorType
+from nnshell.lowering.requantize import settled
 from nnshell.ops.clip import Clip
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6, ReluN
-from nnshell.ops.requantize_lowering import settled
+from nnshell.support.errors import InputError, NNShellError
 
 _LOG = logging.getLogger(__name__)
 

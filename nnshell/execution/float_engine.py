@@ -12,10 +12,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from nnshell.errors import GraphError, InputError, NNShellError
 from nnshell.exporters.onnx import export_bytes
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import TensorType
+from nnshell.support.errors import GraphError, InputError, NNShellError
 
 LOGGER = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input, result_tensors
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant, Input, IntArray
+from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization
 
 

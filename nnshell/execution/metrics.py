@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant, Output
+from nnshell.support.errors import InputError
 
 
 class Samples(Protocol):

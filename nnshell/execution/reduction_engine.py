@@ -7,10 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
 from nnshell.execution.float_engine import RUNTIME_ERRORS, FloatEngine, open_session
 from nnshell.exporters.reductions import export_reductions, reduction_name
 from nnshell.ir.graph import Graph
+from nnshell.support.errors import GraphError
 
 
 class ReductionEngine(FloatEngine):

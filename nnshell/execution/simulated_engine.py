@@ -15,13 +15,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from nnshell.cores import usable_cores
-from nnshell.errors import GraphError
 from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS, WRONG_OPTIMIZERS, FloatEngine, one_line
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated
 from nnshell.ir.graph import Graph
+from nnshell.support.cores import usable_cores
+from nnshell.support.errors import GraphError
 
 
 class SimulatedEngine(FloatEngine):

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import Batch
+from nnshell.support.errors import InputError
 
 _TOP = 5
 _TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nnshell.errors import QuantizationError
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.support.errors import QuantizationError
 
 
 def check_chip_widths(graph: Graph) -> None:

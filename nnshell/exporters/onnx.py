@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell import __version__
-from nnshell.errors import GraphError
+from nnshell.ir.basic_operators import Constant, Fusion, Input
 from nnshell.ir.foreign import ForeignGraph, ForeignNode
 from nnshell.ir.graph import Graph, Node, all_nodes
-from nnshell.ir.operator import Constant, Fusion, Input
 from nnshell.ir.types import TensorType
+from nnshell.support.errors import GraphError
 
 OPSET = 21  # every operator used here is in it, and ONNX Runtime runs it
 IR_VERSION = 10  # the oldest that goes with the opset; later ones are refused by some runtimes

@@ -20,18 +20,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError
 from nnshell.exporters.means import LARGEST_TIE, LEAST_TIE, modelled_mean, tie_of
 from nnshell.exporters.onnx import GraphWriter
 from nnshell.exporters.tables import modelled_activation
+from nnshell.ir.basic_operators import Constant, Fusion
 from nnshell.ir.graph import Graph, Node
-from nnshell.ir.operator import Constant, Fusion
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier
-from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.ops.mul import MulKernel
 from nnshell.ops.relu import Relu
-from nnshell.ops.sum_kernel import SumKernel
+from nnshell.support.errors import QuantizationError
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
 _NUDGE = 1 - 2e-6  # the same for positive values, where nothing is added

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Node
 from nnshell.ir.qparams import INT8_BITS, NodeQuantization
+from nnshell.numeric.kernels.leaky import LeakyKernel
 from nnshell.numeric.lookup import LAST_ARGUMENT
-from nnshell.ops.activation import Activation
-from nnshell.ops.leaky_kernel import LeakyKernel
-from nnshell.ops.lookup import LookUp
-from nnshell.ops.rectifier import Rectifier
+from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.lookup import LookUp
+from nnshell.ops.families.rectifier import Rectifier
 
 _PER_ENTRY = 256 / 3  # Q12 units: what tanh, which reads the sigmoid's table at 2x, tells apart
 _LEAST, _MOST = 1 << 8, 1 << 16  # integers of a filter in a fusion that a table may begin with

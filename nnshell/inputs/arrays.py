@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from nnshell.errors import InputError
 from nnshell.inputs.reading import reading
+from nnshell.support.errors import InputError
 
 Array = npt.NDArray[Any]
 

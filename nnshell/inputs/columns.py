@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
 from nnshell.inputs.arrays import Archive, Header, labels_from, map_npy, npy_header, read_dat
 from nnshell.inputs.datasets import (
     idx_label_file,
@@ -27,6 +26,7 @@ from nnshell.inputs.layout import InputSpec, show
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.samples import ArrayStore, Block, FileStore, Label, Store, holds_pixels
 from nnshell.inputs.sources import SourceFile
+from nnshell.support.errors import InputError
 
 Array = npt.NDArray[Any]
 

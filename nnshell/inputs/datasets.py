@@ -17,9 +17,9 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
 from nnshell.inputs.arrays import MAX_ARRAY_BYTES, read_bytes
 from nnshell.inputs.reading import reading
+from nnshell.support.errors import InputError
 
 Array = npt.NDArray[Any]
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
 from nnshell.inputs.options import MAX_IMAGE_PIXELS, InputOptions
 from nnshell.inputs.reading import Caution, reading, remark
+from nnshell.support.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

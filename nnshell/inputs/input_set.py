@@ -15,7 +15,6 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
 from nnshell.inputs.columns import Column, open_column
 from nnshell.inputs.images import ImageReader
 from nnshell.inputs.layout import InputSpec
@@ -24,6 +23,7 @@ from nnshell.inputs.preprocess import Float32Array, Preprocessor
 from nnshell.inputs.reading import remark
 from nnshell.inputs.samples import ArrayStore, Label
 from nnshell.inputs.sources import SourceFile, Split, find_files
+from nnshell.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

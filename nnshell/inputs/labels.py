@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from nnshell.errors import InputError
-from nnshell.files import read_text
+from nnshell.support.errors import InputError
+from nnshell.support.files import read_text
 
 Label = int | None
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nnshell.errors import InputError
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.reading import Caution, Standing
 from nnshell.ir.types import Layout
+from nnshell.support.errors import InputError
 
 Shape = tuple[int, ...]
 Axes = tuple[int, ...]

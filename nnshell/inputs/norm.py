@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
+from nnshell.support.errors import InputError
 
 Array = npt.NDArray[Any]
 Value = Any  # a Python float, a numpy scalar or an array: numpy's own promotion rules apply

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from nnshell.errors import UsageError
 from nnshell.inputs.norm import (
     EVALUATION_ERRORS,
     MIN_ELEMENT_LIMIT,
@@ -34,6 +33,7 @@ from nnshell.inputs.norm import (
     Static,
     evaluate,
 )
+from nnshell.support.errors import UsageError
 
 MAX_LENGTH = 4096  # characters
 MAX_DEPTH = 60  # nested operations

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnshell.errors import InputError
 from nnshell.inputs.layout import Arrangement, InputSpec, Sample, arrange, show
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.norm_parser import parse_norm
 from nnshell.inputs.options import MAX_IMAGE_PIXELS, InputOptions
 from nnshell.inputs.reading import remark
 from nnshell.inputs.samples import Block
+from nnshell.support.errors import InputError
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nnshell.errors import InputError
+from nnshell.support.errors import InputError
 
 _DAMAGED = "it is cut off or damaged"  # where a library says nothing, as at an early end
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nnshell.errors import InputError
 from nnshell.inputs.labels import file_labels, name_label
 from nnshell.inputs.reading import Caution, remark
+from nnshell.support.errors import InputError
 
 Kind = Literal["image", "dat", "npy", "npz", "idx", "idx-labels", "cifar-binary", "cifar-python"]
 Split = Literal["train", "test"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nnshell.ir.basic_operators import FusionInput, FusionOutput
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import FusionInput, FusionOutput
 
 
 @dataclass(frozen=True, slots=True)

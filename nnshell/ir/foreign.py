@@ -91,3 +91,8 @@ class ForeignGraph:
             ForeignNode(op, outputs[0], tuple(inputs), outputs, attributes or {}, domain)
         )
         return outputs
+
+
+def with_batch(build: ForeignGraph, shape: tuple[int, ...]) -> str:
+    """The constant that ONNX's Reshape takes to give ``shape`` behind any number of samples."""
+    return build.constant(np.array([-1, *shape], np.int64), "shape")

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
-from nnshell.ir.operator import Constant, Input, Operator, Output
+from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
-from nnshell.settings import Settings
+from nnshell.support.errors import GraphError
+from nnshell.support.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 An operator's fields are its attributes. Its methods answer, in this order: what shape comes out,
 how people read it, what it costs, what it means in float (as ONNX), how its tensors are quantized,
 and what it computes in integers (reference in int64, and the same lowered to ONNX for speed).
-Which kernel a chip uses and how many cycles that takes is not here but in ``nnshell.gap8``.
+Which kernel a chip uses and how many cycles that takes is not here but in ``nnshell.chips``.
 """
 
 from __future__ import annotations
@@ -16,91 +16,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError, QuantizationError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import CannotLower, IntegerGraph, IntegerTensor
-from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
+from nnshell.ir.integer_graph import CannotLower, IntegerGraph, IntegerTensor
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
 
 Types = Sequence[TensorType]
 IntArray = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A closed interval of real values."""
-
-    minimum: float
-    maximum: float
-
-    def including_zero(self) -> Range:
-        return Range(min(self.minimum, 0.0), max(self.maximum, 0.0))
-
-
-@dataclass(frozen=True, slots=True)
-class KernelOptions:
-    """What the user chose that changes the integers of a kernel."""
-
-    per_channel: bool = True  # one weight scale for each output channel
-    narrow_weights: bool = True  # weights limited to +-127
-    softmax_8_bits: bool = False  # softmax results in Q7 instead of Q15
-    weight_bits: int = 8
-    weight_clip: str = "none"  # which extremes of the weights are cut off
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChosenFilter:
-    """Values of a filter that take the place of its weights' nearest integers and its bias.
-
-    ``scale`` (float32, one for each output channel or one) and ``integers`` come together.
-    """
-
-    bits: int  # of the weights that they were chosen for
-    scale: NDArray[np.float32] | None = None
-    integers: NDArray[np.int8] | None = None  # output channel first
-    bias: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QuantizeRequest:
-    """What an operator makes its kernel from: records, shapes, float constants by input.
-
-    ``inputs`` holds None where the operator makes the record itself (its ``parameters``).
-    """
-
-    name: str
-    inputs: tuple[QParams | None, ...]
-    outputs: tuple[QParams, ...]
-    input_types: tuple[TensorType, ...]
-    output_types: tuple[TensorType, ...]
-    constants: tuple[NDArray[Any] | None, ...]  # float value of each constant input, else None
-    options: KernelOptions = KernelOptions()
-    chosen: ChosenFilter | None = None
-
-    def record(self, index: int) -> QParams:
-        """Record of input ``index``, which is not one of the operator's parameters."""
-        record = self.inputs[index]
-        assert record is not None, f"{self.name} has no record for input {index}"
-        return record
-
-    def constant(self, index: int) -> NDArray[Any]:
-        """Float value of input ``index``, which must be a constant."""
-        value = self.constants[index]
-        if value is None:
-            raise QuantizationError(
-                f"input {index} must be a constant to be quantized",
-                where=f"node {self.name}",
-                hint="open a model in which it is an initializer",
-            )
-        return value
-
-    @property
-    def output(self) -> QParams:
-        return self.outputs[0]
 
 
 @dataclass(frozen=True)
@@ -260,169 +188,3 @@ def register(cls: OperatorClass) -> OperatorClass:
         raise AssertionError(f"two operators are called {cls.kind!r}")
     OPERATORS[cls.kind] = cls
     return cls
-
-
-# -- the operators every graph has ---------------------------------------------------------
-
-
-@register
-@dataclass(frozen=True)
-class Input(Operator):
-    """Graph input number ``index``."""
-
-    kind: ClassVar[str] = "input"
-    boundary: ClassVar[bool] = True
-    type: TensorType
-    index: int = 0
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        return (self.type,)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"I {self.type}"
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        return Work("none", (), self.type.chw, self.type.chw)
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        raise AssertionError("graph inputs are written by the exporter")
-
-
-@register
-@dataclass(frozen=True)
-class Output(Operator):
-    """Graph output number ``index``; takes its input unchanged."""
-
-    kind: ClassVar[str] = "output"
-    boundary: ClassVar[bool] = True
-    keeps_record: ClassVar[bool] = True
-    index: int = 0
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        return (inputs[0],)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"O {inputs[0]}"
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
-
-    def demands_symmetric(self, index: int) -> bool:
-        return True
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        return (build.node("Identity", inputs[:1], hint="output"),)
-
-    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        return inputs[0]
-
-    def lower(
-        self,
-        quantization: NodeQuantization,
-        build: IntegerGraph,
-        inputs: Sequence[IntegerTensor],
-        outputs: Types,
-    ) -> tuple[IntegerTensor, ...]:
-        return (inputs[0],)
-
-
-@register
-@dataclass(frozen=True, eq=False)
-class Constant(Operator):
-    """A tensor known when the graph is built: weights, biases, operands."""
-
-    kind: ClassVar[str] = "constant"
-    value: NDArray[Any]
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        return (TensorType(tuple(int(n) for n in self.value.shape), dtype=str(self.value.dtype)),)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"Const {outputs[0]}"
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        return Work("none", (), outputs[0].chw, outputs[0].chw)
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        return (build.constant(self.value),)
-
-
-@register
-@dataclass(frozen=True)
-class FusionInput(Input):
-    """Input number ``index`` of a fusion's body."""
-
-    kind: ClassVar[str] = "fusion_input"
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return ""
-
-
-@register
-@dataclass(frozen=True)
-class FusionOutput(Output):
-    """Output number ``index`` of a fusion's body."""
-
-    kind: ClassVar[str] = "fusion_output"
-
-    def demands_symmetric(self, index: int) -> bool:
-        return False
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return ""
-
-
-@register
-@dataclass(frozen=True)
-class Fusion(Operator):
-    """Nodes that run as one kernel; the body is a graph of fusion inputs, nodes, fusion output.
-
-    ``name`` is NNTool's: ``conv_fusion_conv_pool_active``, ``linear_fusion_linear_active``,
-    ``activation_fusion_add_active`` ...
-    """
-
-    kind: ClassVar[str] = "fusion"
-    name: str = "conv_fusion_conv_active"
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        body = self._body(body)
-        for node, given in zip(body.inputs, inputs, strict=True):
-            if node.type.shape != given.shape:
-                raise GraphError(f"fusion input {node.name} is {node.type}, given {given}")
-        return tuple(node.type for node in body.outputs)
-
-    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        body = self._body(body)
-        parts = [
-            node.op.describe(body.input_types(node), node.outputs, node.body)
-            for node in body.steps()
-            if not node.op.boundary
-        ]
-        return ", ".join(part for part in parts if part)
-
-    def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
-        body = self._body(body)
-        return sum(n.op.macs(body.input_types(n), n.outputs, n.body) for n in body)
-
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        """The filter's work with the pool and activation that follow it added to it."""
-        from nnshell.ir.fusion_work import combined_work
-
-        return combined_work(self._body(body))
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        raise AssertionError("the exporter writes a fusion node by node")
-
-    @staticmethod
-    def _body(body: Graph | None) -> Graph:
-        if body is None:
-            raise GraphError("a fusion without a body")
-        return body

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from nnshell.ir.operator import QuantizeRequest
 
 _LIMITS = {
     "int8": (-128, 127),
@@ -109,13 +106,3 @@ class NodeQuantization:
     def output(self) -> QParams:
         """Record of output 0."""
         return self.outputs[0]
-
-
-def plain_quantization(request: QuantizeRequest, kernel: Any = None) -> NodeQuantization:
-    """The records as requested; constant inputs quantized by them."""
-    inputs = tuple(request.record(index) for index in range(len(request.inputs)))
-    constants = tuple(
-        None if value is None else record.quantize(value).astype(record.dtype)
-        for value, record in zip(request.constants, inputs, strict=True)
-    )
-    return NodeQuantization(inputs, request.outputs, kernel, constants=constants)

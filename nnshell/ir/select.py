@@ -15,8 +15,8 @@ import re
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Node
+from nnshell.support.errors import GraphError
 
 Selection = list[tuple[str, Node]]
 

@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import OPERATORS, Constant, Input, Operator
+from nnshell.ir.operator import OPERATORS, Operator
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
+from nnshell.support.errors import GraphError
 
 Values = Mapping[str, NDArray[Any]]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nnshell.errors import GraphError
+from nnshell.ir.basic_operators import Fusion, FusionInput, Input, Output
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Fusion, FusionInput, Input, Output
+from nnshell.support.errors import GraphError
 
 
 def verify(graph: Graph) -> None:

@@ -1,7 +1,7 @@
 """What a node costs, in shapes and bytes: the loop nest a kernel library turns into cycles.
 
 An operator states its work once; which kernel a chip uses for it, and how many cycles that
-takes, is the business of ``nnshell.gap8``. Sizes are for one inference (no batch).
+takes, is the business of ``nnshell.chips``. Sizes are for one inference (no batch).
 """
 
 from __future__ import annotations

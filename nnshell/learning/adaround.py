@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
-from nnshell.errors import UsageError
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.learning.blocks import blocks_of
@@ -13,6 +12,7 @@ from nnshell.learning.layers import round_layers
 from nnshell.learning.ranges import tuned_ranges
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
+from nnshell.support.errors import UsageError
 
 METHODS = ("gptq", "brecq", "network")
 ITERATIONS = {"brecq": 200, "network": 400}  # of a block, and of all

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.ir.foreign import ForeignGraph, ForeignNode
-from nnshell.ir.operator import ChosenFilter, Constant, Range
 from nnshell.ir.qparams import FLOAT_BITS, NodeQuantization, QParams
+from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.learning.blocks import Block, is_filter
 from nnshell.learning.torch_ops import check_nodes, run_node, tensor_of
 from nnshell.quantization import Learned
-from nnshell.quantization.groups import Group, Grouping
+from nnshell.quantization.solving.groups import Group, Grouping
 
 _ROUND = "Round"  # stands for a quantizer among the nodes; its second input names the group
 _WEIGHTS, _BIAS = 1, 2  # inputs of a filter

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
-from nnshell.ir.operator import Constant
+from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.filter_kernel import FilterKernel
 from nnshell.ops.linear import Linear
 
 LONGEST = 6  # filters in a block

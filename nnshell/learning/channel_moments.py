@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, Tensor
-from nnshell.ir.operator import Constant, Input, Range
+from nnshell.ir.requests import Range
 from nnshell.learning.blocks import is_filter
 from nnshell.learning.rows import by_group, filter_constants
 from nnshell.ops.add import Add

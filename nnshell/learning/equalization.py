@@ -19,13 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.edits import requantized
-from nnshell.engines import make_engine
-from nnshell.errors import GraphError, UsageError
+from nnshell.execution.engines import make_engine
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph, Step
-from nnshell.ir.operator import Constant
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.global_pool import GlobalPool
@@ -36,8 +34,10 @@ from nnshell.ops.pad import Pad
 from nnshell.ops.relu import Relu
 from nnshell.passes.inputs import fit_batch
 from nnshell.quantization import QuantizationOptions
-from nnshell.quantization.calibration import calibrate_graph
-from nnshell.recipe import recorded
+from nnshell.quantization.ranges.calibration import calibrate_graph
+from nnshell.session.edits import requantized
+from nnshell.session.recipe import recorded
+from nnshell.support.errors import GraphError, UsageError
 
 Vector = NDArray[np.float64]
 THRESHOLD = 0.01  # relative change of a factor that still counts

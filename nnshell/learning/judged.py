@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nnshell.experiments.bench import Bench, Outcome
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
-from nnshell.laboratory import Bench, Outcome
 from nnshell.learning.trial import apply_learned
 from nnshell.quantization import Learned
 

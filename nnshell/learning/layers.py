@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import ChosenFilter, Constant
 from nnshell.ir.qparams import QParams
+from nnshell.ir.requests import ChosenFilter
 from nnshell.learning.blocks import is_filter
 from nnshell.learning.rounding import Moments, best_scale, compensated, moments, nearest, settled
 from nnshell.learning.rows import (

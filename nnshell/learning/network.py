@@ -22,7 +22,7 @@ from nnshell.learning.blocks import Block, all_blocks, blocks_of
 from nnshell.learning.reconstruct import optimizer_of
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
-from nnshell.quantization.groups import group_tensors
+from nnshell.quantization.solving.groups import group_tensors
 
 _BATCH = 32
 _RATES = {"units": 1e-2, "change": 1e-2, "bias": 1e-3}  # of Adam; units are steps of the weights

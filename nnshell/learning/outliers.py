@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.engines import make_engine
-from nnshell.errors import InputError
+from nnshell.execution.engines import make_engine
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant
 from nnshell.learning.rows import filter_constants
+from nnshell.support.errors import InputError
 
 Done = Callable[[int], None]
 _NOTABLE = 2.0  # times the median channel: from here a channel counts as an outlier

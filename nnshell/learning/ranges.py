@@ -13,19 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.experiments.bench import Bench
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.basic_operators import Output
 from nnshell.ir.flat import FlatGraph, Item, Reader
 from nnshell.ir.flat import Tensor as FlatTensor
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Output, Range
 from nnshell.ir.qparams import FLOAT_BITS, QParams
-from nnshell.laboratory import Bench
+from nnshell.ir.requests import Range
 from nnshell.learning.blocks import is_filter
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial
 from nnshell.numeric.records import asymmetric_record, symmetric_record
 from nnshell.quantization import Learned
-from nnshell.quantization.groups import Group, group_tensors
+from nnshell.quantization.solving.groups import Group, group_tensors
 
 Done = Callable[[int], None]
 _ROWS = 2048  # places that are looked at

@@ -23,7 +23,7 @@ from nnshell.learning.block_model import BlockModel
 from nnshell.learning.blocks import blocks_of
 from nnshell.learning.trial import Trial
 from nnshell.quantization import Learned
-from nnshell.quantization.groups import group_tensors
+from nnshell.quantization.solving.groups import group_tensors
 
 _BATCH = 16
 _RATES = {"units": 1e-2, "change": 1e-3, "bias": 1e-3}  # of Adam; units are steps of the weights

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item
-from nnshell.ir.operator import Constant
+from nnshell.numeric.kernels.windows import pad_map, taps
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.windows import pad_map, taps
 
 Matrix = NDArray[np.float64]
 MOST_ROWS = 24_576  # of one filter: more change little, and 9 * 64 columns fit the memory

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignNode
+from nnshell.support.errors import GraphError
 
 Tensor: TypeAlias = torch.Tensor
 Values = Mapping[str, Any]

@@ -7,15 +7,15 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from nnshell.engines import EngineName, make_engine
-from nnshell.errors import InputError, QuantizationError
+from nnshell.execution.engines import EngineName, make_engine
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Step
 from nnshell.ir.qparams import FLOAT_BITS
 from nnshell.learning.blocks import is_filter
 from nnshell.quantization import Learned, QuantizationOptions, Statistics, quantize_graph
-from nnshell.recipe import recorded
+from nnshell.session.recipe import recorded
+from nnshell.support.errors import InputError, QuantizationError
 
 Runner: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import Range
 from nnshell.ir.qparams import INT8_BITS, QParams
+from nnshell.ir.requests import Range
 from nnshell.numeric.weight_clipping import clipped_reach
+from nnshell.support.errors import QuantizationError
 
 FloatArray = NDArray[np.floating[Any]]
 

@@ -20,7 +20,6 @@ from nnshell.ops import (
     max_pool,
     mul,
     pad,
-    passthrough,
     prelu,
     quantize,
     relu,
@@ -34,6 +33,7 @@ from nnshell.ops import (
     tanh,
     transpose,
 )
+from nnshell.ops.families import passthrough
 
 __all__ = [
     "add",

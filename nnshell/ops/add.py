@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.operator import register
-from nnshell.ops.arithmetic import import_arithmetic, operands
-from nnshell.ops.registry import imports
-from nnshell.ops.sum import Sum
+from nnshell.ops.families.arithmetic import import_arithmetic, operands
+from nnshell.ops.families.sums import Sum
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

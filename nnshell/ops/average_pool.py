@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
+from nnshell.lowering.windows import lower_average_pool
 from nnshell.numeric.fixed_point import rounding_shift, saturate
+from nnshell.numeric.kernels.windows import pad_map, taps
+from nnshell.ops.families.pool import Pool
 from nnshell.ops.pad import NO_BORDER, Pad, absorbed, note_border
-from nnshell.ops.pool import Pool
-from nnshell.ops.registry import imports
-from nnshell.ops.spatial import (
+from nnshell.reading.registry import imports
+from nnshell.reading.spatial import (
     kernel_shape,
     padded,
     pads_inside,
@@ -28,11 +30,9 @@ from nnshell.ops.spatial import (
     rounding_up,
     spatial_input,
 )
-from nnshell.ops.window_lowering import lower_average_pool
-from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 MEAN_BITS = 16  # of the factor floor(2**16 / n)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.ir.operator import Example, Operator, Range, Types, register
+from nnshell.ir.operator import Example, Operator, Types, register
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.rectifier import Rectifier
-from nnshell.ops.registry import Unsupported, imports
+from nnshell.ops.families.rectifier import Rectifier
 from nnshell.ops.relu import Relu, Relu6, ReluN
+from nnshell.reading.registry import Unsupported, imports
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
-from nnshell.ops.arithmetic import without_batch
-from nnshell.ops.move_lowering import lower_concat
-from nnshell.ops.registry import Unsupported, imports
+from nnshell.lowering.moves import lower_concat
+from nnshell.ops.families.arithmetic import without_batch
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

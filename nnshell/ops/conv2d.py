@@ -13,32 +13,33 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work, WorkKind
-from nnshell.ops.common import (
+from nnshell.lowering.filters import lower_filter
+from nnshell.lowering.windows import lower_padding
+from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
+from nnshell.numeric.kernels.windows import pad_map, taps
+from nnshell.ops.families.shapes import (
     CHANNEL_BYTES,
     INFOS_BYTES,
     describe_pads,
     feature_map,
     windowed_map,
 )
-from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
-from nnshell.ops.filter_lowering import lower_filter
 from nnshell.ops.pad import absorbed, note_border
-from nnshell.ops.registry import Unsupported, imports
-from nnshell.ops.spatial import padded, produce_spatial, read_window, spatial_input
-from nnshell.ops.window_lowering import lower_padding
-from nnshell.ops.windows import pad_map, taps
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.reading.spatial import padded, produce_spatial, read_window, spatial_input
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 _POINTWISE = Window()

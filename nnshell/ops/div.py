@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import IntArray, QuantizeRequest, Range, Types, register
-from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, Types, register
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
+from nnshell.lowering.quotients import lower_constant_quotient, lower_quotient
 from nnshell.numeric.fixed_point import (
     Multiplier,
     derive_multiplier,
@@ -20,14 +21,14 @@ from nnshell.numeric.fixed_point import (
     saturate,
     scale_accumulator,
 )
+from nnshell.numeric.kernels.samples import align_samples
 from nnshell.numeric.records import symmetric_record
-from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
-from nnshell.ops.div_lowering import lower_constant_quotient, lower_quotient
-from nnshell.ops.registry import Unsupported, imports
-from nnshell.ops.samples import align_samples
+from nnshell.ops.families.arithmetic import Arithmetic, import_arithmetic
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.support.errors import QuantizationError
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 QUOTIENT_BITS = 8  # fraction bits of a quotient of two feature maps before it is requantized

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.activation import Activation
-from nnshell.ops.registry import imports
-from nnshell.ops.table_kernel import TableKernel, quantize_table
+from nnshell.numeric.kernels.tables import TableKernel, quantize_table
+from nnshell.ops.families.activation import Activation
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

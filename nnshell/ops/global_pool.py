@@ -11,22 +11,23 @@ import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
-from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window, Work
+from nnshell.lowering.requantize import Accumulator, requantize
+from nnshell.lowering.windows import lower_global_mean
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
-from nnshell.ops.common import INFOS_BYTES, feature_map
-from nnshell.ops.registry import Value, imports
-from nnshell.ops.requantize_lowering import Accumulator, requantize
-from nnshell.ops.spatial import produce_spatial, spatial_input
+from nnshell.ops.families.shapes import INFOS_BYTES, feature_map
 from nnshell.ops.transpose import Transpose
-from nnshell.ops.window_lowering import lower_global_mean
+from nnshell.reading.registry import Value, imports
+from nnshell.reading.spatial import produce_spatial, spatial_input
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 MEAN_BITS = 7  # fraction bits of the mean before it is requantized

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Range, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.activation import Activation
-from nnshell.ops.gate_kernel import GateKernel, gate_input_record, quantize_gate, wide_gate_record
-from nnshell.ops.gate_lowering import lower_gate
-from nnshell.ops.registry import imports
+from nnshell.lowering.gates import lower_gate
+from nnshell.numeric.kernels.gates import (
+    GateKernel,
+    gate_input_record,
+    quantize_gate,
+    wide_gate_record,
+)
+from nnshell.ops.families.activation import Activation
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

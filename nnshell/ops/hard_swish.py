@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.activation import Activation
-from nnshell.ops.gate_kernel import GateKernel, quantize_gate, wide_gate_record
-from nnshell.ops.gate_lowering import lower_gate
-from nnshell.ops.registry import imports
+from nnshell.lowering.gates import lower_gate
+from nnshell.numeric.kernels.gates import GateKernel, quantize_gate, wide_gate_record
+from nnshell.ops.families.activation import Activation
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 ALPHA, BETA = 1.0 / 6.0, 0.5  # of the hard sigmoid that multiplies the input

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
-from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.activation import Activation
-from nnshell.ops.leaky_kernel import LeakyKernel, leaky_kernel, wide_record
-from nnshell.ops.leaky_lowering import lower_leaky
-from nnshell.ops.registry import imports
+from nnshell.lowering.leaky import lower_leaky
+from nnshell.numeric.kernels.leaky import LeakyKernel, leaky_kernel, wide_record
+from nnshell.ops.families.activation import Activation
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

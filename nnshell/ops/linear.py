@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
-from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.foreign import ForeignGraph, with_batch
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.lowering.filters import lower_filter
+from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.add import Add
-from nnshell.ops.arithmetic import without_batch
-from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, with_batch
-from nnshell.ops.filter_kernel import FilterKernel, quantize_filter
-from nnshell.ops.filter_lowering import lower_filter
+from nnshell.ops.families.arithmetic import without_batch
+from nnshell.ops.families.shapes import CHANNEL_BYTES, INFOS_BYTES
 from nnshell.ops.mul import Mul
-from nnshell.ops.registry import Unsupported, imports
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

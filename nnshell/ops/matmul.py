@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
-from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Work
+from nnshell.lowering.products import lower_product
+from nnshell.lowering.requantize import Accumulator, requantize, wrapped
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate, wrap_int32
+from nnshell.numeric.kernels.samples import align_samples
 from nnshell.numeric.records import weight_record
-from nnshell.ops.arithmetic import operands
-from nnshell.ops.common import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
+from nnshell.ops.families.arithmetic import operands
+from nnshell.ops.families.shapes import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
 from nnshell.ops.linear import add_linear
-from nnshell.ops.product_lowering import lower_product
-from nnshell.ops.registry import Unsupported, imports
-from nnshell.ops.requantize_lowering import Accumulator, requantize, wrapped
-from nnshell.ops.samples import align_samples
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,15 +10,17 @@ import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
+from nnshell.lowering.windows import lower_max_pool
+from nnshell.numeric.kernels.windows import pad_map, taps
+from nnshell.ops.families.pool import Pool
 from nnshell.ops.pad import NO_BORDER, absorbed, note_border
-from nnshell.ops.pool import Pool
-from nnshell.ops.registry import imports
-from nnshell.ops.spatial import (
+from nnshell.reading.registry import imports
+from nnshell.reading.spatial import (
     kernel_shape,
     padded,
     pads_inside,
@@ -27,11 +29,9 @@ from nnshell.ops.spatial import (
     rounding_up,
     spatial_input,
 )
-from nnshell.ops.window_lowering import lower_max_pool
-from nnshell.ops.windows import pad_map, taps
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

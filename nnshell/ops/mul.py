@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import IntArray, QuantizeRequest, Types, register
-from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, Types, register
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest, plain_quantization
+from nnshell.lowering.requantize import Accumulator, requantize
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
-from nnshell.ops.arithmetic import Arithmetic, import_arithmetic
-from nnshell.ops.registry import imports
-from nnshell.ops.requantize_lowering import Accumulator, requantize
-from nnshell.ops.samples import align_samples
+from nnshell.numeric.kernels.samples import align_samples
+from nnshell.ops.families.arithmetic import Arithmetic, import_arithmetic
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @dataclass(frozen=True, slots=True, eq=False)

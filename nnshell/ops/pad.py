@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Range, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.move_lowering import lower_border
-from nnshell.ops.registry import Unsupported, Value, imports
-from nnshell.ops.spatial import Pads
+from nnshell.lowering.moves import lower_border
 from nnshell.ops.strided_slice import StridedSlice
+from nnshell.reading.registry import Unsupported, Value, imports
+from nnshell.reading.spatial import Pads
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, QuantizeRequest, Types, register
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
+from nnshell.lowering.leaky import lower_leaky
+from nnshell.numeric.kernels.leaky import SLOPE_BITS, LeakyKernel, leaky_kernel
 from nnshell.numeric.records import fixed_record
-from nnshell.ops.activation import Activation
-from nnshell.ops.arithmetic import without_batch
-from nnshell.ops.common import broadcast
-from nnshell.ops.leaky_kernel import SLOPE_BITS, LeakyKernel, leaky_kernel
-from nnshell.ops.leaky_lowering import lower_leaky
+from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.arithmetic import without_batch
+from nnshell.ops.families.shapes import broadcast
 from nnshell.ops.leaky_relu import LeakyRelu
-from nnshell.ops.registry import Unsupported, imports
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, QuantizeRequest, Types, register
-from nnshell.ir.qparams import NodeQuantization, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.lowering.tables import lower_by_table
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, round_half_up, saturate
-from nnshell.ops.table_lowering import lower_by_table
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.operator import Example, Range, Types, register
+from nnshell.ir.operator import Example, Types, register
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.rectifier import Rectifier
-from nnshell.ops.registry import imports
+from nnshell.ops.families.rectifier import Rectifier
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 _IMAGE = TensorType((3, 4, 5), Layout.CHW)
 _VECTOR = TensorType((7,))

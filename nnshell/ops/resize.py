@@ -19,24 +19,24 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.lowering.moves import lower_pick
+from nnshell.lowering.products import lower_weighted
+from nnshell.lowering.requantize import Accumulator, divided, requantize_by
 from nnshell.numeric.fixed_point import rounding_shift
-from nnshell.ops.common import feature_map
-from nnshell.ops.move_lowering import lower_pick
-from nnshell.ops.product_lowering import lower_weighted
-from nnshell.ops.registry import Unsupported, imports
-from nnshell.ops.requantize_lowering import Accumulator, divided, requantize_by
-from nnshell.ops.spatial import SpatialInput, produce_spatial, spatial_input
+from nnshell.ops.families.shapes import feature_map
+from nnshell.reading.registry import Unsupported, imports
+from nnshell.reading.spatial import SpatialInput, produce_spatial, spatial_input
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 COORDINATES = (
     "half_pixel",

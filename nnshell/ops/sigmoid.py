@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from nnshell.ir.operator import IntArray, Range, register
+from nnshell.ir.operator import IntArray, register
+from nnshell.ir.requests import Range
 from nnshell.numeric.lookup import sigmoid_q15
-from nnshell.ops.lookup import LookUp
-from nnshell.ops.registry import imports
+from nnshell.ops.families.lookup import LookUp
+from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

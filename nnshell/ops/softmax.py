@@ -9,31 +9,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import (
-    Example,
-    IntArray,
-    KernelOptions,
-    Operator,
-    QuantizeRequest,
-    Range,
-    Types,
-    register,
-)
-from nnshell.ir.qparams import NodeQuantization, QParams, plain_quantization
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Work
+from nnshell.lowering.softmax import lower_softmax
 from nnshell.numeric.records import fixed_record
 from nnshell.numeric.softmax import softmax
-from nnshell.ops.common import INFOS_BYTES
-from nnshell.ops.registry import imports
-from nnshell.ops.softmax_lowering import lower_softmax
+from nnshell.ops.families.shapes import INFOS_BYTES
+from nnshell.reading.registry import imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @dataclass(frozen=True, slots=True)

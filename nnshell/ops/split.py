@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ops.move_lowering import lower_split
-from nnshell.ops.registry import Value, imports
+from nnshell.lowering.moves import lower_split
+from nnshell.reading.registry import Value, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 
 @register

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from nnshell.errors import GraphError
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
-from nnshell.ir.lowering import IntegerGraph, IntegerTensor
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moving import lower_move
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat
-from nnshell.ops.move_lowering import lower_move
-from nnshell.ops.registry import Unsupported, Value, imports
+from nnshell.reading.registry import Unsupported, Value, imports
+from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
-    from nnshell.ops.importing import ImportContext
+    from nnshell.reading.context import ImportContext
 
 _BEFORE_FIRST = -(1 << 31)  # ONNX takes -1 as the last element, this as "before the first"
 

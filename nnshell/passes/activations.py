@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from nnshell.ir.operator import Operator
-from nnshell.ops.activation import Activation
 from nnshell.ops.clip import Clip
+from nnshell.ops.families.activation import Activation
 from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.hard_swish import HardSwish
 from nnshell.ops.leaky_relu import LeakyRelu

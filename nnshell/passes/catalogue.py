@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
-from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.fold_constants import FoldScale
 from nnshell.passes.hard_sigmoid import FuseHardSwish
 from nnshell.passes.pipelines import ADJUST, GROUP_ALIASES, GROUPS, POW2, SCALE8
 from nnshell.passes.remove_noops import RemoveQuantize
+from nnshell.support.errors import UsageError
 
 BY_NAME_ONLY: dict[str, Pass] = {
     "fold_scale_rounded": FoldScale(rounding=True),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from nnshell.errors import GraphError, UsageError
+from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.select import near_names
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.image_format import FORMATS, NORMS, ImageFormat
@@ -17,6 +16,7 @@ from nnshell.passes.manager import PassRecord, run_passes
 from nnshell.passes.permutations import Perm, inverse, permuted
 from nnshell.passes.regions import FROZEN
 from nnshell.passes.rewriting import bypass, insert_after, insert_on_edge, make_node, shape_text
+from nnshell.support.errors import GraphError, UsageError
 
 
 def insert_image_format(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph
 from nnshell.ir.select import inner_nodes, near_names, select_one
 from nnshell.passes.base import Note
+from nnshell.support.errors import GraphError
 
 IMPORT = "import"  # in place of a pass's name: reading the model file
 NOW = "now"  # in place of a pass's name: the state of the graph

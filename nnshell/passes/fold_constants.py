@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ops.add import Add
 from nnshell.ops.conv2d import Conv2D
@@ -23,7 +24,6 @@ from nnshell.ops.div import Div
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.mul import Mul
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sub import Sub
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import (

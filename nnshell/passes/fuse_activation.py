@@ -14,10 +14,10 @@ from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Operator
-from nnshell.ops.activation import Activation
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.div import Div
+from nnshell.ops.families.activation import Activation
 from nnshell.ops.global_pool import GlobalPool
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.activation import Activation
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.families.activation import Activation
 from nnshell.ops.max_pool import MaxPool
 from nnshell.passes.activations import KernelSet, fusible, why_not_fusible
 from nnshell.passes.base import Notes, Pass

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Fusion, FusionInput, FusionOutput
 from nnshell.passes.base import Notes
 
 

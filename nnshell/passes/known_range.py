@@ -6,8 +6,8 @@ from math import inf
 
 import numpy as np
 
+from nnshell.ir.basic_operators import Constant, Reshape
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Constant
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.clip import Clip
 from nnshell.ops.concat import Concat
@@ -18,7 +18,6 @@ from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.pad import Pad
 from nnshell.ops.relu import Relu, Relu6, ReluN
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.resize import Resizer
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.softmax import Softmax

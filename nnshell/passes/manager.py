@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph
 from nnshell.ir.verify import verify
 from nnshell.passes.base import Note, Pass
+from nnshell.support.errors import GraphError
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
-from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.types import TensorType
 from nnshell.ops.concat import Concat
 from nnshell.ops.copy import Copy
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.split import Split
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import insert_on_edge, live_nodes, make_node

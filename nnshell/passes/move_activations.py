@@ -11,19 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Operator
-from nnshell.ops.activation import Activation
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.copy import Copy
+from nnshell.ops.families.activation import Activation
 from nnshell.ops.global_pool import GlobalPool
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.pad import Pad
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.activations import KernelSet, fusible, keeps_zero

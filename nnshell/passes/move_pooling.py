@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.activation import Activation
 from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.families.activation import Activation
 from nnshell.ops.max_pool import MaxPool
 from nnshell.passes.activations import commutes_with_max
 from nnshell.passes.base import Notes, Pass

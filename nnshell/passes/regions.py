@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from nnshell.ir.basic_operators import Input
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Input
 from nnshell.ir.types import Layout
 from nnshell.ops.linear import Linear
 from nnshell.ops.transpose import Transpose

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
@@ -17,7 +18,6 @@ from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.mul import Mul
 from nnshell.ops.pad import Pad
 from nnshell.ops.quantize import Quantize
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.resize import Resizer
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice

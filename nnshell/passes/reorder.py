@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Operator
-from nnshell.ops.activation import Activation
-from nnshell.ops.arithmetic import Arithmetic
 from nnshell.ops.concat import Concat
 from nnshell.ops.copy import Copy
+from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.arithmetic import Arithmetic
 from nnshell.ops.pad import Pad
 from nnshell.ops.prelu import PRelu
 from nnshell.ops.quantize import Quantize
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice

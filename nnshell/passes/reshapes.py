@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, constant_node
 from nnshell.ops.linear import Linear
-from nnshell.ops.reshape import Reshape
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import bypass, live_nodes, shape_text
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ops.concat import Concat
 from nnshell.ops.matmul import MatMul
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split
 from nnshell.ops.transpose import Transpose

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.quantize import QuantizedConstant, quantize_graph, remove_quantization
+from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics, load_statistics
 from nnshell.quantization.rows import QuantizationRow, quantization_rows
-from nnshell.quantization.statistics import Statistics, TensorStatistics, load_statistics
 
 if TYPE_CHECKING:
-    from nnshell.quantization.calibration import calibrate_graph, random_batches
+    from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
 
 _LAZY = ("calibrate_graph", "random_batches")
 
@@ -37,6 +37,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nnshell.quantization import calibration
+    from nnshell.quantization.ranges import calibration
 
     return getattr(calibration, name)

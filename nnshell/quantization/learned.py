@@ -17,9 +17,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import ChosenFilter, Range
+from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.numeric.records import integer_limits
+from nnshell.support.errors import QuantizationError
 
 _PIECE = 60_000  # characters of one text of a state file
 

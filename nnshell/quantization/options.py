@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nnshell.errors import UsageError
-from nnshell.ir.operator import KernelOptions
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.ir.requests import KernelOptions
 from nnshell.numeric.weight_clipping import WEIGHT_CLIPS
+from nnshell.support.errors import UsageError
 
 MOMENT_CLIPS = ("std1", "std2", "std3", "std4", "std5", "laplace", "gaus", "mix")
 HISTOGRAM_CLIPS = ("percentile", "entropy", "mse", "histogram", "kth", "whiskers")

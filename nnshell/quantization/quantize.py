@@ -8,17 +8,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError
+from nnshell.ir.basic_operators import Constant, FusionInput, FusionOutput
 from nnshell.ir.flat import Item, Reader, Site, Tensor
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import ChosenFilter, Constant, FusionInput, FusionOutput, QuantizeRequest
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import ChosenFilter, QuantizeRequest
 from nnshell.ir.types import Origin
 from nnshell.ops.quantize import Quantize
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
-from nnshell.quantization.solver import Solution
-from nnshell.quantization.statistics import Statistics
+from nnshell.quantization.ranges.statistics import Statistics
+from nnshell.quantization.solving.solver import Solution
+from nnshell.support.errors import QuantizationError
 
 _LOG = logging.getLogger(__name__)
 

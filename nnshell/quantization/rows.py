@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from nnshell.errors import QuantizationError
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, Node, all_nodes
-from nnshell.ir.operator import Constant
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
+from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.filter_kernel import FilterKernel
 from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.sum_kernel import SumKernel
+from nnshell.support.errors import QuantizationError
 
 
 @dataclass(frozen=True, slots=True)

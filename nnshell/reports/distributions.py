@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant
 from nnshell.ir.select import select
 from nnshell.reports.table import Cell, Column, Table
+from nnshell.support.errors import InputError
 
 SIGMAS = (1, 2, 3, 5)
 _BINS = 24

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnshell.errors import NNShellError, UsageError
-from nnshell.files import write_atomically
+from nnshell.ir.basic_operators import Constant, FusionInput, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Constant, FusionInput, Input, Output
 from nnshell.ir.qparams import QParams
 from nnshell.ir.select import inner_nodes
+from nnshell.support.errors import NNShellError, UsageError
+from nnshell.support.files import write_atomically
 
 TEXT_ENDINGS = (".dot", ".gv")
 PICTURE_ENDINGS = (".pdf", ".svg", ".png")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node
-from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.types import Layout
 from nnshell.reports.table import Cell, Column, Table
 

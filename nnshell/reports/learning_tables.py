@@ -8,7 +8,7 @@ from nnshell.ir.graph import Graph
 from nnshell.learning.equalization import Pair
 from nnshell.learning.judged import Change
 from nnshell.learning.outliers import Outlier
-from nnshell.reports.laboratory_tables import before_and_after
+from nnshell.reports.experiment_tables import before_and_after
 from nnshell.reports.table import Column, Table
 
 

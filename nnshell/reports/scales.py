@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import QuantizationError, UsageError
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.numeric.fixed_point import round_half_up, rounding_shift, saturate, wrap_int32
-from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.support.errors import QuantizationError, UsageError
 
 
 def scales_text(graph: Graph, name: str, channel: int = 0) -> str:

@@ -10,10 +10,10 @@ from nnshell.reports.simulation_text import summary
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from nnshell.gap8.report import LayerReport, SimulationReport
-    from nnshell.gap8.sweep import Point, Sweep
-    from nnshell.gap8.tiled import TiledRun
-    from nnshell.gap8.uncertainty import Range
+    from nnshell.chips.insight.sweep import Point, Sweep
+    from nnshell.chips.insight.uncertainty import Range
+    from nnshell.chips.model.report import LayerReport, SimulationReport
+    from nnshell.chips.tiled.run import TiledRun
 
 _LAYERS = (
     Column("Layer", "right"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from nnshell.gap8.parameters import too_fast
+from nnshell.chips.model.parameters import too_fast
 
 if TYPE_CHECKING:
-    from nnshell.gap8.explain import Alternative, Explanation
-    from nnshell.gap8.report import LayerReport, SimulationReport
+    from nnshell.chips.insight.explain import Alternative, Explanation
+    from nnshell.chips.model.report import LayerReport, SimulationReport
 
 FULL, EMPTY = "█", "░"
 BAR = 22  # characters of a full bar: lines fit 80 columns

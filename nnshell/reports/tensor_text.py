@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph
 from nnshell.reports.table import Cell, Column, Table
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.execution.validation import ValidationReport

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph, all_nodes
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.execution.metrics import Comparison

@@ -6,32 +6,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnshell import (
-        bias_correction,
-        codegen,
-        edits,
-        engines,
-        flow,
-        laboratory,
-        recipe,
-        simulation,
-    )
-    from nnshell import cluster as clusters
-    from nnshell import images as image_sets
-    from nnshell.importers import onnx_fold as onnx_folding
+    from nnshell import flow
+    from nnshell.cluster import dask as clusters
+    from nnshell.execution import engines
+    from nnshell.experiments import bench, mixed, sensitivity
+    from nnshell.importers.onnx import fold as onnx_folding
+    from nnshell.inputs import binding as image_sets
     from nnshell.inputs import labels
     from nnshell.inputs import norm_parser as norm_functions
     from nnshell.ir import select
     from nnshell.ir import verify as verification
-    from nnshell.learning import adaround, equalization, judged, layers, outliers, ranges
+    from nnshell.learning import (
+        adaround,
+        bias_correction,
+        equalization,
+        judged,
+        layers,
+        outliers,
+        ranges,
+    )
     from nnshell.ops import image_format
-    from nnshell.ops import registry as operator_registry
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
+    from nnshell.reading import registry as operator_registry
     from nnshell.reports import (
         distributions,
+        experiment_tables,
         graph_tables,
-        laboratory_tables,
         learning_tables,
         quantization_tables,
         scales,
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
+    from nnshell.session import edits, recipe, simulation
     from nnshell.shell import tutor
+    from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
     from nnshell.tutorials import walkthrough
 else:
@@ -57,16 +60,18 @@ else:
             return getattr(import_module(self._name), attribute)
 
     adaround = _Lazy("nnshell.learning.adaround")
-    bias_correction = _Lazy("nnshell.bias_correction")
-    clusters = _Lazy("nnshell.cluster")
-    codegen = _Lazy("nnshell.codegen")
-    edits = _Lazy("nnshell.edits")
-    engines = _Lazy("nnshell.engines")
+    bias_correction = _Lazy("nnshell.learning.bias_correction")
+    clusters = _Lazy("nnshell.cluster.dask")
+    codegen = _Lazy("nnshell.targets.autotiler")
+    edits = _Lazy("nnshell.session.edits")
+    engines = _Lazy("nnshell.execution.engines")
     equalization = _Lazy("nnshell.learning.equalization")
     flow = _Lazy("nnshell.flow")
-    image_sets = _Lazy("nnshell.images")
-    laboratory = _Lazy("nnshell.laboratory")
-    laboratory_tables = _Lazy("nnshell.reports.laboratory_tables")
+    image_sets = _Lazy("nnshell.inputs.binding")
+    bench = _Lazy("nnshell.experiments.bench")
+    mixed = _Lazy("nnshell.experiments.mixed")
+    sensitivity = _Lazy("nnshell.experiments.sensitivity")
+    experiment_tables = _Lazy("nnshell.reports.experiment_tables")
     judged = _Lazy("nnshell.learning.judged")
     layers = _Lazy("nnshell.learning.layers")
     learning_tables = _Lazy("nnshell.reports.learning_tables")
@@ -74,10 +79,10 @@ else:
     ranges = _Lazy("nnshell.learning.ranges")
     labels = _Lazy("nnshell.inputs.labels")
     norm_functions = _Lazy("nnshell.inputs.norm_parser")
-    onnx_folding = _Lazy("nnshell.importers.onnx_fold")
-    operator_registry = _Lazy("nnshell.ops.registry")
-    recipe = _Lazy("nnshell.recipe")
-    simulation = _Lazy("nnshell.simulation")
+    onnx_folding = _Lazy("nnshell.importers.onnx.fold")
+    operator_registry = _Lazy("nnshell.reading.registry")
+    recipe = _Lazy("nnshell.session.recipe")
+    simulation = _Lazy("nnshell.session.simulation")
     scales = _Lazy("nnshell.reports.scales")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
@@ -100,6 +105,7 @@ else:
 
 __all__ = [
     "adaround",
+    "bench",
     "bias_correction",
     "catalogue",
     "clusters",
@@ -109,6 +115,7 @@ __all__ = [
     "edits",
     "engines",
     "equalization",
+    "experiment_tables",
     "explain",
     "flow",
     "graph_tables",
@@ -116,10 +123,9 @@ __all__ = [
     "image_sets",
     "judged",
     "labels",
-    "laboratory",
-    "laboratory_tables",
     "layers",
     "learning_tables",
+    "mixed",
     "norm_functions",
     "onnx_folding",
     "operator_registry",
@@ -130,6 +136,7 @@ __all__ = [
     "recipe",
     "scales",
     "select",
+    "sensitivity",
     "simulation",
     "simulation_tables",
     "simulation_text",

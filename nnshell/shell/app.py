@@ -24,8 +24,6 @@ from cmd2 import Cmd2Style, CommandSet, Settable, Statement
 from cmd2 import rich_utils as styles
 from cmd2.exceptions import Cmd2ArgparseError
 
-from nnshell.errors import NNShellError, UsageError, one_line
-from nnshell.files import read_text, written_together
 from nnshell.reports.table import Table
 from nnshell.shell import outputs, python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
@@ -36,6 +34,8 @@ from nnshell.shell.parser import Parser
 from nnshell.shell.session import Session
 from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser, destination_of
 from nnshell.shell.transcript import Guide, Place, Transcript
+from nnshell.support.errors import NNShellError, UsageError, one_line
+from nnshell.support.files import read_text, written_together
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands

@@ -9,9 +9,9 @@ from pathlib import Path
 from cmd2 import Statement
 from cmd2.exceptions import Cmd2ArgparseError, EmptyStatement
 
-from nnshell.errors import NNShellError
 from nnshell.shell.app import Shell, read_script
 from nnshell.shell.transcript import Place
+from nnshell.support.errors import NNShellError
 
 # Later lines depend on what these do, and they touch nothing outside the session.
 _RUN = frozenset({"set", "set_var", "alias", "macro"})

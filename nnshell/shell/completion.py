@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cmd2 import Choices, CompletionItem, Completions
 
-from nnshell.samples_folder import PREFIX, sample_names
 from nnshell.shell.api import catalogue, edits, quantization_options, select
+from nnshell.support.samples import PREFIX, sample_names
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph

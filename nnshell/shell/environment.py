@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nnshell import __version__
-from nnshell.cores import usable_cores
 from nnshell.reports.table import Column, Table
 from nnshell.shell.history import default_path
+from nnshell.support.cores import usable_cores
 
 _COLUMNS = (Column("What"), Column("Found"), Column("For", wraps=True), Column("Do", wraps=True))
 _PROBE_SECONDS = 5.0

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from nnshell.errors import UsageError
+from nnshell.support.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
 

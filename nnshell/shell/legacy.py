@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from nnshell.settings import why_without_effect
 from nnshell.shell.lines import Word
+from nnshell.support.settings import why_without_effect
 
 _DASHES = "\u2012\u2013\u2014\u2212"  # figure dash, en dash, em dash, minus sign
 _DASHED = re.compile(rf"(?=-*[{_DASHES}])[-{_DASHES}]+(?P<name>[^-{_DASHES}].*)")

@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nnshell.errors import UsageError
+from nnshell.support.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _KEPT_IN_DOUBLE_QUOTES = '"\\$`'

@@ -8,13 +8,13 @@ from typing import Any
 
 import cmd2
 
-from nnshell.errors import UsageError
-from nnshell.files import read_text
 from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
 from nnshell.shell.api import quantization_options
 from nnshell.shell.completion import complete_input
 from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
+from nnshell.support.errors import UsageError
+from nnshell.support.files import read_text
 
 _WIDTHS = (8, 16, 32)
 _SCHEMES = ("SQ8", "POW2", "FLOAT")

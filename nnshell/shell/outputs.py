@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import TextIO
 
-from nnshell.errors import NNShellError, UsageError
-from nnshell.files import write_atomically
+from nnshell.support.errors import NNShellError, UsageError
+from nnshell.support.files import write_atomically
 
 _NOT_RUN = (126, 127)  # a shell's exit status when the program cannot be started
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from cmd2 import Cmd2ArgumentParser
 
-from nnshell.errors import UsageError
+from nnshell.support.errors import UsageError
 
 _NEGATIVE = re.compile(r"-\.?\d.*")
 

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from nnshell import __version__
-from nnshell.errors import NNShellError
 from nnshell.shell.app import ScriptStopped, Shell
 from nnshell.shell.check import Checker
 from nnshell.shell.commands import command_sets
 from nnshell.shell.history import HistoryFile, default_path
 from nnshell.shell.invocation import Generate, Invocation, Source
 from nnshell.shell.session import Session
+from nnshell.support.errors import NNShellError
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 LONGEST_LINE = 1 << 20

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cmd2 import CommandResult
 from cmd2.py_bridge import PyBridge
 
-from nnshell.errors import NNShellError, UsageError
+from nnshell.support.errors import NNShellError, UsageError
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nnshell.errors import GraphError, UsageError
-from nnshell.settings import Settings
+from nnshell.support.errors import GraphError, UsageError
+from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:  # the prompt appears without numpy
     from nnshell.ir.graph import Graph, Step

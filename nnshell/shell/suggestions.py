@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from nnshell.errors import UsageError
-from nnshell.settings import SETTINGS
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import SETTINGS
 
 _AUTOTILER = "run the AutoTiler on the files that `gen` writes; `simulate` estimates cycles here"
 _GAP9 = "it is for GAP9"

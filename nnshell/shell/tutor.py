@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from nnshell.settings import Settings
 from nnshell.shell.lines import LineError, scan
 from nnshell.shell.transcript import Place, Transcript
+from nnshell.support.settings import Settings
 from nnshell.tutorials import folder
 from nnshell.tutorials.checks import Evidence
 from nnshell.tutorials.tour import Kind, Tour, run_all

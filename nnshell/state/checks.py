@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from nnshell.errors import StateError
+from nnshell.support.errors import StateError
 
 MAX_DEPTH = 24  # a state nests 4 deep; options of future commands may nest more
 MAX_TEXT = 100_000  # characters of one string; a typed command line is far shorter

@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from nnshell.errors import NNShellError, StateError
 from nnshell.ir.graph import Graph, Step, all_nodes
 from nnshell.quantization.options import QuantizationOptions
-from nnshell.quantization.statistics import Statistics
-from nnshell.settings import Settings
+from nnshell.quantization.ranges.statistics import Statistics
 from nnshell.state.document import State
 from nnshell.state.read import read_state
 from nnshell.state.write import digest_of
+from nnshell.support.errors import NNShellError, StateError
+from nnshell.support.settings import Settings
 
 Result = TypeVar("Result")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import nnshell
-from nnshell.errors import NNShellError, StateError
-from nnshell.files import read_bounded
 from nnshell.ir.graph import Step
-from nnshell.settings import describe
 from nnshell.state import checks
 from nnshell.state.document import FORMAT, VERSION, State
+from nnshell.support.errors import NNShellError, StateError
+from nnshell.support.files import read_bounded
+from nnshell.support.settings import describe
 
 MAX_FILE_BYTES = 64 << 20  # the statistics of a network of 100,000 nodes are below this
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import nnshell
-from nnshell.errors import QuantizationError, StateError
-from nnshell.files import write_atomically
 from nnshell.ir.graph import Graph, Source, Step, all_nodes
 from nnshell.state import checks
 from nnshell.state.document import State, to_text
+from nnshell.support.errors import QuantizationError, StateError
+from nnshell.support.files import write_atomically
 
 _MODEL_SUFFIXES = (".onnx", ".tflite")
 _BLOCK_BYTES = 1 << 20

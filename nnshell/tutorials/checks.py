@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnshell.errors import NNShellError, UsageError
-from nnshell.settings import Settings
+from nnshell.support.errors import NNShellError, UsageError
+from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:  # the list of tutorials appears without numpy
     from nnshell.ir.graph import Graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nnshell.errors import NNShellError
+from nnshell.support.errors import NNShellError
 
 DEFAULT = "tutorial_output"
 _IGNORE_FILE = ".gitignore"

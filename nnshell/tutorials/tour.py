@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from nnshell.errors import NNShellError
+from nnshell.support.errors import NNShellError
 from nnshell.tutorials.checks import Check, Evidence
 from nnshell.tutorials.walkthrough import Line, Step, Walkthrough, file_of
 

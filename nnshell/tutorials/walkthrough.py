@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
 
-from nnshell.errors import UsageError
-from nnshell.files import read_text
+from nnshell.support.errors import UsageError
+from nnshell.support.files import read_text
 from nnshell.tutorials.checks import Check, parse_check
 
 COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"

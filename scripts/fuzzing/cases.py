@@ -11,12 +11,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from nnshell.ir.basic_operators import Constant
 
-from nnshell.errors import NNShellError
 from nnshell.ir.graph import Graph, all_nodes
-from nnshell.ir.operator import Constant
 from nnshell.ir.text import print_graph
 from nnshell.ir.verify import verify
+from nnshell.support.errors import NNShellError
 
 REFUSED, ACCEPTED = "refused", "accepted"
 LONGEST_MESSAGE = 1700  # characters of a message about one thing

@@ -28,8 +28,8 @@ from nnshell import flow
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.graph import Graph
 from nnshell.quantization import QuantizationOptions, load_statistics
-from nnshell.settings import SETTINGS, Settings
 from nnshell.shell.options import options_file
+from nnshell.support.settings import SETTINGS, Settings
 
 _STEPS = (
     ("adjust", {"postprocess": True, "steps": None}),

@@ -14,8 +14,8 @@ from fuzzing.cases import ACCEPTED, REFUSED, Violation, check_graph, fingerprint
 from fuzzing.models import FIXED, random_model
 from fuzzing.mutations import spoil_model, spoiled_bytes
 from nnshell import flow
-from nnshell.errors import NNShellError
 from nnshell.ir.graph import Graph
+from nnshell.support.errors import NNShellError
 
 _PIPELINE = ("adjust", "fuse", "quantize", "int8", "simulate", "generate")
 

@@ -24,13 +24,13 @@ from fuzzing.models import random_model
 from fuzzing.onnx_files import check_results
 from fuzzing.scripts import prepare
 from nnshell import flow
-from nnshell.errors import NNShellError
 from nnshell.ir.graph import Graph, all_nodes
-from nnshell.settings import SETTINGS
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.session import Session
 from nnshell.shell.transcript import Transcript
+from nnshell.support.errors import NNShellError
+from nnshell.support.settings import SETTINGS
 
 _LINES = (
     *("adjust", "adjust -n", "adjust -o", "fusions --scale8", "fusions --scale8", "fusions --pow2"),

@@ -9,10 +9,10 @@ from functools import cache
 from random import Random
 
 from fuzzing.mutations import ODD_FLOATS, ODD_INTEGERS, ODD_TEXTS
-from nnshell.settings import SETTINGS
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.session import Session
+from nnshell.support.settings import SETTINGS
 
 # Commands that wait for a person, run for long, or hand the line to another program.
 _LEFT_OUT = {"py", "run_pyscript", "tutorial", "edit", "doctor"}

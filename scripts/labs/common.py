@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell import flow
-from nnshell.engines import make_engine
-from nnshell.images import Images
+from nnshell.execution.engines import make_engine
+from nnshell.experiments.bench import Outcome, outcome
+from nnshell.inputs.binding import Images
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
-from nnshell.laboratory import Outcome, outcome
 from nnshell.quantization import QuantizationOptions
 
 _IMAGENET = (

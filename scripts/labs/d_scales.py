@@ -5,7 +5,7 @@ from __future__ import annotations
 from common import at_the_prompt, lab_options
 
 from nnshell.ir.flat import flatten
-from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.reports.scales import scales_text
 
 lab = lab_options(__doc__)

@@ -11,7 +11,7 @@ from nnshell import flow
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated
 from nnshell.ir.flat import flatten
-from nnshell.ops.filter_kernel import FilterKernel
+from nnshell.numeric.kernels.filters import FilterKernel
 
 lab = lab_options(__doc__)
 rows = []

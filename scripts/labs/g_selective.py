@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from common import at_the_prompt, lab_options, show
 
-from nnshell import flow, laboratory
-from nnshell.reports.laboratory_tables import advice_lines
+from nnshell import flow
+from nnshell.experiments import mixed, sensitivity
+from nnshell.reports.experiment_tables import advice_lines
 
 MODEL = "resnet20"
 CHOOSING = 128  # training images that choose
@@ -18,20 +19,20 @@ lab = lab_options(__doc__, 2000)
 graph = lab.open(MODEL)
 lab.quantize(graph, MODEL, weight_bits=4, act_bits=4, clip_type="mse")
 batches = flow.batches_of(graph, lab.training_images(MODEL, CHOOSING))
-found = laboratory.sensitivity(graph, batches)
+found = sensitivity.sensitivity(graph, batches)
 rows = [
     (e.node, e.weights, e.alone.noise_db, 100 * e.alone.agreement, e.without.noise_db)
     for e in found
 ]
 header = ["node", "weights", "noise alone dB", "agreement alone %", "noise without dB"]
 show("G. Sensitivity (ResNet-20, 4 bits)", lab, header, rows, CHOOSING, "training")
-advice = laboratory.advise(graph, batches, found)
+advice = sensitivity.advise(graph, batches, found)
 print("What to try with the worst:\n")
 print("\n".join(f"    {line}" for line in advice_lines(advice)) + "\n")
 lab.say("sensitivity is done")
 
 lab.quantize(graph, MODEL, clip_type="mse")
-mixer = laboratory.Mixer(graph, batches)
+mixer = mixed.Mixer(graph, batches)
 lab.say("all nodes were tried at all widths")
 floating = lab.judge(graph, MODEL, "float")
 rows = [("float", 4 * graph.parameters(), None, 100 * (floating.accuracy or 0), 100.0)]

@@ -8,9 +8,9 @@ steps stand for values that the relu throws away, and a second rounding follows.
 from __future__ import annotations
 
 from common import Lab, at_the_prompt, lab_options, show
+from nnshell.ir.basic_operators import Output
 
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Output
 
 
 def with_own_scales(graph: Graph) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from common import Lab, at_the_prompt, lab_options, show
 
 from nnshell import flow
-from nnshell.bias_correction import corrected_by_means
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.learning.adaround import learn_rounding
+from nnshell.learning.bias_correction import corrected_by_means
 from nnshell.learning.layers import search_scales
 from nnshell.learning.trial import apply_learned
 from nnshell.quantization import Learned

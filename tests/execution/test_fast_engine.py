@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nnshell.ir.basic_operators import Constant
 from numpy.typing import NDArray
 
 import nnshell.ops  # noqa: F401 - fills the registry
-from nnshell.engines import tensor_keys
-from nnshell.errors import InputError, QuantizationError
+from nnshell.execution.engines import tensor_keys
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph, all_nodes
-from nnshell.ir.operator import OPERATORS, Constant, Example
-from nnshell.ops.examples import graph_of, random_inputs
+from nnshell.ir.operator import OPERATORS, Example
 from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import ADJUST, SCALE8
 from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
 from nnshell.quantization.options import DIMENSIONS
+from nnshell.support.errors import InputError, QuantizationError
 from tests.passes.nets import random_graph
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nnshell.ir.basic_operators import Input
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError, QuantizationError
 from nnshell.execution import fast_engine
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph
-from nnshell.ir.lowering import CannotLower
-from nnshell.ir.operator import Input
+from nnshell.ir.integer_graph import CannotLower
 from nnshell.ir.types import TensorType
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.ops.add import Add
@@ -27,6 +26,7 @@ from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.quantization import calibrate_graph, quantize_graph
+from nnshell.support.errors import InputError, QuantizationError
 from tests.passes.nets import Net
 
 SLOW = settings(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from nnshell import flow
-from nnshell.engines import tensor_keys
+from nnshell.execution.engines import tensor_keys
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
-from nnshell.images import Images, bind
+from nnshell.inputs.binding import Images, bind
 from nnshell.quantization import calibrate_graph
 from tests.golden.vectors import find_folders, replay
 

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 
 import nnshell.ops  # noqa: F401 - fills the registry
-from nnshell.errors import GraphError, InputError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.text import parse_graph
+from nnshell.support.errors import GraphError, InputError
 
 LEVELS = onnxruntime.GraphOptimizationLevel
 

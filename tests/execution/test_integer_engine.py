@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Input, Output
 
-from nnshell.errors import InputError, QuantizationError, UsageError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
-from nnshell.ir.operator import Input, Output
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat
 from nnshell.ops.image_format import ImageFormat
@@ -19,6 +18,7 @@ from nnshell.ops.relu import Relu
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.split import Split
 from nnshell.quantization import Statistics, TensorStatistics, quantize_graph
+from nnshell.support.errors import InputError, QuantizationError, UsageError
 
 
 def linear_graph(given: TensorType, front: ImageFormat | None = None) -> Graph:

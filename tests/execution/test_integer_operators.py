@@ -12,9 +12,9 @@ import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.execution.metrics import compare_arrays
+from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS, Example
-from nnshell.ops.examples import graph_of, random_inputs
 from nnshell.quantization import calibrate_graph, quantize_graph
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from nnshell import flow
-from nnshell.errors import InputError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.execution.isolated_engine import IsolatedEngine
 from nnshell.ir.graph import Graph
-from nnshell.samples_folder import resolve
+from nnshell.support.errors import InputError
+from nnshell.support.samples import resolve
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Input, Output
 
 from nnshell import flow
-from nnshell.engines import make_engine
+from nnshell.execution.engines import make_engine
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
-from nnshell.ir.operator import Input, Operator, Output
+from nnshell.ir.operator import Operator
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
 from nnshell.ops.conv2d import Conv2D
@@ -20,7 +21,7 @@ from nnshell.ops.relu import Relu6
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.tanh import Tanh
 from nnshell.quantization import quantize_graph
-from nnshell.quantization.calibration import calibrate_graph
+from nnshell.quantization.ranges.calibration import calibrate_graph
 
 ACTIVATIONS = {
     "sigmoid": Sigmoid(),

@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from nnshell.ir.basic_operators import Constant, Input, Output
 from numpy.typing import NDArray
 
 from nnshell import flow
-from nnshell.engines import make_engine
-from nnshell.errors import QuantizationError
 from nnshell.execution.chunks import samples_per_chunk
+from nnshell.execution.engines import make_engine
 from nnshell.execution.simulated_engine import SimulatedEngine
 from nnshell.ir.graph import Graph, Node, Ref, all_nodes
-from nnshell.ir.operator import Constant, Input, Output
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.global_pool import GlobalAveragePool
 from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.quantization.calibration import calibrate_graph
+from nnshell.quantization.ranges.calibration import calibrate_graph
+from nnshell.support.errors import QuantizationError
 
 
 @pytest.fixture

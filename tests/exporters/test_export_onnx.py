@@ -10,7 +10,6 @@ import onnxruntime
 import pytest
 
 import nnshell.ops  # noqa: F401 - fills the registry
-from nnshell.errors import GraphError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.exporters.onnx import (
     OPSET,
@@ -19,12 +18,13 @@ from nnshell.exporters.onnx import (
     export_onnx,
     foreign_to_model,
 )
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import OPERATORS, Example
 from nnshell.ir.text import parse_graph
 from nnshell.ir.types import TensorType
-from nnshell.ops.examples import graph_of, random_inputs
+from nnshell.support.errors import GraphError
 
 FUSED = """\
 graph fused

@@ -17,14 +17,14 @@ from onnx import helper, numpy_helper
 
 from nnshell import flow
 from nnshell.cli import main
-from nnshell.edits import freeze, image_format, remove, tune
-from nnshell.errors import GraphError
 from nnshell.flow import calibrate_randomly, quantize
 from nnshell.ir.graph import Graph
+from nnshell.lowering.step_search import Factors, Staircase, find_rescaling
 from nnshell.ops.image_format import ImageFormat
-from nnshell.ops.step_search import Factors, Staircase, find_rescaling
 from nnshell.quantization import Statistics
-from nnshell.quantization.statistics import TensorStatistics
+from nnshell.quantization.ranges.statistics import TensorStatistics
+from nnshell.session.edits import freeze, image_format, remove, tune
+from nnshell.support.errors import GraphError
 
 
 def save(

@@ -13,7 +13,7 @@ import pytest
 from fuzzing.cases import Violation, check_message, refused
 from fuzzing.categories import CATEGORIES
 
-from nnshell.errors import GraphError, ModelError
+from nnshell.support.errors import GraphError, ModelError
 
 _FUZZ = Path(__file__).parents[2] / "scripts" / "fuzz.py"
 

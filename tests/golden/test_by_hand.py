@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.requests import KernelOptions, QuantizeRequest
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import KernelOptions, Operator, QuantizeRequest
+from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Window
@@ -26,6 +26,7 @@ from nnshell.ops.relu import Relu, Relu6
 from nnshell.ops.resize import BilinearResizer, NearestNeighborResizer
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.sub import Sub
+from nnshell.support.errors import QuantizationError
 
 
 def rec(scale: float, zero_point: int = 0, dtype: str = "int8") -> QParams:

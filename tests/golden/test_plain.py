@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nnshell import flow
-from nnshell.engines import Engine, make_engine
+from nnshell.execution.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph
 from nnshell.quantization import Statistics

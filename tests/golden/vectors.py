@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nnshell.ir.basic_operators import Constant
 
-from nnshell import edits, flow
-from nnshell.engines import Engine, make_engine
+from nnshell import flow
+from nnshell.execution.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
-from nnshell.images import Images, bind
+from nnshell.inputs.binding import Images, bind
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.graph import Graph, Node, all_nodes
-from nnshell.ir.operator import Constant
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.quantization import calibrate_graph, load_statistics
+from nnshell.session import edits
 
 SCALE_TOLERANCE = 1e-6  # of scales from our own ranges; those from the file are equal
 RANGE_TOLERANCE = 1e-6

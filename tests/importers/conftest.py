@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
 from nnshell.ir.graph import Graph
 from nnshell.ir.verify import verify
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnshell.errors import NNShellError
 from nnshell.execution.float_engine import FloatEngine
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.support.errors import NNShellError
 
 MODELS = [
     "lab4/model_lab4.onnx",

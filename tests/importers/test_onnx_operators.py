@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
 from nnshell.ir.graph import Graph
 
 from .parts import IMAGE, VECTOR, Cases, Parts, ints, node, numbers

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from nnshell.errors import ModelError
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.support.errors import ModelError
 
 from .parts import ints, node, zeros
 

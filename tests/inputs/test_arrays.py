@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.reading import reading
 from nnshell.ir.types import Layout
+from nnshell.support.errors import InputError
 
 
 def all_of(inputs: InputSet) -> Any:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import InputSet, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
+from nnshell.support.errors import InputError
 
 MNIST = InputSpec("input_1", (1, 28, 28))
 CIFAR = InputSpec("input_1", (3, 32, 32))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import Batch, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.types import Layout
+from nnshell.support.errors import InputError
 
 Bytes = Any
 

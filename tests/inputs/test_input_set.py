@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import InputSet, inputs_from_arrays, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
+from nnshell.support.errors import InputError
 
 
 def test_batches_hold_all_samples_in_order(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnshell.errors import InputError, NNShellError, UsageError
 from nnshell.inputs.norm_parser import parse_norm
+from nnshell.support.errors import InputError, NNShellError, UsageError
 
 IMAGE = np.random.default_rng(7).integers(0, 256, (3, 5, 4)).astype(np.float64)
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nnshell.errors import UsageError
 from nnshell.inputs.options import InputOptions, merge
+from nnshell.support.errors import UsageError
 
 
 @pytest.mark.parametrize(

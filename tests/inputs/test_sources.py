@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnshell.errors import InputError
 from nnshell.inputs.input_set import open_inputs
 from nnshell.inputs.labels import name_label, read_labels
 from nnshell.inputs.layout import InputSpec
+from nnshell.support.errors import InputError
 
 
 def names(pattern: str | list[str], spec: InputSpec, root: Path) -> list[str]:

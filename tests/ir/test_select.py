@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput, Input, Output
 
-from nnshell.errors import GraphError
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.operator import Fusion, FusionInput, FusionOutput, Input, Output
 from nnshell.ir.select import select, select_one
 from nnshell.ir.types import TensorType
 from nnshell.ops.relu import Relu
 from nnshell.ops.sigmoid import Sigmoid
+from nnshell.support.errors import GraphError
 
 VECTOR = TensorType((4,))
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Constant
 
 import nnshell.ops  # noqa: F401 - fills the registry
-from nnshell.errors import GraphError
 from nnshell.execution.float_engine import FloatEngine
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.examples import graph_of
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import OPERATORS, Constant, Example
+from nnshell.ir.operator import OPERATORS, Example
 from nnshell.ir.text import large_constants, parse_graph, print_graph
 from nnshell.ir.verify import verify
-from nnshell.ops.examples import graph_of
+from nnshell.support.errors import GraphError
 
 EXAMPLES = [
     pytest.param(example, id=f"{kind} {number} {example.name}".strip())

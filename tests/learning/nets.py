@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from nnshell.ir.basic_operators import Output
 
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph, Ref
-from nnshell.ir.operator import Output
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.relu import Relu
 from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.quantization.calibration import calibrate_graph
+from nnshell.quantization.ranges.calibration import calibrate_graph
 from tests.quantization.nets import Net
 
 SHAPE = (4, 6, 6)

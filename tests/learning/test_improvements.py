@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Constant, Output
 
-from nnshell.bias_correction import corrected_analytically, corrected_by_means
-from nnshell.errors import UsageError
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.experiments.bench import Bench
 from nnshell.ir.flat import Tensor, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant, Output
 from nnshell.ir.work import Window
-from nnshell.laboratory import Bench
+from nnshell.learning.bias_correction import corrected_analytically, corrected_by_means
 from nnshell.learning.channel_moments import channel_moments
 from nnshell.learning.equalization import equalize
 from nnshell.learning.outliers import activation_outliers, weight_outliers
@@ -20,6 +19,7 @@ from nnshell.learning.trial import apply_learned
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.quantization import Statistics, TensorStatistics
+from nnshell.support.errors import UsageError
 from tests.learning.nets import SHAPE, conv, pictures, quantized, residual
 from tests.quantization.nets import Net
 

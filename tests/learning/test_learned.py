@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nnshell.ir.requests import ChosenFilter, Range
 
 from nnshell import flow
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import ChosenFilter, Range
 from nnshell.learning.adaround import learn_rounding
 from nnshell.learning.equalization import equalize
 from nnshell.learning.trial import apply_learned
 from nnshell.quantization import Learned, QuantizationOptions
+from nnshell.support.errors import QuantizationError
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from nnshell import flow
-from nnshell.edits import tune
-from nnshell.errors import QuantizationError, UsageError
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.experiments.bench import Bench
 from nnshell.ir.flat import flatten
 from nnshell.ir.graph import Graph
-from nnshell.laboratory import Bench
 from nnshell.learning import adaround
 from nnshell.learning.adaround import learn_rounding
 from nnshell.learning.blocks import blocks_of
@@ -25,7 +23,9 @@ from nnshell.learning.rounding import compensated, moments, nearest, output_erro
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial, apply_learned
 from nnshell.quantization import QuantizationOptions
-from nnshell.recipe import undo
+from nnshell.session.edits import tune
+from nnshell.session.recipe import undo
+from nnshell.support.errors import QuantizationError, UsageError
 from tests.learning.nets import pictures, quantized, residual
 
 LIMITS = (-7, 7)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from nnshell.ir.requests import Range
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import Range
 from nnshell.numeric.records import (
     asymmetric_record,
     bias_record,
@@ -21,6 +20,7 @@ from nnshell.numeric.records import (
     weight_record,
 )
 from nnshell.numeric.weight_clipping import WEIGHT_CLIPS
+from nnshell.support.errors import QuantizationError
 
 BOUNDS = st.floats(-1e6, 1e6, allow_nan=False)
 

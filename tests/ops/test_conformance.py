@@ -9,9 +9,9 @@ import pytest
 
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.operator import OPERATORS, Example, Operator
 from nnshell.ir.verify import verify
-from nnshell.ops.examples import graph_of, random_inputs
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}
 KINDS = [kind for kind in OPERATORS if kind not in NO_EXAMPLES]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.requests import QuantizeRequest
 
-from nnshell.ir.operator import QuantizeRequest
 from nnshell.ir.qparams import QParams
 from nnshell.ir.types import TensorType
-from nnshell.ops.gate_kernel import quantize_gate
+from nnshell.numeric.kernels.gates import quantize_gate
 
 
 @pytest.mark.parametrize(("scale", "beta"), [(1e-320, 0.5), (1e-320, -0.5), (0.1, 1e300)])

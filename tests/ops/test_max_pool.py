@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.examples import graph_of
 from nnshell.ir.operator import Example
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
-from nnshell.ops.examples import graph_of
 from nnshell.ops.max_pool import MaxPool
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nnshell.lowering.step_search import Factors, Room, Staircase, find_rescaling
 from nnshell.numeric.fixed_point import IntArray, derive_multiplier
-from nnshell.ops.step_search import Factors, Room, Staircase, find_rescaling
 
 INT8 = (-128, 127)
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from nnshell.ir.basic_operators import Fusion, Input, Output, Reshape
 from numpy.typing import NDArray
 
 from nnshell.exporters.onnx import export_onnx
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
-from nnshell.ir.operator import Fusion, Input, Operator, Output
+from nnshell.ir.operator import Operator
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
@@ -33,7 +34,6 @@ from nnshell.ops.mul import Mul
 from nnshell.ops.pad import Pad
 from nnshell.ops.prelu import PRelu
 from nnshell.ops.relu import Relu, Relu6, ReluN
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Reshape
 
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.operator import Operator
@@ -21,7 +22,6 @@ from nnshell.ops.mul import Mul
 from nnshell.ops.pad import Pad
 from nnshell.ops.quantize import Quantize
 from nnshell.ops.relu import Relu, Relu6, ReluN
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split

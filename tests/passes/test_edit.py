@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnshell.errors import GraphError, NNShellError, UsageError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import Layout, TensorType
@@ -16,6 +15,7 @@ from nnshell.ops.tanh import Tanh
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.edit import extract_step, freeze_io, insert_image_format, remove_nodes
 from nnshell.passes.regions import FROZEN
+from nnshell.support.errors import GraphError, NNShellError, UsageError
 
 from .nets import Net, lines, sample, text
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Constant
 
 from nnshell.ir.graph import Graph
-from nnshell.ir.operator import Constant, Operator
+from nnshell.ir.operator import Operator
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from nnshell.ir.basic_operators import Reshape
 
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.operator import Operator
@@ -19,7 +20,6 @@ from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.mul import Mul
 from nnshell.ops.pad import Pad
 from nnshell.ops.relu import Relu, Relu6, ReluN
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.tanh import Tanh
 from nnshell.ops.transpose import Transpose

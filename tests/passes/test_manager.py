@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from nnshell.errors import GraphError, UsageError
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS
 from nnshell.ir.types import TensorType
@@ -21,6 +20,7 @@ from nnshell.passes.catalogue import NOT_HERE, catalogue, passes_named
 from nnshell.passes.explain import explain
 from nnshell.passes.manager import relative_difference, run_passes
 from nnshell.passes.pipelines import ADJUST, GROUPS, POW2, SCALE8, adjust_passes
+from nnshell.support.errors import GraphError, UsageError
 
 from .nets import FloatCheck, Net, text
 

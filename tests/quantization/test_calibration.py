@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Reshape
 
-from nnshell.errors import InputError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.flat import flatten
 from nnshell.ir.work import Window
@@ -15,18 +15,13 @@ from nnshell.ops.add import Add
 from nnshell.ops.linear import Linear
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sigmoid import Sigmoid
-from nnshell.quantization import (
-    Statistics,
-    calibrate_graph,
-    calibration,
-    quantize_graph,
-    random_batches,
-)
-from nnshell.quantization.calibration import needed_items
-from nnshell.quantization.observers import RunningMoments
-from nnshell.quantization.statistics import TensorStatistics
+from nnshell.quantization import Statistics, calibrate_graph, quantize_graph, random_batches
+from nnshell.quantization.ranges import calibration
+from nnshell.quantization.ranges.calibration import needed_items
+from nnshell.quantization.ranges.observers import RunningMoments
+from nnshell.quantization.ranges.statistics import TensorStatistics
+from nnshell.support.errors import InputError
 
 from .nets import Net, conv_op, samples
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from nnshell.ir.requests import Range
 
-from nnshell.errors import QuantizationError
-from nnshell.ir.operator import Range
-from nnshell.quantization.clipping import clipped_range
-from nnshell.quantization.statistics import TensorStatistics
+from nnshell.quantization.ranges.clipping import clipped_range
+from nnshell.quantization.ranges.statistics import TensorStatistics
+from nnshell.support.errors import QuantizationError
 
 SEEN = TensorStatistics(-10.0, 20.0, mean=1.0, std=2.0, b=1.5)
 

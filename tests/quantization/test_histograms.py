@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError
-from nnshell.quantization.clipping import clipped_range
-from nnshell.quantization.histogram import Histogram, StreamingHistogram
-from nnshell.quantization.observers import ChannelObserver, HistogramObserver, RunningExtremes
 from nnshell.quantization.options import CLIP_TYPES, HISTOGRAM_CLIPS
-from nnshell.quantization.range_search import (
+from nnshell.quantization.ranges.clipping import clipped_range
+from nnshell.quantization.ranges.histogram import Histogram, StreamingHistogram
+from nnshell.quantization.ranges.observers import (
+    ChannelObserver,
+    HistogramObserver,
+    RunningExtremes,
+)
+from nnshell.quantization.ranges.search import (
     entropy_range,
     kth_range,
     least_error_range,
@@ -24,7 +27,8 @@ from nnshell.quantization.range_search import (
     quantization_error,
     trimmed_range,
 )
-from nnshell.quantization.statistics import Statistics, TensorStatistics
+from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
+from nnshell.support.errors import InputError
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 

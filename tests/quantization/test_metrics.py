@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from nnshell.errors import InputError
 from nnshell.execution.metrics import Accumulator, compare_arrays, compare_engines
 from nnshell.ir.graph import Graph
 from nnshell.ops.add import Add
 from nnshell.ops.relu import Relu
+from nnshell.support.errors import InputError
 
 from .nets import Net, conv_op, quantized, ranges, samples
 

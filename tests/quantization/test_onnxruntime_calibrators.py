@@ -12,11 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nnshell.quantization.entropy import least_divergence
-from nnshell.quantization.histogram import StreamingHistogram
-from nnshell.quantization.observers import ChannelObserver, HistogramObserver, RunningExtremes
-from nnshell.quantization.range_search import entropy_range, percentile_range
-from nnshell.quantization.statistics import TensorStatistics
+from nnshell.quantization.ranges.entropy import least_divergence
+from nnshell.quantization.ranges.histogram import StreamingHistogram
+from nnshell.quantization.ranges.observers import (
+    ChannelObserver,
+    HistogramObserver,
+    RunningExtremes,
+)
+from nnshell.quantization.ranges.search import entropy_range, percentile_range
+from nnshell.quantization.ranges.statistics import TensorStatistics
 
 calibrate = pytest.importorskip("onnxruntime.quantization.calibrate")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from nnshell.errors import UsageError
 from nnshell.quantization import QuantizationOptions
+from nnshell.support.errors import UsageError
 
 
 def test_nntool_keys_are_taken() -> None:

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from nnshell.errors import QuantizationError
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu
 from nnshell.quantization import quantization_rows
+from nnshell.support.errors import QuantizationError
 
 from .nets import Net, conv_op, quantized, ranges
 

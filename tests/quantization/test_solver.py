@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nnshell.ir.basic_operators import Constant, Reshape
 
-from nnshell.errors import QuantizationError
 from nnshell.ir.graph import Graph, Ref
-from nnshell.ir.operator import Constant
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
@@ -20,12 +19,12 @@ from nnshell.ops.leaky_relu import LeakyRelu
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.mul import Mul
 from nnshell.ops.relu import Relu, Relu6
-from nnshell.ops.reshape import Reshape
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split
 from nnshell.ops.tanh import Tanh
 from nnshell.quantization import quantize_graph, remove_quantization
+from nnshell.support.errors import QuantizationError
 
 from .nets import Net, conv_op, meaning, quantized, ranges, record
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnshell.errors import InputError, NNShellError
 from nnshell.quantization import Statistics, TensorStatistics, load_statistics
-from nnshell.quantization.nntool_state import statistics_of_state
+from nnshell.quantization.ranges.nntool_state import statistics_of_state
+from nnshell.support.errors import InputError, NNShellError
 
 ROLLING = {
     "__type": "JsonSerializable",

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from nnshell import samples_folder
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.session import Session
+from nnshell.support import samples as samples_folder
 
 Run = Any
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnshell.errors import NNShellError
 from nnshell.shell.legacy import modernize
 from nnshell.shell.lines import LineError, scan, strip_comment
+from nnshell.support.errors import NNShellError
 
 VARIABLES = {"A": "1", "LIST": "x  y z", "EMPTY": "", "PADDED": " p ", "CODE": "'q' # > | ;"}
 

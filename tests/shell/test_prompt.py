@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from nnshell.settings import SETTINGS
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.commands.help import GROUPS, commands_by_group, example, summary
 from nnshell.shell.environment import PACKAGES
 from nnshell.shell.session import Session
 from nnshell.shell.topics import TOPICS
+from nnshell.support.settings import SETTINGS
 
 Run = Any
 _OF_CMD2 = {"alias", "edit", "macro", "py", "shell"}

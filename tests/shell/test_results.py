@@ -180,7 +180,7 @@ def test_a_kernel_table_and_a_chip_of_one_s_own_are_settings(commands: Any) -> N
         ("kernels_pulp_nn", 'name = "pulp-nn"', 'name = "mine"'),
         ("chip", "bytes_per_cycle = 8.0", "bytes_per_cycle = 1.0"),
     ):
-        text = files("nnshell.gap8").joinpath(f"{table}.toml").read_text(encoding="utf-8")
+        text = files("nnshell.chips.tables").joinpath(f"{table}.toml").read_text(encoding="utf-8")
         Path(f"{table}.toml").write_text(text.replace(old, new))
     simulate = "simulate --summary --json {}.json"
     lines = ("set kernels kernels_pulp_nn.toml", simulate.format("eight"))

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnshell.errors import GraphError, UsageError
 from nnshell.ir.graph import Graph, Step, constant_node
 from nnshell.shell.history import HistoryFile
 from nnshell.shell.session import Opened, Session
+from nnshell.support.errors import GraphError, UsageError
 
 
 def graph_with(*names: str) -> Graph:

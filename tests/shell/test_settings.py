@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nnshell.errors import UsageError
-from nnshell.settings import SETTINGS, Settings, describe, why_dropped, why_without_effect
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import SETTINGS, Settings, describe, why_dropped, why_without_effect
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nnshell.ir.basic_operators import Constant
 
-from nnshell.errors import UsageError
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.exporters.onnx import export_bytes
-from nnshell.importers.onnx import import_onnx
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph, Step, all_nodes
-from nnshell.ir.operator import Constant
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.examples import graph_of, random_inputs
 from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import SCALE8, adjust_passes
 from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.quantization.statistics import Statistics, TensorStatistics
-from nnshell.settings import Settings
+from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.state import Replay
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import Settings
 
 
 def _open(path: Path, step: Step, settings: Settings) -> Graph:

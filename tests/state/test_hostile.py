@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnshell.errors import NNShellError, StateError
 from nnshell.ir.graph import Graph
 from nnshell.state import Replay, load_state, read_state, save_state
 from nnshell.state.read import MAX_FILE_BYTES
+from nnshell.support.errors import NNShellError, StateError
 
 VALID: dict[str, Any] = {
     "format": "nnshell-state",

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import nnshell
-from nnshell.errors import NNShellError, QuantizationError, StateError
 from nnshell.ir.graph import Graph, Step, all_nodes
-from nnshell.settings import Settings
 from nnshell.state import Replay, load_state, read_state, save_state
+from nnshell.support.errors import NNShellError, QuantizationError, StateError
+from nnshell.support.settings import Settings
 
 
 def test_a_state_is_saved_beside_its_model(graph: Graph, model: Path) -> None:

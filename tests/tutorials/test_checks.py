@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nnshell import flow
-from nnshell.errors import UsageError
 from nnshell.ir.graph import Graph
-from nnshell.settings import Settings
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import Settings
 from nnshell.tutorials.checks import FORMS, Evidence, parse_check
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnshell.errors import UsageError
+from nnshell.support.errors import UsageError
 from nnshell.tutorials.walkthrough import load, parse
 
 GOOD = """# A title

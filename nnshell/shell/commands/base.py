@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from cmd2 import CommandSet
 
-from nnshell.files import write_atomically
 from nnshell.reports.table import Table
 from nnshell.shell.api import clusters, flow
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
 from nnshell.shell.render import csv_text, svg_text
+from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
-    from nnshell.cluster import Cluster
+    from nnshell.cluster.dask import Cluster
     from nnshell.inputs.input_set import Batch, InputSet
     from nnshell.inputs.sources import Split
     from nnshell.ir.graph import Graph

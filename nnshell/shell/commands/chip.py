@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
-from nnshell.errors import GraphError, UsageError
-from nnshell.files import write_atomically
-from nnshell.settings import Settings
 from nnshell.shell.api import (
     codegen,
     flow,
@@ -25,9 +22,12 @@ from nnshell.shell.api import (
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import GraphError, UsageError
+from nnshell.support.files import write_atomically
+from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:
-    from nnshell.gap8 import SimulationReport
+    from nnshell.chips import SimulationReport
     from nnshell.inputs.input_set import InputSet
 
 

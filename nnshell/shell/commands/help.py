@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from cmd2 import Choices
 
-from nnshell.errors import UsageError
 from nnshell.shell import suggestions, topics
 from nnshell.shell.api import onnx_folding, operator_registry
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell

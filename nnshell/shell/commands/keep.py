@@ -6,10 +6,10 @@ import argparse
 
 import cmd2
 
-from nnshell.errors import QuantizationError
 from nnshell.shell.api import flow
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import QuantizationError
 
 
 def save_state_parser() -> Parser:

@@ -8,11 +8,12 @@ import cmd2
 
 from nnshell.shell.api import (
     edits,
+    experiment_tables,
     flow,
-    laboratory,
-    laboratory_tables,
+    mixed,
     scales,
     select,
+    sensitivity,
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
@@ -94,22 +95,20 @@ class LaboratoryCommands(Commands):
         """Rank nodes by what quantizing them costs."""
         graph = self.graph()
         batches = self.batches(args)
-        count = laboratory.steps_to_try(graph)
+        count = sensitivity.steps_to_try(graph)
         with self.cluster(args) as cluster, progress("trying nodes", count) as done:
             trials = None if cluster is None else cluster.trials(graph, batches)
-            found = laboratory.sensitivity(graph, batches, done, trials)
-        advice = laboratory.advise(graph, batches, found)
+            found = sensitivity.sensitivity(graph, batches, done, trials)
+        advice = sensitivity.advise(graph, batches, found)
         title = f"{graph.name}: sensitivity"
-        self.show(laboratory_tables.sensitivity_table(title, found, advice), args)
+        self.show(experiment_tables.sensitivity_table(title, found, advice), args)
 
     @cmd2.with_argparser(mixed_parser)
     def do_mixed(self, args: argparse.Namespace) -> None:
         """Give each node's weights the bits they need."""
         graph = self.graph()
         batches = self.batches(args)
-        with progress("trying widths", laboratory.mixture_steps(graph)) as done:
-            found = laboratory.mixed(
-                graph, batches, drop=args.drop, size_bytes=args.size, progress=done
-            )
+        with progress("trying widths", mixed.mixture_steps(graph)) as done:
+            found = mixed.mixed(graph, batches, drop=args.drop, size_bytes=args.size, progress=done)
         edits.tune(graph, {name: {"weight_bits": bits} for name, bits in found.bits.items()})
-        self.show(laboratory_tables.mixture_table(f"{graph.name}: mixed precision", found), args)
+        self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", found), args)

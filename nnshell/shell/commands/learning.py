@@ -6,24 +6,26 @@ import argparse
 
 import cmd2
 
-from nnshell.errors import UsageError
 from nnshell.shell.api import (
     adaround,
     bias_correction,
     equalization,
+    experiment_tables,
     flow,
     judged,
-    laboratory,
-    laboratory_tables,
     layers,
     learning_tables,
     outliers,
     ranges,
 )
+from nnshell.shell.api import (
+    bench as benches,
+)
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
+from nnshell.support.errors import UsageError
 
 
 def weight_equalization_parser() -> Parser:
@@ -110,13 +112,13 @@ class LearningCommands(Commands):
         graph, batches = self.graph(), None
         if args.input_files:
             batches = self.batches(args, "train")
-        bench = laboratory.Bench(graph, batches) if graph.quantized and batches else None
+        bench = benches.Bench(graph, batches) if graph.quantized and batches else None
         before = bench and bench.try_options(bench.options)
         pairs = equalization.equalize(graph, batches, args.threshold)
         self.show(learning_tables.equalization_table(graph.name, pairs), args)
         if bench and before and batches:
-            again = laboratory.Bench(graph, batches)
-            self.write(laboratory_tables.before_and_after(before, again.try_options(again.options)))
+            again = benches.Bench(graph, batches)
+            self.write(experiment_tables.before_and_after(before, again.try_options(again.options)))
 
     @cmd2.with_argparser(bcorr_parser)
     def do_bcorr(self, args: argparse.Namespace) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
-from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
 from nnshell.shell.api import catalogue, edits, explain, flow, image_format, recipe, select
 from nnshell.shell.commands.base import Commands
@@ -21,6 +20,7 @@ from nnshell.shell.completion import (
 )
 from nnshell.shell.options import add_format_option
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph

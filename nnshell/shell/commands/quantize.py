@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import cmd2
 
-from nnshell.errors import UsageError
-from nnshell.files import write_atomically
 from nnshell.shell.api import edits, flow, image_sets, quantization_options
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_tuning
@@ -23,6 +21,8 @@ from nnshell.shell.options import (
     quantization_values,
 )
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import UsageError
+from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
     from nnshell.quantization import QuantizationOptions

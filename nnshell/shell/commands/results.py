@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
-from nnshell.files import write_atomically
 from nnshell.shell.api import flow, labels, quantization_tables, select, tensor_text
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
+from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
-    from nnshell.engines import EngineName
+    from nnshell.execution.engines import EngineName
     from nnshell.execution.validation import ValidationReport
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import cmd2
 from cmd2 import Choices, CompletionItem, Completions
 
-from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
-from nnshell.settings import SETTINGS, Setting, describe, why_dropped
 from nnshell.shell.api import edits, norm_functions, simulation
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import SETTINGS, Setting, describe, why_dropped
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import cmd2
 
-from nnshell.files import write_atomically
 from nnshell.shell.api import distributions, engines, flow, image_sets, svg
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
+from nnshell.support.files import write_atomically
 
 
 def weights_parser() -> Parser:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import cmd2
 from cmd2 import Choices
 
-from nnshell.errors import UsageError
-from nnshell.files import write_atomically
 from nnshell.shell.api import engines, flow, quantization_tables, select, tensor_text, tensors
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_format_option, add_input_options
 from nnshell.shell.parser import Parser, not_here
+from nnshell.support.errors import UsageError
+from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
-    from nnshell.engines import EngineName
+    from nnshell.execution.engines import EngineName
     from nnshell.inputs.input_set import InputSet
     from nnshell.shell.app import Shell
     from nnshell.shell.progress import Progress

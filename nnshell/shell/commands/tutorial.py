@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import cmd2
 from cmd2 import Completions
 
-from nnshell.errors import UsageError
 from nnshell.reports.table import Column, Table
 from nnshell.shell.api import tutor, tutorial_folder, walkthrough
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell

@@ -1,0 +1,1 @@
+"""What a report says beyond its numbers: advice, levers, sweeps, traces, uncertainty."""

@@ -1,0 +1,104 @@
+"""From the graph to the simulator's network: which nodes are kernels, and what they pass on.
+
+Nodes that make no code (reshapes) and concats or splits along the channels, whose parts lie one
+behind the other in memory, hand their tensors through. A fusion is one layer, named after its
+filter as the model file spells it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nnshell.chips.model.network import Layer, Network
+from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.work import Work
+from nnshell.ops.pad import Pad
+
+JOINING_KINDS = ("concat", "split")
+
+
+def network_from_graph(graph: Graph) -> Network:
+    """The layers of a graph in execution order; float and quantized graphs cost the same."""
+    stem = graph.source.path.stem if graph.source is not None else graph.name
+    parts: dict[str, tuple[str, ...]] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
+    layers: list[Layer] = []
+    taken: set[str] = set()
+    for node in graph.steps():
+        if isinstance(node.op, Constant):
+            continue
+        if isinstance(node.op, Input):
+            inputs.append(node.name)
+            parts[node.name] = (node.name,)
+            continue
+        given = _activations(graph, node, parts)
+        if isinstance(node.op, Output):
+            outputs.extend(name for name in given if name not in inputs)
+            continue
+        work = _work(graph, node)
+        if _hands_through(node, work):
+            parts[node.name] = given
+            continue
+        name = _layer_name(node, taken)
+        taken.add(name)
+        parts[node.name] = (node.name,)
+        layers.append(Layer(name, _filter(node).kind, work, given, node.name))
+    return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)))
+
+
+def _activations(graph: Graph, node: Node, parts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Tensors a node reads, constants left out and joined tensors as their parts."""
+    names: list[str] = []
+    for ref in node.inputs:
+        if not isinstance(graph[ref.node].op, Constant):
+            names.extend(parts[ref.node])
+    return tuple(names)
+
+
+def _work(graph: Graph, node: Node) -> Work:
+    """The node's work with constant operands counted as weights."""
+    work = node.op.work(graph.input_types(node), node.outputs, node.body)
+    constant = [isinstance(graph[ref.node].op, Constant) for ref in node.inputs]
+    if work.kind not in ("elementwise", "matmul", "move") or not any(constant):
+        return work
+    if len(work.input_bytes) != len(constant):
+        return work
+    kept = [index for index, fixed in enumerate(constant) if not fixed]
+    moved = sum(size for size, fixed in zip(work.input_bytes, constant, strict=True) if fixed)
+    return replace(
+        work,
+        inputs=tuple(work.inputs[index] for index in kept),
+        input_bytes=tuple(work.input_bytes[index] for index in kept),
+        weight_bytes=work.weight_bytes + moved,
+    )
+
+
+def _hands_through(node: Node, work: Work) -> bool:
+    if work.kind == "none":
+        return True
+    if node.kind not in JOINING_KINDS or work.weight_bytes:
+        return False
+    planes = {shape[1:] for shape in work.inputs} | {kind.chw[1:] for kind in node.outputs}
+    return len(planes) == 1
+
+
+def _filter(node: Node) -> Node:
+    """The node that names a layer: a fusion's first computing node, not a pad in front of it."""
+    if node.body is None:
+        return node
+    beside = Input | Output | Constant | Pad
+    inner = (n for n in node.body.steps() if not isinstance(n.op, beside))
+    return next(inner, node)
+
+
+def _layer_name(node: Node, taken: set[str]) -> str:
+    """The name in the model file where that is unique, else the node's own."""
+    wanted = _filter(node).origin.foreign_name or node.name
+    name = wanted if wanted not in taken else node.name
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{node.name}_{number}"
+    return name

@@ -1,0 +1,304 @@
+"""Where tensors and weights live: L2 or L3, and for how long.
+
+Activations are kept in L2 from the layer that makes them to the last one that reads them; where
+they do not all fit, those that cost least to move go to L3. Weights are brought in while the layer
+before computes, where there is room for that, and streamed tile by tile where there is not. What
+room then remains at all times holds weights for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nnshell.chips.model.memory import Buffer, MemoryMap, live_bytes
+from nnshell.chips.model.network import Network
+from nnshell.chips.model.tile_costs import Setting
+
+# Kinds of work whose output element depends on the same element of each input alone.
+ELEMENT_BY_ELEMENT = ("elementwise", "activation", "convert")
+
+# MACs a cycle of a middling layer: only used to guess which weights the layer before can hide.
+TYPICAL_MACS_PER_CYCLE = 8.0
+
+WeightPlace = Literal["none", "resident", "prefetched", "streamed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes the planner may use. ``io_bytes`` is L2 outside the budget, the application's own,
+    where network inputs and outputs lie; ``staging_bytes`` is kept free at layers that stream;
+    ``keep_weights``: weights may stay in L2 for good."""
+
+    l2_bytes: int
+    io_bytes: int
+    staging_bytes: int
+    keep_weights: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """First and last layer that touch a tensor, and how often it is read."""
+
+    first: int
+    last: int
+    reads: int
+
+
+@dataclass(slots=True)
+class Plan:
+    """The decisions: tensors in L3, place of each layer's weights, and the L2 load per layer.
+
+    ``in_place``: outputs that take the buffer of an input nobody reads any more, by the tensor
+    that the buffer is named after.
+    """
+
+    lives: dict[str, Life]
+    sizes: dict[str, int]
+    spilled: set[str] = field(default_factory=set)
+    external: set[str] = field(default_factory=set)
+    weights: list[WeightPlace] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)
+    in_place: dict[str, str] = field(default_factory=dict)
+
+    def release(self, memory: MemoryMap, limit_bytes: int) -> bool:
+        """Give up one thing that does not pack below the limit: rather weights, which are then
+        brought in later, than activations. False when nothing of either is left."""
+        over = [entry.buffer for entry in memory.placements if entry.end_bytes > limit_bytes]
+        rivals = [
+            entry.buffer
+            for entry in memory.placements
+            if any(entry.buffer.meets(buffer) for buffer in over)
+        ]
+        for found in (over, rivals):
+            weights = [buffer for buffer in found if buffer.kind == "weights"]
+            if weights:
+                at = max(weights, key=lambda buffer: buffer.size_bytes).layer
+                self.weights[at] = "prefetched" if self.weights[at] == "resident" else "streamed"
+                return True
+        kept = [buffer for buffer in (*over, *rivals) if buffer.kind == "activation"]
+        if not kept:
+            return False
+        self.spilled.add(max(kept, key=lambda buffer: buffer.size_bytes).name)
+        return True
+
+    def usage(self, network: Network) -> list[int]:
+        """L2 bytes taken at each layer by activations and weights, without streaming buffers."""
+        used = _usage(network, self)
+        for at, layer in enumerate(network.layers):
+            if self.weights[at] == "resident":
+                used = [held + layer.constant_bytes for held in used]
+            elif self.weights[at] == "prefetched":
+                for step in _prefetch_span(at):
+                    used[step] += layer.constant_bytes
+        return used
+
+    def spilled_bytes(self) -> int:
+        """L3 RAM for activations: the most that is alive at one layer."""
+        return live_bytes(
+            [
+                Buffer(name, "activation", self.sizes.get(name, 0), life.first, life.last)
+                for name, life in self.lives.items()
+                if name in self.spilled
+            ]
+        )
+
+
+def lifetimes(network: Network) -> dict[str, Life]:
+    """When each tensor is alive, as layer numbers."""
+    first: dict[str, int] = dict.fromkeys(network.inputs, 0)
+    last: dict[str, int] = dict.fromkeys(network.inputs, 0)
+    reads: dict[str, int] = {}
+    for at, layer in enumerate(network.layers):
+        for name in layer.inputs:
+            first.setdefault(name, at)
+            last[name] = at
+            reads[name] = reads.get(name, 0) + 1
+        first.setdefault(layer.output, at)
+        last[layer.output] = max(at, last.get(layer.output, at))
+    for name in network.outputs:
+        last[name] = len(network.layers) - 1
+    return {name: Life(first[name], last[name], reads.get(name, 0)) for name in first}
+
+
+def budget_for(setting: Setting, l2_bytes: int) -> Budget:
+    """What the planner may use of L2; the application's own is what the budget leaves of the
+    chip's."""
+    room, staging = setting.chip.l2_bytes - l2_bytes, setting.l1_bytes
+    return Budget(l2_bytes, room, staging, setting.table.keeps_weights)
+
+
+def hidden_bytes(network: Network, setting: Setting) -> list[float]:
+    """Bytes the micro-DMA can bring in while each layer computes, roughly."""
+    clocks, external = setting.clocks, setting.chip.micro_dma
+    rate = external.bytes_per_fc_cycle(setting.flash) * clocks.fc_hz / clocks.cluster_hz
+    return [layer.work.macs / TYPICAL_MACS_PER_CYCLE * rate for layer in network.layers]
+
+
+def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Plan:
+    """Decide where everything lives. ``hidden_bytes`` are what the micro-DMA can roughly bring in
+    while each layer computes: what a layer hides of the next one's weights."""
+    plan = Plan(lifetimes(network), network.tensor_bytes())
+    count = len(network.layers)
+    plan.weights = [
+        "none" if network.layers[at].constant_bytes == 0 else "streamed" for at in range(count)
+    ]
+    _place_io(network, plan, budget)
+    _place_activations(network, plan, budget)
+    _prefetch_weights(network, plan, budget)
+    if budget.keep_weights:
+        _keep_weights(network, plan, budget, hidden_bytes)
+    return plan
+
+
+def _place_io(network: Network, plan: Plan, budget: Budget) -> None:
+    """Inputs and outputs lie in the application's L2 as far as that has room; what does not fit
+    there is planned like any other activation."""
+    room = budget.io_bytes
+    for name in dict.fromkeys((*network.inputs, *network.outputs)):
+        size = plan.sizes.get(name, 0)
+        if size <= room:
+            plan.external.add(name)
+            room -= size
+
+
+def _in_l2(plan: Plan) -> list[str]:
+    return [name for name in plan.lives if name not in plan.spilled | plan.external]
+
+
+def _usage(network: Network, plan: Plan) -> list[int]:
+    """Bytes of activations in L2 at each layer."""
+    used = [0] * len(network.layers)
+    for name in _in_l2(plan):
+        life = plan.lives[name]
+        for at in range(life.first, life.last + 1):
+            used[at] += plan.sizes.get(name, 0)
+    return used
+
+
+def _room(network: Network, plan: Plan, budget: Budget, at: int) -> int:
+    """L2 that activations may fill at a layer: less when it streams through L2 buffers."""
+    layer = network.layers[at]
+    moving = sum(plan.sizes.get(n, 0) for n in {*layer.inputs, layer.output} & plan.spilled)
+    return budget.l2_bytes - min(budget.staging_bytes, 2 * moving)
+
+
+def _place_activations(network: Network, plan: Plan, budget: Budget) -> None:
+    """Spill what is too large alone, then the cheapest until all fits, then bring back what
+    later spills made room for."""
+    plan.spilled |= {name for name in _in_l2(plan) if plan.sizes.get(name, 0) > budget.l2_bytes}
+    before = set(plan.spilled)
+    _spill(network, plan, budget)
+    for name in sorted(plan.spilled - before, key=lambda name: -plan.sizes[name]):
+        plan.spilled.discard(name)
+        used = _usage(network, plan)
+        if any(used[at] > _room(network, plan, budget, at) for at in range(len(used))):
+            plan.spilled.add(name)
+    plan.used = _usage(network, plan)
+
+
+def _spill(network: Network, plan: Plan, budget: Budget) -> None:
+    while True:
+        used = _usage(network, plan)
+        over = [max(0, used[at] - _room(network, plan, budget, at)) for at in range(len(used))]
+        if not any(over):
+            return
+        worst = over.index(max(over))
+        live = [
+            name
+            for name in _in_l2(plan)
+            if plan.lives[name].first <= worst <= plan.lives[name].last and plan.sizes.get(name, 0)
+        ]
+        if not live:
+            return
+        plan.spilled.add(min(live, key=lambda name: _spill_cost(plan, name, over)))
+
+
+def _spill_cost(plan: Plan, name: str, over: list[int]) -> tuple[float, str]:
+    """L3 bytes moved per byte of overflow that moving this tensor out would relieve."""
+    life, size = plan.lives[name], plan.sizes[name]
+    relief = sum(min(size, over[at]) for at in range(life.first, life.last + 1))
+    return size * (1 + life.reads) / max(1, relief), name
+
+
+def _prefetch_weights(network: Network, plan: Plan, budget: Budget) -> None:
+    """Bring weights in during the layer before, where both layers have room for them."""
+    for at, layer in enumerate(network.layers):
+        size, span = layer.constant_bytes, _prefetch_span(at)
+        if plan.weights[at] != "streamed":
+            continue
+        if all(plan.used[step] + size <= _room(network, plan, budget, step) for step in span):
+            plan.weights[at] = "prefetched"
+            for step in span:
+                plan.used[step] += size
+
+
+def _keep_weights(network: Network, plan: Plan, budget: Budget, hidden_bytes: list[float]) -> None:
+    """Keep weights in L2 for good where room remains at every layer: first those that the layer
+    before cannot hide, then the smallest, whose set-up costs most for their size."""
+    rooms = [_room(network, plan, budget, at) for at in range(len(network.layers))]
+    candidates = [at for at, layer in enumerate(network.layers) if layer.constant_bytes]
+    for at in sorted(candidates, key=lambda at: _keep_order(network, at, hidden_bytes)):
+        size = network.layers[at].constant_bytes
+        held = _prefetch_span(at) if plan.weights[at] == "prefetched" else ()
+        wanted = [used + (0 if step in held else size) for step, used in enumerate(plan.used)]
+        if all(used <= room for used, room in zip(wanted, rooms, strict=True)):
+            plan.weights[at] = "resident"
+            plan.used = wanted
+
+
+def _keep_order(network: Network, at: int, hidden_bytes: list[float]) -> tuple[float, int, int]:
+    size = network.layers[at].constant_bytes
+    hidden = hidden_bytes[at - 1] if at else 0.0
+    exposed = max(0.0, size - hidden) / size
+    return -round(exposed, 3), size, at
+
+
+def _prefetch_span(at: int) -> tuple[int, ...]:
+    """Layers during which prefetched weights take L2: the one before and their own."""
+    return (at - 1, at) if at else (0,)
+
+
+def _activation_buffers(network: Network, plan: Plan) -> list[Buffer]:
+    """One buffer for each tensor in L2, or for several that take turns in place."""
+    plan.in_place = _in_place(network, plan)
+    ends = {name: plan.lives[name].last for name in _in_l2(plan)}
+    for name, root in plan.in_place.items():
+        ends[root] = max(ends[root], ends.pop(name))
+    return [
+        Buffer(name, "activation", plan.sizes.get(name, 0), plan.lives[name].first, end)
+        for name, end in ends.items()
+    ]
+
+
+def _in_place(network: Network, plan: Plan) -> dict[str, str]:
+    """Outputs that may overwrite an input: element by element, of the same size, read here for
+    the last time. A tile is loaded before the tile in front of it is stored."""
+    inside = set(_in_l2(plan))
+    roots: dict[str, str] = {}
+    for at, layer in enumerate(network.layers):
+        if layer.work.kind not in ELEMENT_BY_ELEMENT or layer.output not in inside:
+            continue
+        size = plan.sizes.get(layer.output, 0)
+        whole = len(layer.inputs) == len(layer.work.input_bytes)
+        for name in layer.inputs if whole else ():
+            free = name in inside and plan.lives[name].last == at
+            if free and plan.sizes.get(name) == size and layer.inputs.count(name) == 1:
+                roots[layer.output] = roots.get(name, name)
+                break
+    return roots
+
+
+def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
+    """What has to be packed into L2. ``staging`` are the streaming buffers of each layer."""
+    last = len(network.layers) - 1
+    found = _activation_buffers(network, plan)
+    for at, layer in enumerate(network.layers):
+        size = network.layers[at].constant_bytes
+        if plan.weights[at] == "resident":
+            found.append(Buffer(layer.name, "weights", size, 0, last, at))
+        elif plan.weights[at] == "prefetched":
+            found.append(Buffer(layer.name, "weights", size, max(0, at - 1), at, at))
+        if staging[at]:
+            found.append(Buffer(layer.name, "staging", staging[at], at, at, at))
+    return found

@@ -1,0 +1,216 @@
+"""What a simulation found: totals, one row a layer, the L2 map, what does not fit.
+
+``to_json`` is the outward form; the rest is for tables, explanations and traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nnshell.chips.insight.advice import advice
+from nnshell.chips.insight.levers import Shortfall
+from nnshell.chips.insight.trace import chrome_trace
+from nnshell.chips.insight.uncertainty import Range, Validation, load_validation
+from nnshell.chips.model.memory import MemoryMap
+from nnshell.chips.model.network import Network
+from nnshell.chips.model.parameters import Parameters
+from nnshell.chips.model.plan import Plan
+from nnshell.chips.model.search import Choice
+from nnshell.chips.model.tile_costs import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer. Cycles are cluster cycles; the busy cycles of the three resources overlap.
+
+    ``dma_l3_l2_cycles`` is what the micro-DMA did while this layer ran, for itself or ahead for
+    the next; ``l3_bytes`` is what this layer's own data moved from and to L3. The two waits are
+    the cores': ``l3_wait_cycles`` includes ``stall_cycles``, the wait for weights before the
+    layer starts. ``tile_rows`` and ``tile_channels`` are those of a full output tile.
+    """
+
+    name: str
+    op: str
+    kernel: str
+    macs: int
+    cycles: int
+    compute_cycles: int
+    dma_l2_l1_cycles: int
+    dma_l3_l2_cycles: int
+    stall_cycles: int
+    dma_wait_cycles: int
+    l3_wait_cycles: int
+    bound_by: str
+    tile_rows: int
+    tile_channels: int
+    tiles: int
+    l1_bytes: int
+    l2_bytes: int
+    l3_bytes: int
+    energy_mj: float
+    fits: bool
+    range: Range
+    measured: bool
+
+    @property
+    def macs_per_cycle(self) -> float:
+        return self.macs / self.cycles if self.cycles else 0.0
+
+    @property
+    def overhead_cycles(self) -> int:
+        """What is neither computing nor waiting: the node's call, programming the DMA."""
+        return self.cycles - self.compute_cycles - self.dma_wait_cycles - self.l3_wait_cycles
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "op": self.op,
+            "macs": self.macs,
+            "cycles": self.cycles,
+            "compute_cycles": self.compute_cycles,
+            "dma_l2_l1_cycles": self.dma_l2_l1_cycles,
+            "dma_l3_l2_cycles": self.dma_l3_l2_cycles,
+            "bound_by": self.bound_by,
+            "tile": {"rows": self.tile_rows, "channels": self.tile_channels},
+            "tiles": self.tiles,
+            "l1_bytes": self.l1_bytes,
+            "l2_bytes": self.l2_bytes,
+            "l3_bytes": self.l3_bytes,
+            "energy_mj": round(self.energy_mj, 6),
+            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
+            "measured": self.measured,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """One inference on the chip."""
+
+    network: Network
+    parameters: Parameters
+    setting: Setting
+    plan: Plan
+    choices: tuple[Choice, ...]
+    memory: MemoryMap
+    layers: tuple[LayerReport, ...]
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def fits(self) -> bool:
+        return not self.shortfalls
+
+    @property
+    def kernels(self) -> str:
+        return self.setting.table.name
+
+    @property
+    def macs(self) -> int:
+        return self.network.macs
+
+    @property
+    def total_cycles(self) -> int:
+        return sum(layer.cycles for layer in self.layers)
+
+    @property
+    def validation(self) -> Validation:
+        """What is known about the errors of this kernel library."""
+        return load_validation(self.kernels)
+
+    @property
+    def range(self) -> Range:
+        """Where nine of ten measurements of the total are expected."""
+        error = self.validation.total_error_of(self.layers)
+        return Range.around(self.total_cycles, error)
+
+    @property
+    def latency_ms(self) -> float:
+        return self.total_cycles / self.setting.clocks.cluster_hz * 1e3
+
+    @property
+    def energy_mj(self) -> float:
+        return sum(layer.energy_mj for layer in self.layers)
+
+    @property
+    def macs_per_cycle(self) -> float:
+        return self.macs / self.total_cycles if self.total_cycles else 0.0
+
+    @property
+    def l1_bytes(self) -> int:
+        """The most L1 a layer's tiles take, stacks not counted."""
+        return max((layer.l1_bytes for layer in self.layers), default=0)
+
+    @property
+    def l2_peak_bytes(self) -> int:
+        """Highest byte of the planned L2; network inputs and outputs lie outside of it."""
+        return self.memory.peak_bytes
+
+    @property
+    def l3_bytes(self) -> int:
+        """L3 taken: all constants, whose home is the flash, and activations that spill."""
+        return self.network.constant_bytes + self.plan.spilled_bytes()
+
+    @property
+    def levers(self) -> tuple[str, ...]:
+        """What to change, most urgent first."""
+        return tuple(str(shortfall) for shortfall in self.shortfalls) + advice(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The outward form; ``does_not_fit`` appears only when something does not."""
+        clocks = self.setting.clocks
+        result: dict[str, Any] = {
+            "network": self.network.name,
+            "kernels": self.kernels,
+            "frequency_mhz": {
+                "fc": _plain(clocks.fc_hz / 1e6),
+                "cluster": _plain(clocks.cluster_hz / 1e6),
+            },
+            "total_cycles": self.total_cycles,
+            "latency_ms": round(self.latency_ms, 6),
+            "energy_mj": round(self.energy_mj, 6),
+            "macs": self.macs,
+            "l1_bytes": self.l1_bytes,
+            "l2_peak_bytes": self.l2_peak_bytes,
+            "l3_bytes": self.l3_bytes,
+            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+        if self.shortfalls:
+            result["does_not_fit"] = [_shortfall_json(entry) for entry in self.shortfalls]
+        return result
+
+    def trace(self) -> dict[str, Any]:
+        """Chrome trace events: one track a resource, times in cluster cycles."""
+        return chrome_trace(self)
+
+    def memory_rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
+        """The L2 map by offset: name, kind, offset, bytes, first and last layer."""
+        names = [layer.name for layer in self.layers]
+        for entry in sorted(
+            self.memory.placements, key=lambda entry: (entry.offset_bytes, entry.buffer.first)
+        ):
+            buffer = entry.buffer
+            yield (
+                buffer.name,
+                buffer.kind,
+                entry.offset_bytes,
+                buffer.size_bytes,
+                names[buffer.first],
+                names[buffer.last],
+            )
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _shortfall_json(entry: Shortfall) -> dict[str, Any]:
+    return {
+        "memory": entry.memory,
+        "where": entry.where,
+        "demand_bytes": entry.demand_bytes,
+        "limit_bytes": entry.limit_bytes,
+        "gap_bytes": entry.gap_bytes,
+        "levers": list(entry.levers),
+    }

@@ -1,0 +1,1 @@
+"""Evaluation and sweeps over many machines."""

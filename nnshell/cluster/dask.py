@@ -1,0 +1,322 @@
+"""Evaluation on many machines: the workers of a Dask cluster do what one process would.
+
+What travels is plain: a graph as the text of its state file and the bytes of its model, samples as
+.npy bytes, candidates and results as JSON. A worker builds the graph from that once, as `open`
+builds a state, and keeps it; so it gives the numbers that this process would give. What a lost
+worker had is done again by another, and graphs and samples are held by the scheduler, not by one
+of the workers. Workers need nnshell of the same version, and neither the model nor the images.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import logging
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nnshell
+from nnshell.chips import load_chip, network_from_graph
+from nnshell.chips.insight.sweep import Point, Run, point_at
+from nnshell.chips.model.parameters import Parameters
+from nnshell.execution.engines import Engine, EngineName, make_engine
+from nnshell.experiments.bench import Bench, Done, Outcome, Trials
+from nnshell.flow import Runner, open_graph
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.quantization import QuantizationOptions
+from nnshell.state.document import to_text
+from nnshell.state.write import state_of
+from nnshell.support.errors import NNShellError, UsageError
+
+_TIMEOUT = "10s"  # for an address to answer, and for a first worker
+_AHEAD = 3  # batches for each worker that are sent before the first comes back
+_INSTALL = "type `pip install 'nnshell[cluster]'`, then start the shell again"
+
+
+class Cluster:
+    """A connection to a scheduler; a context manager, which closes it."""
+
+    def __init__(self, address: str) -> None:
+        """UsageError when Dask is not installed, or no cluster with workers answers."""
+        try:
+            distributed: Any = import_module("distributed")
+        except ImportError:
+            raise UsageError("clusters need the package dask[distributed]", hint=_INSTALL) from None
+        for name in ("distributed", "tornado"):  # they log what is raised anyway
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.address = address
+        try:
+            self._client: Any = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
+            self._client.wait_for_workers(1, timeout=10)
+        except (OSError, ValueError, TypeError, TimeoutError) as error:
+            raise UsageError(
+                f"no cluster with workers answers at {address}: {_reason(error)}",
+                hint="type `dask scheduler` on one machine and `dask worker ADDRESS` on each",
+            ) from None
+        self._as_completed = distributed.as_completed
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    @property
+    def workers(self) -> int:
+        return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+
+    # -- samples -------------------------------------------------------------------------------
+
+    def runner(self, graph: Graph) -> Runner:
+        """What ``flow.validate`` runs batches with instead of engines of its own."""
+
+        def run(
+            batches: Iterator[Batch], engine: EngineName, key: str
+        ) -> tuple[Iterator[Batch], Engine, Engine]:
+            stream = _Stream(self, graph, engine, key)
+            return stream.of(batches), _Arrived(stream, 0), _Arrived(stream, 1)
+
+        return run
+
+    # -- candidates ----------------------------------------------------------------------------
+
+    def trials(self, graph: Graph, batches: Sequence[Batch]) -> Trials:
+        """What ``sensitivity`` measures candidates with."""
+
+        def run(tried: Sequence[QuantizationOptions], progress: Done | None) -> list[Outcome]:
+            package, samples = self.hold(packed(graph)), self.hold(_packed_batches(batches))
+            texts = [json.dumps(options.to_mapping()) for options in tried]
+            found = self._all(_try_candidate, texts, (package, samples), progress)
+            return [Outcome(*entry) for entry in found]
+
+        return run
+
+    def points(self, graph: Graph, chip: str | None) -> Run:
+        """What a sweep simulates its points with; a text is why a point is impossible."""
+
+        def run(candidates: Sequence[Parameters]) -> list[Point | str]:
+            texts = [json.dumps([asdict(entry), chip]) for entry in candidates]
+            found = self._all(_simulate_point, texts, (self.hold(packed(graph)),), None)
+            return [entry if isinstance(entry, str) else _point(entry) for entry in found]
+
+        return run
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def hold(self, data: bytes) -> Any:
+        """Bytes that tasks refer to; the scheduler can have them made again."""
+        return self._client.submit(_same, data, key=f"nnshell-{hashlib.sha256(data).hexdigest()}")
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return self._client.submit(_guarded, work, *arguments, pure=False, retries=3)
+
+    def _all(
+        self,
+        work: Callable[..., Any],
+        texts: Sequence[str],
+        held: Sequence[Any],
+        progress: Done | None,
+    ) -> list[Any]:
+        futures = [self.submit(work, *held, text) for text in texts]
+        for future in self._as_completed(futures, loop=self._client.loop):
+            result_of(future)
+            if progress is not None:
+                progress(1)
+        return [result_of(future) for future in futures]
+
+
+class _Stream:
+    """Batches on their way through the cluster, in order."""
+
+    def __init__(self, cluster: Cluster, graph: Graph, engine: EngineName, key: str) -> None:
+        self._cluster, self._question = cluster, json.dumps([engine, key])
+        self._graph = cluster.hold(packed(graph))
+        self.current: Any = None
+
+    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Each batch when its result may be asked for, with others on their way behind it."""
+        waiting: deque[tuple[Batch, Any]] = deque()
+        limit = _AHEAD * self._cluster.workers
+        for batch in batches:
+            arrays = [_npy(array) for array in batch.arrays]
+            future = self._cluster.submit(_run_batch, self._graph, self._question, *arrays)
+            waiting.append((batch, future))
+            if len(waiting) >= limit:
+                yield self._next(waiting)
+        while waiting:
+            yield self._next(waiting)
+
+    def _next(self, waiting: deque[tuple[Batch, Any]]) -> Batch:
+        batch, self.current = waiting.popleft()
+        return batch
+
+
+class _Arrived:
+    """An engine whose results come from the cluster."""
+
+    def __init__(self, stream: _Stream, index: int) -> None:
+        self._stream, self._index = stream, index
+
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        key, *arrays = result_of(self._stream.current)
+        return {key: _array(arrays[self._index])}
+
+
+def result_of(future: Any) -> Any:
+    """A task's result; what was wrong there is raised here, as one line."""
+    try:
+        found = future.result()
+    except Exception as error:
+        raise NNShellError(
+            f"the cluster failed: {_reason(error)}",
+            hint=f"workers need nnshell {nnshell.__version__} and memory for the graph",
+        ) from None
+    if "error" in found:
+        raise NNShellError(found["error"], where=found["where"], hint=found["hint"])
+    return found["result"]
+
+
+def _reason(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+# -- what travels ------------------------------------------------------------------------------
+
+
+def packed(graph: Graph) -> bytes:
+    """A graph as JSON: its state, its model file."""
+    assert graph.source is not None
+    model = graph.source.path
+    content = {
+        "version": nnshell.__version__,
+        "model": model.name,
+        "bytes": base64.b64encode(model.read_bytes()).decode(),
+        "state": to_text(state_of(graph, model.with_suffix(".json"))),
+    }
+    return json.dumps(content).encode()
+
+
+def _packed_batches(batches: Sequence[Batch]) -> bytes:
+    content = [
+        {
+            "arrays": [base64.b64encode(_npy(array)).decode() for array in batch.arrays],
+            "names": batch.names,
+            "labels": batch.labels,
+        }
+        for batch in batches
+    ]
+    return json.dumps(content).encode()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    found: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return found
+
+
+def _point(values: Mapping[str, Any]) -> Point:
+    parameters = Parameters(**values["parameters"])
+    return Point(**{**values, "parameters": parameters})
+
+
+# -- on a worker -------------------------------------------------------------------------------
+
+_LOCK = threading.Lock()  # workers run tasks in threads: one of them builds what others wait for
+
+
+def _same(data: bytes) -> bytes:
+    return data
+
+
+def _guarded(work: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """A task's result, or what the user did wrong, as plain values."""
+    try:
+        return {"result": work(*arguments)}
+    except NNShellError as error:
+        return {"error": error.message, "where": error.where, "hint": error.hint}
+
+
+@lru_cache(maxsize=2)
+def _graph(package: bytes) -> Graph:
+    content = json.loads(package)
+    if content["version"] != nnshell.__version__:
+        raise NNShellError(
+            f"a worker has nnshell {nnshell.__version__}, this is {content['version']}",
+            hint="install the same version on all machines",
+        )
+    with tempfile.TemporaryDirectory(prefix="nnshell-") as folder:
+        model = Path(folder) / Path(content["model"]).name
+        model.write_bytes(base64.b64decode(content["bytes"]))
+        state = Path(folder) / "state.json"
+        state.write_text(content["state"], encoding="utf-8")
+        return open_graph(state, model_path=model)
+
+
+@lru_cache(maxsize=4)
+def _engines(package: bytes, question: str) -> tuple[str, Engine, Engine]:
+    name, key = json.loads(question)
+    graph = _graph(package)
+    floats = make_engine(graph, "float", keys=[key])
+    return key, floats if name == "float" else make_engine(graph, name, keys=[key]), floats
+
+
+def _run_batch(package: bytes, question: str, *arrays: bytes) -> tuple[str, bytes, bytes]:
+    """What the chosen engine and the float engine make of a batch."""
+    with _LOCK:
+        key, engine, floats = _engines(package, question)
+    batch = [_array(data) for data in arrays]
+    found = _npy(engine.run(batch)[key])
+    return key, found, found if engine is floats else _npy(floats.run(batch)[key])
+
+
+@lru_cache(maxsize=2)
+def _bench(package: bytes, samples: bytes) -> Bench:
+    batches = [
+        Batch(
+            tuple(_array(base64.b64decode(data)) for data in entry["arrays"]),
+            tuple(entry["names"]),
+            tuple(entry["labels"]),
+        )
+        for entry in json.loads(samples)
+    ]
+    return Bench(_graph(package), batches)
+
+
+def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, float, float | None]:
+    with _LOCK:
+        bench = _bench(package, samples)
+    found = bench.try_options(QuantizationOptions.from_mapping(json.loads(text)))
+    return found.noise, found.agreement, found.accuracy
+
+
+def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:
+    values, chip = json.loads(text)
+    with _LOCK:
+        graph = _graph(package)
+    network = network_from_graph(graph)
+    found = point_at(network, Parameters(**values), load_chip(chip) if chip else None)
+    return found if isinstance(found, str) else asdict(found)

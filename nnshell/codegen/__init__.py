@@ -1,5 +1,0 @@
-"""AutoTiler files: model.c, model.h, expression kernels and one file per constant."""
-
-from nnshell.codegen.generate import GeneratedFiles, generate, render_model
-
-__all__ = ["GeneratedFiles", "generate", "render_model"]

@@ -1,0 +1,62 @@
+"""One way to make any engine: float, int8, simulated, isolated (each step of int8 alone)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from nnshell.ir.basic_operators import Constant
+from nnshell.ir.graph import Graph, all_nodes
+from nnshell.support.errors import UsageError
+
+EngineName = Literal["float", "int8", "simulated", "isolated"]
+
+
+class Engine(Protocol):
+    """Runs batches: one array per graph input in, arrays by key out, samples first."""
+
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
+
+
+def make_engine(
+    graph: Graph,
+    name: EngineName,
+    *,
+    keys: Sequence[str] | None = None,
+    everything: bool = False,
+) -> Engine:
+    """An engine that computes the tensors ``keys``, the graph outputs, or ``everything``."""
+    if keys is None:
+        keys = tensor_keys(graph) if everything else [node.name for node in graph.outputs]
+    if name == "float":
+        from nnshell.execution.float_engine import FloatEngine
+
+        return FloatEngine(graph, keys)
+    if name == "int8":
+        from nnshell.execution.fast_engine import FastEngine
+
+        return FastEngine(graph, keys, graph.settings.int8_target)
+    if name == "simulated":
+        from nnshell.execution.simulated_engine import SimulatedEngine
+
+        return SimulatedEngine(graph, keys)
+    if name == "isolated":
+        from nnshell.execution.isolated_engine import IsolatedEngine
+
+        return IsolatedEngine(graph, keys, graph.settings.int8_target)
+    raise UsageError(
+        f"there is no engine '{name}'", hint="engines: float, int8, simulated, isolated"
+    )
+
+
+def tensor_keys(graph: Graph) -> list[str]:
+    """Keys of every tensor that is computed: ``NODE``, ``NODE[1]``, ``FUSION/NODE``."""
+    keys = []
+    for key, node, _ in all_nodes(graph):
+        if isinstance(node.op, Constant):
+            continue
+        keys.append(key)
+        keys += [f"{key}[{index}]" for index in range(1, len(node.outputs))]
+    return keys

@@ -1,0 +1,1 @@
+"""Experiments on a calibrated graph: what quantization costs, and where."""

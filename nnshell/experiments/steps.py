@@ -1,0 +1,57 @@
+"""The steps that an experiment can change: their items, weights and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nnshell.ir.basic_operators import Constant, Input
+from nnshell.ir.flat import Item, flatten
+from nnshell.ir.graph import Graph
+from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.quantization import QuantizationOptions
+
+_BIAS_BYTES = 4
+FLOAT_NODE: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BITS}
+
+
+def with_nodes(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, Any]]) -> Any:
+    return replace(options, nodes={**options.nodes, **nodes})
+
+
+def computing_steps(graph: Graph) -> dict[str, list[Item]]:
+    """Items of each top-level node that computes something new."""
+    found: dict[str, list[Item]] = {}
+    for item in flatten(graph).items:
+        op = item.node.op
+        idle = isinstance(op, Constant | Input) or op.boundary or op.made_by_quantizer
+        if not idle and not (op.keeps_record and op.order_preserving):
+            found.setdefault(item.path.partition("/")[0], []).append(item)
+    return found
+
+
+def weights_of(items: Sequence[Item]) -> int:
+    """Elements of the weights among the parameters, biases left out."""
+    return sum(
+        item.graph.input_types(item.node)[item.node.op.parameters[0]].size
+        for item in items
+        if item.node.op.parameters
+    )
+
+
+def biases_of(items: Sequence[Item]) -> int:
+    return sum(
+        item.graph.input_types(item.node)[index].size
+        for item in items
+        for index in item.node.op.parameters[1:]
+    )
+
+
+def weight_bytes(graph: Graph, options: QuantizationOptions) -> int:
+    """Weights packed at their bits, biases as int32."""
+    total = 0
+    for items in computing_steps(graph).values():
+        bits = options.for_node(items[0].path).weight_bits
+        total += -(-weights_of(items) * bits // 8) + _BIAS_BYTES * biases_of(items)
+    return total

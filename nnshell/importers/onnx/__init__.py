@@ -1,0 +1,1 @@
+"""ONNX models: file, functions, constant folding, shapes, names and refusals."""

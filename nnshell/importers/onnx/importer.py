@@ -1,0 +1,122 @@
+"""The ONNX importer: from a file to a graph without batch axis and without shape arithmetic.
+
+    read, check, convert to a known opset
+    fix all extents of the graph inputs
+    node by node: constants are evaluated, everything else goes to its import function
+    connect the outputs, drop what leads to none, verify
+
+Every node that cannot be imported is collected, and all are reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
+from nnshell.importers.onnx.fold import FOLDABLE
+from nnshell.importers.onnx.nodes import Importer, Problem
+from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
+from nnshell.importers.onnx.unsupported import GENERAL_ADVICE, advice
+from nnshell.ir.basic_operators import Input
+from nnshell.ir.graph import Graph
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.verify import verify
+from nnshell.ops.transpose import Transpose
+from nnshell.reading.context import Options
+from nnshell.reading.registry import IMPORTS
+from nnshell.support.errors import ModelError
+
+# the operators that become nodes, and those that are evaluated on constants, by ONNX name
+__all__ = ["FOLDABLE", "IMPORTS", "import_onnx"]
+
+_SUBGRAPHS = {"If", "Loop", "Scan"}
+
+
+def import_onnx(
+    path: Path | str,
+    *,
+    fold_batchnorm: bool = True,
+    subs: Mapping[str, int] | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Graph:
+    """Read an ONNX model of opset 7 or newer.
+
+    ``subs`` gives the extents that the file leaves open by their names; ``input_shapes`` gives
+    whole shapes, batch axis included, by the name of the input. Raises ModelError for a file that
+    is missing, damaged or not supported; the message then lists every node at fault.
+    """
+    file = read_onnx(Path(path))
+    _refuse_unknown_operators(file)
+    model = converted(file)
+    shapes = known_shapes(model, file.path.name, subs or {}, input_shapes or {})
+    set_input_shapes(model, shapes)
+    options = Options(fold_batchnorm)
+    importer = Importer(file, model, shapes, options)
+    graph = importer.run()
+    if importer.problems and importer.batch_size > 1:
+        # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
+        unbatched = Importer(file, model, shapes, options, batched=False)
+        graph_of_one = unbatched.run()
+        if not unbatched.problems:
+            return _finished(graph_of_one)
+    if importer.problems:
+        raise _report(file, importer.problems)
+    return _finished(graph)
+
+
+def _refuse_unknown_operators(file: OnnxFile) -> None:
+    """Operators that not even the checker and the converter know, with all others not supported."""
+    nodes = file.model.graph.node
+    if all(_known(node) for node in nodes):
+        return
+    problems = [
+        Problem(node.op_type, _name(node), _why_not(node), advice(node.op_type))
+        for node in nodes
+        if not _known(node) or node.op_type not in IMPORTS.keys() | FOLDABLE | {"Constant"}
+    ]
+    raise _report(file, problems)
+
+
+def _known(node: onnx.NodeProto) -> bool:
+    return (
+        node.domain in DEFAULT_DOMAINS
+        and onnx.defs.has(node.op_type)
+        and node.op_type not in _SUBGRAPHS
+    )
+
+
+def _why_not(node: onnx.NodeProto) -> str:
+    if node.domain not in DEFAULT_DOMAINS:
+        return f"operator of domain '{node.domain}'; accepted: ONNX's own"
+    return "operator not supported"
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return node.name or (node.output[0] if node.output else "")
+
+
+def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
+    first = problems[0]
+    if len(problems) == 1:
+        return ModelError(first.fault, where=file.path.name, hint=first.hint or GENERAL_ADVICE)
+    return ModelError(
+        f"{len(problems)} nodes of {file.path.name} cannot be imported",
+        hint="" if all(problem.hint for problem in problems) else GENERAL_ADVICE,
+        details=[str(problem) for problem in problems],
+    )
+
+
+def _finished(graph: Graph) -> Graph:
+    graph.prune()
+    for node in graph.inputs:
+        consumers = graph.consumers(node.name)
+        to_chw = [isinstance(n.op, Transpose) and n.op.perm == (2, 0, 1) for n, _ in consumers]
+        if isinstance(node.op, Input) and to_chw and all(to_chw):
+            given = TensorType(node.type.shape, Layout.HWC, node.type.dtype)
+            node.op = Input(given, node.op.index)
+    graph.infer_types()
+    verify(graph)
+    return graph

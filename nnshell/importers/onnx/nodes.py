@@ -1,0 +1,278 @@
+"""From the nodes of a checked ONNX model to a graph; nodes that do not fit are collected."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from nnshell.importers.onnx.file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
+from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_of, constant_of
+from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
+from nnshell.importers.onnx.unsupported import advice
+from nnshell.ir.basic_operators import Input, Output
+from nnshell.ir.foreign import AttributeValue, ForeignNode
+from nnshell.ir.graph import Graph, Node, Ref, Source
+from nnshell.ir.types import Layout, Origin, TensorType
+from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Options
+from nnshell.reading.registry import IMPORTS, Unsupported, Value, sanitized, without
+
+LOGGER = logging.getLogger(__name__)
+
+# What an import function may run into on a malformed node that the checker let pass.
+_MALFORMED = (ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A node that cannot be imported, and why."""
+
+    op: str
+    name: str
+    reason: str
+    hint: str = ""
+
+    @property
+    def fault(self) -> str:
+        return f"{self.op} '{self.name}': {self.reason}"
+
+    def __str__(self) -> str:
+        return f"{self.fault}; {self.hint}" if self.hint else self.fault
+
+
+class Importer:
+    """One pass over the nodes of a model whose inputs have known shapes.
+
+    With ``batched`` false the first axis of the inputs is no batch axis: there is none.
+    """
+
+    def __init__(
+        self,
+        file: OnnxFile,
+        model: onnx.ModelProto,
+        shapes: Sequence[InputShape],
+        options: Options,
+        *,
+        batched: bool = True,
+    ) -> None:
+        self.file = file
+        self.model = model
+        self.shapes = shapes
+        self.problems: list[Problem] = []
+        self.batch_size = _batch_size(shapes) if batched else 1
+        self._batched = batched
+        self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
+        self._folder = Folder(default_opset(model))
+        self._inferred: dict[str, Any] | None = None
+        outputs = [output.name for output in model.graph.output]
+        uses = Counter(name for node in model.graph.node for name in node.input if name)
+        uses.update(outputs)
+        name = file.path.stem.encode(errors="replace").decode()  # file names may be any bytes
+        graph = Graph(name, Source(file.path, file.sha256))
+        self.context = ImportContext(
+            graph,
+            self.batch_size,
+            any_batch=any(given.any_batch for given in shapes),
+            uses=dict(uses),
+            reserved={f"output_{index + 1}" for index in range(len(outputs))},
+            options=options,
+        )
+
+    def run(self) -> Graph:
+        """The graph; only fit for use when there are no ``problems``."""
+        for index, given in enumerate(self.shapes):
+            self._add_input(index, given)
+        for tensor in self.model.graph.initializer:
+            self._add_initializer(tensor)
+        for node in self.model.graph.node:
+            self._import(node)
+        for index, output in enumerate(self.model.graph.output):
+            self._add_output(index, output.name)
+        return self.context.graph
+
+    # -- ends ------------------------------------------------------------------------------
+
+    def _add_input(self, index: int, given: InputShape) -> None:
+        batch = self._batch_axis(given)
+        inner = without(given.shape, batch)
+        layout = Layout.CHW if len(inner) == 3 else Layout.NONE
+        op = Input(TensorType(inner, layout), index)
+        origin = Origin(given.name, "input", self.file.path.name)
+        name = f"input_{index + 1}"
+        self.context.graph.add(Node(name, op, [], op.infer(()), origin))
+        value = Value(Ref(name), given.shape, batch, given.dtype)
+        self.context.values[given.name] = value
+        self.context.makers[value.ref] = given.name
+
+    def _batch_axis(self, given: InputShape) -> int | None:
+        if not given.shape or not self._batched or given.shape[0] != self.batch_size:
+            return None
+        return 0 if given.any_batch or len(given.shape) > 1 else None
+
+    def _add_initializer(self, tensor: onnx.TensorProto) -> None:
+        try:
+            self.context.constants[tensor.name] = array_of(tensor)
+        except Unsupported as problem:
+            self.problems.append(Problem("initializer", tensor.name, problem.reason))
+            self._unknown.add(tensor.name)
+
+    def _add_output(self, index: int, name: str) -> None:
+        if name in self._unknown:
+            return
+        value = self.context.values.get(name)
+        if value is None:
+            reason, hint = "it does not depend on the input", "remove it from the model's outputs"
+            self.problems.append(Problem("output", name, reason, hint))
+            return
+        if value.dtype != "float32":
+            reason = f"it has element type {value.dtype}; accepted: real numbers"
+            self.problems.append(Problem("output", name, reason))
+        op = Output(index)
+        graph = self.context.graph
+        origin = Origin(name, "output", self.file.path.name)
+        types = op.infer((graph.type_of(value.ref),))
+        graph.add(Node(f"output_{index + 1}", op, [value.ref], types, origin))
+
+    # -- nodes -----------------------------------------------------------------------------
+
+    def _import(self, node: onnx.NodeProto) -> None:
+        spelling = self._spelling(node)
+        inputs = {name for name in node.input if name}
+        try:
+            if inputs & self._unknown:
+                self._check_operator(node.op_type)
+                self._unknown.update(node.output)
+            elif not self._evaluated(node):
+                self._call_import_function(node, spelling)
+        except Unsupported as problem:
+            self._fail(node, spelling, problem.reason, problem.hint)
+        except _MALFORMED as error:
+            LOGGER.debug("importing %s", spelling, exc_info=True)
+            self._fail(node, spelling, f"it is malformed: {first_line(error)}")
+
+    def _spelling(self, node: onnx.NodeProto) -> Spelling:
+        """Name and operator as in the file; a node that conversion added has its own."""
+        first = node.output[0] if node.output else ""
+        found = self.file.spellings.get(first, Spelling(node.name, node.op_type))
+        return Spelling(found.name or first, found.op) if not found.name else found
+
+    @staticmethod
+    def _check_operator(op: str) -> None:
+        if op not in IMPORTS and op not in FOLDABLE and op != "Constant":
+            raise Unsupported("operator not supported", hint=advice(op))
+
+    def _call_import_function(self, node: onnx.NodeProto, spelling: Spelling) -> None:
+        function = IMPORTS.get(node.op_type)
+        if function is None:
+            raise Unsupported("operator not supported", hint=advice(node.op_type))
+        named = self.file.spellings.get(node.output[0], spelling).name
+        name = sanitized(named) if named else f"{spelling.op}_{_plain(node.output[0])}"
+        origin = Origin(spelling.name, spelling.op, self.file.path.name)
+        self.context.begin(_foreign(node), name, origin)
+        function(self.context)
+
+    def _evaluated(self, node: onnx.NodeProto) -> bool:
+        """Whether the node's outputs are constants; they are then known."""
+        constants = self.context.constants
+        if node.op_type == "Constant":
+            constants[node.output[0]] = constant_of(node)
+            return True
+        if node.op_type in ("Shape", "Size") and node.input[0] in self.context.values:
+            constants[node.output[0]] = self._shape_arithmetic(node)
+            return True
+        if node.op_type not in FOLDABLE or any(n and n not in constants for n in node.input):
+            return False
+        inputs = [constants[name] if name else None for name in node.input]
+        results = self._folder.evaluate(node, inputs)
+        constants.update(zip([name for name in node.output if name], results, strict=True))
+        return True
+
+    def _shape_arithmetic(self, node: onnx.NodeProto) -> NDArray[Any]:
+        shape = np.array(self.context.values[node.input[0]].shape, np.int64)
+        if node.op_type == "Size":
+            return np.array(shape.prod(), np.int64)
+        limits = {attribute.name: attribute.i for attribute in node.attribute}
+        return shape[limits.get("start", 0) : limits.get("end", len(shape))]
+
+    # -- problems --------------------------------------------------------------------------
+
+    def _fail(self, node: onnx.NodeProto, spelling: Spelling, reason: str, hint: str = "") -> None:
+        """Record a problem and go on behind the node where its output shapes are known."""
+        self.problems.append(Problem(spelling.op, spelling.name, reason, hint))
+        for name in node.output:
+            if name and not self._stand_in(name):
+                self._unknown.add(name)
+
+    def _stand_in(self, name: str) -> bool:
+        """Give a tensor that could not be made a node, so that what reads it can be checked."""
+        shape, dtype = self._inferred_type(name)
+        if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
+            return False
+        batch = 0 if shape[0] == self.batch_size else None
+        inner = without(shape, batch)
+        op = Input(TensorType(inner, Layout.CHW if len(inner) == 3 else Layout.NONE), -1)
+        node_name = self.context.unique("unsupported")
+        self.context.graph.add(Node(node_name, op, [], op.infer(())))
+        self.context.values[name] = Value(Ref(node_name), shape, batch, dtype)
+        return True
+
+    def _inferred_type(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Shape and element type as ONNX's shape inference sees them; an empty shape if unknown."""
+        if self._inferred is None:
+            self._inferred = _infer(self.model)
+        value = self._inferred.get(name)
+        if value is None or not value.type.tensor_type.HasField("shape"):
+            return (), ""
+        dims = value.type.tensor_type.shape.dim
+        dtype = INPUT_TYPES.get(value.type.tensor_type.elem_type, "other")
+        return tuple(d.dim_value for d in dims), dtype
+
+
+def _infer(model: onnx.ModelProto) -> dict[str, Any]:
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    except ONNX_ERRORS:
+        return {}
+    return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
+
+
+def _batch_size(shapes: Sequence[InputShape]) -> int:
+    """Extent of axis 0 of the first input that has another axis as well."""
+    sizes = [given.shape[0] for given in shapes if len(given.shape) > 1]
+    return sizes[0] if sizes else 1
+
+
+def _plain(name: str) -> str:
+    """The end of an identifier made of ``name``: a leading digit is allowed."""
+    return sanitized(f"_{name}")[1:]
+
+
+def _foreign(node: onnx.NodeProto) -> ForeignNode:
+    return ForeignNode(
+        node.op_type,
+        node.name,
+        tuple(node.input),
+        tuple(node.output),
+        {attribute.name: _attribute(attribute) for attribute in node.attribute},
+        node.domain,
+    )
+
+
+def _attribute(attribute: onnx.AttributeProto) -> AttributeValue:
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type == onnx.AttributeProto.STRING:
+        return bytes(value).decode("utf-8", "replace")
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return array_of(value)
+    if attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT):
+        number: int | float = value
+        return number
+    if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
+        return tuple(value)
+    raise Unsupported(f"attribute '{attribute.name}' is not a number, a list or a text")

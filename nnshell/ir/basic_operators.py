@@ -1,0 +1,239 @@
+"""The operators every graph has: inputs, outputs, constants, fusions, and reshape.
+
+Reshape is one of them because reading any model file needs it: batch axes go, ranks are aligned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from nnshell.ir.foreign import ForeignGraph, with_batch
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moving import lower_move
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import Work
+from nnshell.support.errors import GraphError
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+
+@register
+@dataclass(frozen=True)
+class Input(Operator):
+    """Graph input number ``index``."""
+
+    kind: ClassVar[str] = "input"
+    boundary: ClassVar[bool] = True
+    type: TensorType
+    index: int = 0
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        return (self.type,)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"I {self.type}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        return Work("none", (), self.type.chw, self.type.chw)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        raise AssertionError("graph inputs are written by the exporter")
+
+
+@register
+@dataclass(frozen=True)
+class Output(Operator):
+    """Graph output number ``index``; takes its input unchanged."""
+
+    kind: ClassVar[str] = "output"
+    boundary: ClassVar[bool] = True
+    keeps_record: ClassVar[bool] = True
+    index: int = 0
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        return (inputs[0],)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"O {inputs[0]}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
+
+    def demands_symmetric(self, index: int) -> bool:
+        return True
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.node("Identity", inputs[:1], hint="output"),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0]
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (inputs[0],)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Constant(Operator):
+    """A tensor known when the graph is built: weights, biases, operands."""
+
+    kind: ClassVar[str] = "constant"
+    value: NDArray[Any]
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        return (TensorType(tuple(int(n) for n in self.value.shape), dtype=str(self.value.dtype)),)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"Const {outputs[0]}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        return Work("none", (), outputs[0].chw, outputs[0].chw)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.constant(self.value),)
+
+
+@register
+@dataclass(frozen=True)
+class FusionInput(Input):
+    """Input number ``index`` of a fusion's body."""
+
+    kind: ClassVar[str] = "fusion_input"
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return ""
+
+
+@register
+@dataclass(frozen=True)
+class FusionOutput(Output):
+    """Output number ``index`` of a fusion's body."""
+
+    kind: ClassVar[str] = "fusion_output"
+
+    def demands_symmetric(self, index: int) -> bool:
+        return False
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return ""
+
+
+@register
+@dataclass(frozen=True)
+class Fusion(Operator):
+    """Nodes that run as one kernel; the body is a graph of fusion inputs, nodes, fusion output.
+
+    ``name`` is NNTool's: ``conv_fusion_conv_pool_active``, ``linear_fusion_linear_active``,
+    ``activation_fusion_add_active`` ...
+    """
+
+    kind: ClassVar[str] = "fusion"
+    name: str = "conv_fusion_conv_active"
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        body = self._body(body)
+        for node, given in zip(body.inputs, inputs, strict=True):
+            if node.type.shape != given.shape:
+                raise GraphError(f"fusion input {node.name} is {node.type}, given {given}")
+        return tuple(node.type for node in body.outputs)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        body = self._body(body)
+        parts = [
+            node.op.describe(body.input_types(node), node.outputs, node.body)
+            for node in body.steps()
+            if not node.op.boundary
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
+        body = self._body(body)
+        return sum(n.op.macs(body.input_types(n), n.outputs, n.body) for n in body)
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        """The filter's work with the pool and activation that follow it added to it."""
+        from nnshell.ir.fusion_work import combined_work
+
+        return combined_work(self._body(body))
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        raise AssertionError("the exporter writes a fusion node by node")
+
+    @staticmethod
+    def _body(body: Graph | None) -> Graph:
+        if body is None:
+            raise GraphError("a fusion without a body")
+        return body
+
+
+@register
+@dataclass(frozen=True)
+class Reshape(Operator):
+    """Elements stay where they are; a result with three axes is taken as a CHW feature map."""
+
+    kind: ClassVar[str] = "reshape"
+    keeps_record: ClassVar[bool] = True
+    shape: tuple[int, ...] = ()
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        layout = Layout.CHW if len(self.shape) == 3 else Layout.NONE
+        result = TensorType(self.shape, layout)
+        if result.size != inputs[0].size:
+            raise GraphError(f"reshape cannot make {result} of {inputs[0]}")
+        return (result,)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return f"{inputs[0]} -> {outputs[0]}"
+
+    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+        shape = outputs[0].chw
+        return Work("none", (inputs[0].chw,), shape, shape)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.node("Reshape", [inputs[0], with_batch(build, self.shape)], hint=self.kind),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0].reshape(inputs[0].shape[0], *self.shape)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_move(self, build, inputs[0], outputs[0].shape),)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        image = TensorType((3, 4, 5), Layout.CHW)
+        return [
+            Example(cls((60,)), (image,), (), "flatten"),
+            Example(cls((3, 20)), (image,), (), "matrix"),
+            Example(cls((2, 3, 2)), (TensorType((12,)),), (), "feature map"),
+            Example(cls(()), (TensorType((1,)),), (), "scalar"),
+            Example(cls((1, 1)), (TensorType(()),), (), "from a scalar"),
+        ]

@@ -1,0 +1,65 @@
+"""Operators of model files that leave nothing in the graph: their output is their input.
+
+All but an expansion of one number per channel: that is a resize to the nearest of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nnshell.ops.resize import NearestNeighborResizer
+from nnshell.reading.registry import Unsupported, Value, imports
+
+if TYPE_CHECKING:
+    from nnshell.reading.context import ImportContext
+
+# ONNX numbers of element types; the graph computes all reals in float32
+REAL_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+
+
+@imports("Identity")
+def import_identity(ctx: ImportContext) -> None:
+    ctx.produce_value(ctx.any_value(0))
+
+
+@imports("Dropout")
+def import_dropout(ctx: ImportContext) -> None:
+    ctx.needs_only(0)
+    training = ctx.tensor(2)
+    if training is not None and training.any():
+        raise Unsupported("training_mode = true", accepted="false", hint="export for inference")
+    ctx.produce_value(ctx.any_value(0))
+
+
+@imports("Cast")
+def import_cast(ctx: ImportContext) -> None:
+    """Casts to real numbers are kept back: integers up to 2^24 are exact in float32."""
+    to = ctx.integer("to", 1)
+    if to not in REAL_TYPES:
+        ctx.refuse("to", accepted=", ".join(f"{n} ({name})" for n, name in REAL_TYPES.items()))
+    ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
+
+
+@imports("Expand")
+def import_expand(ctx: ImportContext) -> None:
+    """Where it changes nothing, as exporters leave it behind, and one number per channel."""
+    value = ctx.any_value(0)
+    wanted = ctx.integers_in(1) or ()
+    if _spreads_channels(value, wanted):
+        size = (max(wanted[2], 1), max(wanted[3], 1))
+        ctx.produce(ctx.add(NearestNeighborResizer(size, "asymmetric"), [ctx.front(value)]))
+        return
+    aligned = zip(reversed(wanted), reversed(value.shape), strict=False)
+    if len(wanted) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
+        raise Unsupported(f"shape = {list(wanted)}", accepted=f"the input's {list(value.shape)}")
+    ctx.produce_value(value)
+
+
+def _spreads_channels(value: Value, wanted: Sequence[int]) -> bool:
+    """Whether each channel's one number is written all over a larger feature map."""
+    if len(value.shape) != 4 or len(wanted) != 4 or value.shape[2:] != (1, 1):
+        return False
+    same = all(n in (1, own) for n, own in zip(wanted[:2], value.shape[:2], strict=True))
+    return same and min(wanted) >= 1 and tuple(wanted[2:]) != (1, 1)

@@ -1,0 +1,53 @@
+"""What Relu, its bounded forms and Clip share: y = min(max(x, lower), upper)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.operator import IntArray, Types
+from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import QuantizeRequest
+from nnshell.lowering.rectifiers import lower_rectifier
+from nnshell.numeric.kernels.rectifiers import RectifierKernel, quantize_rectifier
+from nnshell.ops.families.activation import Activation
+
+
+@dataclass(frozen=True)
+class Rectifier(Activation):
+    """y = min(max(x, lower), upper)"""
+
+    pushes_range: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """(lower, upper); an infinite one does not limit."""
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        bounds = [build.constant(np.float32(bound), "bound") for bound in self.bounds]
+        return (build.node("Clip", [inputs[0], *bounds], hint=self.kind),)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        return quantize_rectifier(request, *self.bounds)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        kernel: RectifierKernel = quantization.kernel
+        return kernel.apply(inputs[0], quantization.input, quantization.output)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (lower_rectifier(quantization, build, inputs[0]),)

@@ -1,0 +1,1 @@
+"""Ranges of tensors: what calibration keeps, statistics, and how outliers are clipped."""

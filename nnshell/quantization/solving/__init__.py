@@ -1,0 +1,1 @@
+"""Which record every tensor gets."""

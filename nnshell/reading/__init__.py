@@ -1,0 +1,1 @@
+"""What importers and operators share when a model file is read: context, registry, refusals."""

@@ -1,0 +1,306 @@
+"""From the nodes of a model file to nodes of the graph: the part that all formats share.
+
+An import function (``registry.imports``) sees the node through an ``ImportContext``, adds nodes to
+its graph and says what the node's outputs are.
+
+A model file has a batch axis, the graph has none. ``Value`` remembers where the file has it: any
+axis, or none once the file has squeezed or reshaped it away, which only a batch of 1 allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.ir.basic_operators import Reshape
+from nnshell.ir.foreign import ForeignNode
+from nnshell.ir.graph import Graph, ImportNote, Node, Ref, constant_node
+from nnshell.ir.operator import Operator
+from nnshell.ir.types import Origin
+from nnshell.reading.registry import Unsupported, Value, sanitized, without
+from nnshell.support.errors import GraphError
+
+MAX_ELEMENTS = 1 << 28  # of one tensor; a file that asks for more is corrupt or hopeless
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the whole import is told."""
+
+    fold_batchnorm: bool = True
+
+
+class ImportContext:
+    """The graph under construction and the node being imported.
+
+    ``values`` and ``constants`` hold the file's tensors by name; ``uses`` says how many nodes and
+    graph outputs of the file read each.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        batch_size: int,
+        *,
+        any_batch: bool,
+        uses: dict[str, int],
+        reserved: set[str],
+        options: Options,
+    ) -> None:
+        self.graph = graph
+        self.batch_size = batch_size
+        self.any_batch = any_batch  # the file leaves the batch size open
+        self.uses = uses
+        self.options = options
+        self.values: dict[str, Value] = {}
+        self.constants: dict[str, NDArray[Any]] = {}
+        self.makers: dict[Ref, str] = {}  # the file's tensor that an output of a node stands for
+        self._reserved = reserved
+        self._copies: dict[str, int] = {}  # how often a name was wanted again
+        self.node = ForeignNode("", "", (), ())
+        self.name = ""
+        self.origin = Origin()
+
+    def begin(self, node: ForeignNode, name: str, origin: Origin) -> None:
+        """Turn to the next node of the file; ``name`` is what it will be called in the graph."""
+        self.node = node
+        self.name = self.unique(name)
+        self.origin = origin
+
+    def unique(self, wanted: str) -> str:
+        name, count = wanted, self._copies.get(wanted, 0)
+        while name in self.graph or name in self._reserved:
+            count += 1
+            name = f"{wanted}_{count}"
+        if count:
+            self._copies[wanted] = count - 1  # where to go on looking
+        return name
+
+    # -- inputs of the node ----------------------------------------------------------------
+
+    def has(self, index: int) -> bool:
+        return index < len(self.node.inputs) and self.node.inputs[index] != ""
+
+    def is_constant(self, index: int) -> bool:
+        return self.has(index) and self.node.inputs[index] in self.constants
+
+    def any_value(self, index: int) -> Value:
+        """Input ``index``, computed by the network, of any element type."""
+        if not self.has(index):
+            raise Unsupported(f"input {index} is missing")
+        name = self.node.inputs[index]
+        if name in self.constants:
+            raise Unsupported(
+                f"input {index} '{name}' is a constant", accepted="a tensor the network computes"
+            )
+        if name not in self.values:
+            raise Unsupported(f"input {index} '{name}' does not exist")
+        return self.values[name]
+
+    def value(self, index: int) -> Value:
+        """Input ``index``, computed by the network, of real numbers."""
+        value = self.any_value(index)
+        if value.dtype != "float32":
+            raise Unsupported(
+                f"input {index} '{self.node.inputs[index]}' has element type {value.dtype}",
+                accepted="real numbers",
+                hint="cast it to float32 first",
+            )
+        return value
+
+    def tensor(self, index: int) -> NDArray[Any] | None:
+        """The constant input ``index``, or None when it is left out."""
+        if not self.has(index):
+            return None
+        name = self.node.inputs[index]
+        if name not in self.constants:
+            raise Unsupported(
+                f"input {index} '{name}' is not a constant",
+                accepted="a constant",
+                hint="export the model with fixed weights and shapes",
+            )
+        return self.constants[name]
+
+    def integers_in(self, index: int) -> tuple[int, ...] | None:
+        """The constant integers in input ``index``, or None when it is left out."""
+        tensor = self.tensor(index)
+        if tensor is None:
+            return None
+        if tensor.dtype.kind not in "iu":
+            raise Unsupported(
+                f"input {index} '{self.node.inputs[index]}' has element type {tensor.dtype}",
+                accepted="integers",
+            )
+        return tuple(int(n) for n in tensor.reshape(-1))
+
+    def weights(self, index: int) -> NDArray[np.float32]:
+        """The constant input ``index`` as finite float32 numbers."""
+        tensor = self.tensor(index)
+        if tensor is None:
+            raise Unsupported(f"input {index} is missing")
+        return self.finite(tensor, self.node.inputs[index])
+
+    def finite(self, tensor: NDArray[Any], name: str) -> NDArray[np.float32]:
+        if tensor.dtype.kind not in "fiu":
+            raise Unsupported(f"'{name}' has element type {tensor.dtype}", accepted="real numbers")
+        if not tensor.size:
+            raise Unsupported(f"'{name}' is empty, of shape {list(tensor.shape)}")
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(tensor).astype(np.float32)
+        bad = int(np.size(numbers) - np.count_nonzero(np.isfinite(numbers)))
+        if bad:
+            raise Unsupported(
+                f"'{name}' holds {bad} numbers that are NaN or infinite",
+                accepted="finite float32 numbers",
+                hint="train the model again: its weights have diverged",
+            )
+        return numbers
+
+    # -- attributes of the node ------------------------------------------------------------
+
+    def integer(self, name: str, default: int) -> int:
+        value = self.node.attributes.get(name, default)
+        return int(value) if isinstance(value, int | float) else self.refuse(name)
+
+    def real(self, name: str, default: float) -> float:
+        """A number as the file has it: float32, widened."""
+        value = self.node.attributes.get(name, default)
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            self.refuse(name, accepted="a finite number")
+        return float(value)
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        value = self.node.attributes.get(name)
+        if value is None:
+            return None
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            self.refuse(name)
+        return tuple(int(n) for n in value)
+
+    def text(self, name: str, default: str, accepted: Sequence[str]) -> str:
+        value = self.node.attributes.get(name, default)
+        if value not in accepted:
+            self.refuse(name, accepted=", ".join(accepted))
+        return str(value)
+
+    def refuse(self, attribute: str, *, accepted: str = "", hint: str = "") -> NoReturn:
+        """The node cannot be imported because of an attribute's value."""
+        value = self.node.attributes.get(attribute)
+        raise Unsupported(f"{attribute} = {value}", accepted=accepted, hint=hint)
+
+    def axis(self, axis: int, rank: int) -> int:
+        """An axis of the file's shape counted from the front."""
+        if not -rank <= axis < rank:
+            raise Unsupported(f"axis {axis} of a tensor with {rank} axes")
+        return axis % rank
+
+    def inner_axis(self, axis: int, value: Value) -> int:
+        """An axis of the file's shape as an axis of the graph's; not the batch axis."""
+        front = self.axis(axis, len(value.shape))
+        if front == value.batch:
+            raise Unsupported(
+                f"it works along axis {axis}, the batch axis",
+                accepted="any other axis",
+                hint="export the model so that samples do not mix",
+            )
+        return front - (value.batch is not None and front > value.batch)
+
+    # -- batch axis ------------------------------------------------------------------------
+
+    def at_batch(self, value: Value, position: int | None) -> Ref:
+        """The tensor with its batch axis taken to be ``position``; only a batch of 1 can move."""
+        if value.batch == position:
+            return value.ref
+        if self.batch_size != 1 or (position is not None and self._extent(value, position) != 1):
+            text = "x".join(str(n) for n in value.shape)
+            raise Unsupported(
+                f"the batch axis of {text} is not where the operator needs it",
+                accepted="axis 0 as batch axis",
+                hint="give the shapes of the inputs with --input_shapes",
+            )
+        return self.reshaped(value.ref, without(value.shape, position))
+
+    @staticmethod
+    def _extent(value: Value, axis: int) -> int:
+        return value.shape[axis] if axis < len(value.shape) else 0
+
+    def front(self, value: Value) -> Ref:
+        """The tensor with its batch axis in front."""
+        return self.at_batch(value, 0)
+
+    def note_absorbed(self, node: str, absorbed: str, how: str) -> None:
+        """Remember for explanations that ``absorbed`` became a part of ``node``."""
+        text = f"reading the model, {absorbed} {how} {node}"
+        self.graph.import_notes.append(ImportNote(node, absorbed, text))
+
+    # -- building --------------------------------------------------------------------------
+
+    def add(self, op: Operator, inputs: Sequence[Ref], suffix: str = "") -> Ref:
+        """Add a node called like the file's, with ``suffix`` for a helper beside it."""
+        name = self.unique(self.name + suffix)
+        types = tuple(self.graph.type_of(ref) for ref in inputs)
+        try:
+            outputs = op.infer(types)
+        except GraphError as error:
+            raise Unsupported(str(error)) from error
+        for made in outputs:
+            if made.size > MAX_ELEMENTS or not all(made.shape):
+                raise Unsupported(
+                    f"its output has shape {made}", accepted=f"1 to {MAX_ELEMENTS} elements"
+                )
+        self.graph.add(Node(name, op, list(inputs), outputs, self.origin))
+        return Ref(name)
+
+    def add_constant(self, name: str, value: NDArray[Any]) -> Ref:
+        """Add a constant that belongs to this node alone."""
+        node = constant_node(self.unique(name), value, self.origin)
+        return Ref(self.graph.add(node).name)
+
+    def named_constant(self, index: int, value: NDArray[Any]) -> Ref:
+        """Add the constant input ``index``, in the form ``value``, called after the file's."""
+        return self.add_constant(f"constant_{sanitized(self.node.inputs[index])}", value)
+
+    def reshaped(self, ref: Ref, shape: Sequence[int], suffix: str = "_reshape") -> Ref:
+        """The tensor with another shape, without a node when it has that shape already."""
+        wanted = tuple(shape)
+        if self.graph.type_of(ref).shape == wanted:
+            return ref
+        return self.add(Reshape(wanted), [ref], suffix)
+
+    # -- outputs of the node ---------------------------------------------------------------
+
+    def produce(
+        self, ref: Ref, batch: int | None = 0, *, output: int = 0, dtype: str = "float32"
+    ) -> None:
+        """Output ``output`` of the node is ``ref``, with the batch axis at ``batch``."""
+        shape = list(self.graph.type_of(ref).shape)
+        if batch is not None:
+            shape.insert(batch, self.batch_size)
+        self.produce_value(Value(ref, tuple(shape), batch, dtype), output=output)
+
+    def produce_value(self, value: Value, *, output: int = 0) -> None:
+        name = self.node.outputs[output]
+        self.makers.setdefault(value.ref, name)
+        self.values[name] = self._with_batch_found(value)
+
+    def _with_batch_found(self, value: Value) -> Value:
+        """A leading axis of 1 is the batch again, where reshaping had lost it."""
+        lost = value.batch is None and self.batch_size == 1
+        if not lost or not value.shape or value.shape[0] != 1:
+            return value
+        return replace(value, ref=self.reshaped(value.ref, value.shape[1:]), batch=0)
+
+    def needs_only(self, *outputs: int) -> None:
+        """Refuse when an output other than these is used."""
+        for index, name in enumerate(self.node.outputs):
+            if index not in outputs and self.uses.get(name, 0):
+                raise Unsupported(f"its output {index} '{name}' is used", accepted="output 0 only")
+
+    def used_once(self, index: int) -> bool:
+        """Whether this node alone reads what made input ``index``, and reads it directly."""
+        name = self.node.inputs[index]
+        return self.uses.get(name) == 1 and self.makers.get(self.values[name].ref) == name

@@ -1,0 +1,79 @@
+"""Import functions by the operator of model files that they read, and the values they pass on.
+
+An operator's file registers with ``imports`` the functions that read the operators of model files
+it stands for. They see the node through an ``importing.ImportContext``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nnshell.ir.graph import Ref
+
+if TYPE_CHECKING:
+    from nnshell.reading.context import ImportContext
+
+
+class Unsupported(Exception):
+    """A node that cannot be imported: what is at fault, what is accepted, what to do."""
+
+    def __init__(self, what: str, *, accepted: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.accepted = accepted
+        self.hint = hint
+
+    @property
+    def reason(self) -> str:
+        accepted = f"; accepted: {self.accepted}" if self.accepted else ""
+        return f"{self.what}{accepted}"
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.reason}{hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor the network computes: ``shape`` as the file sees it, its batch axis at ``batch``."""
+
+    ref: Ref
+    shape: tuple[int, ...]
+    batch: int | None = 0
+    dtype: str = "float32"
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """Shape without batch axis, as in the graph."""
+        return without(self.shape, self.batch)
+
+
+ImportFunction = Callable[["ImportContext"], None]
+IMPORTS: dict[str, ImportFunction] = {}
+
+
+def imports(*operators: str) -> Callable[[ImportFunction], ImportFunction]:
+    """Decorator: the function imports these operators of model files (ONNX names)."""
+
+    def register_function(function: ImportFunction) -> ImportFunction:
+        for operator in operators:
+            if operator in IMPORTS:
+                raise AssertionError(f"two functions import {operator}")
+            IMPORTS[operator] = function
+        return function
+
+    return register_function
+
+
+def sanitized(name: str) -> str:
+    """``name`` as an identifier: every other character becomes ``_``."""
+    text = re.sub(r"[^0-9A-Za-z_]", "_", name)
+    return f"_{text}" if text[:1].isdigit() else text
+
+
+def without(shape: Sequence[int], axis: int | None) -> tuple[int, ...]:
+    """``shape`` with one axis left out."""
+    return tuple(n for i, n in enumerate(shape) if i != axis)

@@ -1,0 +1,106 @@
+"""What `simulate` does beside the plain estimate: other tables and chips, what-if, explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from nnshell.chips import (
+    Chip,
+    Parameters,
+    SimulationReport,
+    load_chip,
+    load_kernels,
+    network_from_graph,
+)
+from nnshell.chips import simulate as simulate_network
+from nnshell.chips.insight.explain import Explanation, explain
+from nnshell.chips.insight.sweep import Axes, Run, Sweep
+from nnshell.chips.insight.sweep import sweep as sweep_network
+from nnshell.chips.tiled.run import TiledRun, run_tiled
+from nnshell.inputs.input_set import InputSet
+from nnshell.ir.graph import Graph
+from nnshell.support.errors import UsageError
+from nnshell.support.settings import describe
+
+SWEPT = ("cores", "fc_freq", "cl_freq", "voltage", "l1", "l2")
+_WHOLE = ("cores", "l1", "l2")
+
+
+def simulate(
+    graph: Graph, *, kernels: str | None = None, chip: str | Path | None = None
+) -> SimulationReport:
+    """One inference under the graph's settings; ``kernels`` and ``chip`` may be TOML files."""
+    found = _chip(graph, chip)
+    return simulate_network(network_from_graph(graph), _parameters(graph, kernels), chip=found)
+
+
+def sweep(
+    graph: Graph,
+    lists: Mapping[str, str],
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+    run: Run | None = None,
+) -> Sweep:
+    """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
+    axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
+    network, parameters = network_from_graph(graph), _parameters(graph, kernels)
+    return sweep_network(network, parameters, axes, _chip(graph, chip), run)
+
+
+def tiled(
+    graph: Graph,
+    report: SimulationReport,
+    inputs: InputSet,
+    progress: Callable[[int], None] | None = None,
+) -> list[TiledRun]:
+    """The int8 graph tile by tile on every sample, each compared with the whole run."""
+    runs = []
+    for batch in inputs.batches(1):
+        runs.append(run_tiled(graph, report, [array[0] for array in batch.arrays]))
+        if progress is not None:
+            progress(1)
+    return runs
+
+
+def _parameters(graph: Graph, kernels: str | None) -> Parameters:
+    parameters = Parameters.from_settings(graph.settings)
+    return replace(parameters, kernels=kernels) if kernels is not None else parameters
+
+
+def _chip(graph: Graph, path: str | Path | None) -> Chip:
+    return load_chip(path or graph.settings.chip or None)
+
+
+def check_setting(name: str, value: str) -> None:
+    """Read the file that a setting names; UsageError when it is missing or wrong."""
+    if name == "kernels":
+        load_kernels(value)
+    elif name == "chip" and value:
+        load_chip(value)
+
+
+def _values(name: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas, written as `set` takes them: 64k, 175M, 1.2."""
+    like = describe("l1_size" if name in _WHOLE else "equalization_threshold")
+    try:
+        values = [like.parse(word) for word in text.split(",") if word.strip()]
+    except UsageError as error:
+        raise UsageError(f"--{name} {text}: not a list of numbers", hint=error.hint) from None
+    if not values:
+        raise UsageError(f"--{name} has no values", hint=f"give a list: --{name} 1,2,4")
+    return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in values))
+
+
+__all__ = [
+    "SWEPT",
+    "Explanation",
+    "TiledRun",
+    "check_setting",
+    "explain",
+    "simulate",
+    "sweep",
+    "tiled",
+]

@@ -1,0 +1,1 @@
+"""Programs and files for devices, made from the quantized graph."""

@@ -1,0 +1,5 @@
+"""AutoTiler files: model.c, model.h, expression kernels and one file per constant."""
+
+from nnshell.targets.autotiler.generate import GeneratedFiles, generate, render_model
+
+__all__ = ["GeneratedFiles", "generate", "render_model"]

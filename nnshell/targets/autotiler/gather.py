@@ -1,0 +1,104 @@
+"""Kernels written for the graph that move elements: slices, borders, transposes of many axes.
+
+Each output position of a row reads one input position of the same row, found by dividing the
+position into its axes. Rows are the axes in front that stay as they are; with none of them the
+whole tensor is one row and must fit into L1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from math import prod
+
+import numpy as np
+
+from nnshell.ops.pad import Pad
+from nnshell.ops.strided_slice import StridedSlice
+from nnshell.ops.transpose import Transpose
+from nnshell.targets.arithmetic import Body
+from nnshell.targets.autotiler.context import Context
+from nnshell.targets.autotiler.expressions import Loops, Operand, looped
+from nnshell.targets.autotiler.plan import Kernel
+from nnshell.targets.autotiler.unit import Unit
+
+_STORE = "Arguments->Out[Row * Inner + Place]"
+
+
+def strided_slice(context: Context, unit: Unit) -> Kernel:
+    op = unit.node.op
+    assert isinstance(op, StridedSlice)
+    given, made = _shapes(unit)
+    kept = _kept(given[axis] == made[axis] and op.strides[axis] == 1 for axis in range(len(given)))
+    positions = [
+        f"({op.starts[axis]} + {coordinate} * {op.strides[axis]})"
+        for axis, coordinate in _coordinates(made, kept)
+    ]
+    place = _flat(positions, given[kept:])
+    return _kernel(context, unit, kept, place, (f"{_STORE} = {{In0}};",))
+
+
+def pad(context: Context, unit: Unit) -> Kernel:
+    op = unit.node.op
+    assert isinstance(op, Pad)
+    given, made = _shapes(unit)
+    kept = _kept(given[axis] == made[axis] for axis in range(len(given)))
+    inside, positions = [], []
+    for axis, coordinate in _coordinates(made, kept):
+        before = op.pads[axis][0]
+        position = f"({coordinate} - {before})" if before else coordinate
+        positions.append(position)
+        if given[axis] != made[axis]:
+            inside.append(f"{position} >= 0 && {position} < {given[axis]}")
+    border = int(unit.output_record().quantize(np.array([op.value], np.float32))[0])
+    lines = (f"{_STORE} = {' && '.join(inside) or '1'} ? {{In0}} : {border};",)
+    return _kernel(context, unit, kept, _flat(positions, given[kept:]), lines)
+
+
+def transpose(context: Context, unit: Unit) -> Kernel:
+    op = unit.node.op
+    assert isinstance(op, Transpose)
+    given, made = _shapes(unit)
+    kept = _kept(op.perm[axis] == axis for axis in range(len(given)))
+    positions = [""] * len(given)
+    for axis, coordinate in _coordinates(made, kept):
+        positions[op.perm[axis]] = coordinate
+    place = _flat(positions[kept:], given[kept:])
+    return _kernel(context, unit, kept, place, (f"{_STORE} = {{In0}};",))
+
+
+def _shapes(unit: Unit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return unit.graph.input_types(unit.node)[0].shape, unit.node.type.shape
+
+
+def _kept(same: Iterable[bool]) -> int:
+    """How many axes in front stay as they are."""
+    return sum(1 for _ in takewhile(bool, same))
+
+
+def _coordinates(shape: tuple[int, ...], kept: int) -> list[tuple[int, str]]:
+    """Axes behind the kept ones, and the C expression of an output position along each."""
+    found = []
+    for axis in range(kept, len(shape)):
+        behind = prod(shape[axis + 1 :])
+        quotient = f"Place / {behind}" if behind > 1 else "Place"
+        found.append((axis, f"(int) ({quotient} % {shape[axis]})"))
+    return found
+
+
+def _flat(positions: Sequence[str], shape: tuple[int, ...]) -> str:
+    """Position in a row from the positions along its axes."""
+    terms = [
+        f"{position} * {prod(shape[axis + 1 :])}" if prod(shape[axis + 1 :]) > 1 else position
+        for axis, position in enumerate(positions)
+    ]
+    return f"({' + '.join(terms) or '0'})"
+
+
+def _kernel(context: Context, unit: Unit, kept: int, place: str, lines: tuple[str, ...]) -> Kernel:
+    given, made = _shapes(unit)
+    records = unit.input_record(), unit.output_record()
+    source = Operand("In0", records[0].dtype, "full", prod(given[kept:]), place)
+    target = Operand("Out", records[1].dtype, "full", prod(made[kept:]))
+    loops = Loops(prod(made[:kept]), target.items, (source,), target, Body(lines))
+    return looped(context, unit, loops, context.reads(unit, 0))

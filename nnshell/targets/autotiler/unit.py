@@ -1,0 +1,169 @@
+"""What one generated kernel does: a node, or the filter, pool and activation of a fusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.work import Work
+from nnshell.ops.average_pool import AveragePool
+from nnshell.ops.concat import Concat
+from nnshell.ops.families.activation import Activation
+from nnshell.ops.max_pool import MaxPool
+from nnshell.ops.pad import Pad
+from nnshell.ops.split import Split
+from nnshell.ops.strided_slice import StridedSlice
+from nnshell.ops.transpose import Transpose
+from nnshell.targets.autotiler import names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """A node with its step number and, for a fusion, the inner nodes by what they do."""
+
+    graph: Graph
+    node: Node
+    step: int
+    main: Node  # the node itself, or the first inner node that computes
+    pool: Node | None  # behind the main node
+    activation: Node | None  # the last inner node, or the main node itself
+    padding: Node | None = None  # in front of the main node
+
+    @property
+    def fused(self) -> bool:
+        return self.node.body is not None
+
+    @property
+    def work(self) -> Work:
+        node = self.node
+        return node.op.work(self.graph.input_types(node), node.outputs, node.body)
+
+    @property
+    def quantization(self) -> NodeQuantization:
+        return quantization_of(self.node)
+
+    @property
+    def integers(self) -> NodeQuantization:
+        """Records and kernel of the main node."""
+        return quantization_of(self.main)
+
+    def input_record(self, index: int = 0) -> QParams:
+        return self.quantization.inputs[index]
+
+    def output_record(self, index: int = 0) -> QParams:
+        return self.quantization.outputs[index]
+
+    def label(self, settings_anonymise: bool) -> str:
+        """The kernel's name: a node option's, or S<step>_ and what the node is."""
+        chosen = self.node.options.get("NODE_CNAME", "")
+        if chosen:
+            return chosen
+        kind = kind_part(self)
+        return f"S{self.step}_{names.anonymised(kind) if settings_anonymise else kind}"
+
+
+def unit_of(graph: Graph, node: Node, step: int) -> Unit:
+    if node.body is None:
+        activation = node if isinstance(node.op, Activation) else None
+        return Unit(graph, node, step, node, None, activation)
+    inner = [entry for entry in node.body.steps() if not entry.op.boundary]
+    inner = [entry for entry in inner if not isinstance(entry.op, Constant)]
+    padding = inner[0] if isinstance(inner[0].op, Pad) else None
+    main, *rest = inner[1:] if padding is not None else inner
+    pool = next((entry for entry in rest if isinstance(entry.op, MaxPool | AveragePool)), None)
+    activation = next((entry for entry in rest if isinstance(entry.op, Activation)), None)
+    return Unit(graph, node, step, main, pool, activation, padding)
+
+
+def quantization_of(node: Node) -> NodeQuantization:
+    assert node.quantization is not None, f"{node.name} is not quantized"
+    return node.quantization
+
+
+def constant_operand(unit: Unit, index: int) -> NDArray[Any] | None:
+    """The integers of a constant input of the unit's main node; None for an activation."""
+    for constants in (unit.integers.constants, unit.quantization.constants):
+        if index < len(constants) and constants[index] is not None:
+            return constants[index]
+    return None
+
+
+def kind_part(unit: Unit) -> str:
+    """What stands behind S<step>_ in a kernel's name."""
+    node, main = unit.node, unit.main
+    if main.kind == "conv2d":
+        return "Conv2d_" + names.joined(unit.graph.input_types(node)[1].shape) + _behind(unit)
+    if main.kind == "linear" and not unit.fused:
+        return "Linear_" + names.joined(unit.graph.input_types(node)[1].shape)
+    if main.kind in ("max_pool", "average_pool"):
+        return pool_part(main) + _activation_part(unit)
+    if main.kind in _GLOBAL and unit.fused:
+        return f"{_GLOBAL[main.kind]}_{node.type}" + _activation_part(unit)
+    if main.kind in _MATRICES and unit.padding is None:
+        return f"{_MATRICES[main.kind]}_{node.type}" + _activation_part(unit)
+    if unit.activation is node:
+        return f"Act_{node.kind.capitalize()}"
+    return _PLAIN.get(node.kind, f"Op_{names.identifier_part(node.name)}")
+
+
+_GLOBAL = {"global_average_pool": "AveragePool", "global_max_pool": "MaxPool"}
+_MATRICES = {"add": "MatAdd", "mul": "MatMul"}
+_PLAIN = {"softmax": "SoftMax", "concat": "Concat"}
+
+
+def pool_part(pool: Node) -> str:
+    """``MaxPool_2x2``."""
+    assert isinstance(pool.op, MaxPool | AveragePool)
+    word = "Max" if isinstance(pool.op, MaxPool) else "Average"
+    return f"{word}Pool_{names.joined(pool.op.window.kernel)}"
+
+
+def _behind(unit: Unit) -> str:
+    pool = f"_{pool_part(unit.pool)}" if unit.pool is not None else ""
+    return pool + _activation_part(unit)
+
+
+def _activation_part(unit: Unit) -> str:
+    return f"_{unit.activation.kind.capitalize()}" if unit.activation is not None else ""
+
+
+def hidden(graph: Graph, node: Node) -> bool:
+    """A node that makes no code: its output is its input's memory."""
+    op = node.op
+    if isinstance(op, Reshape):
+        return True
+    if isinstance(op, Transpose):
+        return not moves_elements(graph.input_types(node)[0].shape, op.perm)
+    if isinstance(op, StridedSlice):
+        given = graph.input_types(node)[0].shape
+        return node.type.shape == given and all(stride > 0 for stride in op.strides)
+    if isinstance(op, Concat):
+        return len(node.inputs) == 1
+    if isinstance(op, Split):
+        return len(node.outputs) == 1
+    return False
+
+
+def moves_elements(shape: tuple[int, ...], perm: tuple[int, ...]) -> bool:
+    """Whether a transpose changes the order in memory: only axes longer than 1 count."""
+    moved = [axis for axis in perm if shape[axis] != 1]
+    return moved != sorted(moved)
+
+
+def is_free(shape: tuple[int, ...], axis: int) -> bool:
+    """A concat or split whose parts lie one behind the other in memory needs no kernel."""
+    return all(extent == 1 for extent in shape[:axis])
+
+
+def makes_kernel(graph: Graph, node: Node) -> bool:
+    """Whether a node becomes a node of the AutoTiler's graph."""
+    if isinstance(node.op, Input | Output | Constant) or hidden(graph, node):
+        return False
+    if isinstance(node.op, Concat | Split):
+        return not is_free(graph.input_types(node)[0].shape, node.op.axis)
+    return True

@@ -1,0 +1,104 @@
+"""Kernel tables: every kind of work has a kernel, every term a source, wrong files are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from nnshell.chips import Network, load_kernels, simulate
+from nnshell.chips.model.kernels import TABLES
+from nnshell.ir.work import Work, WorkKind
+from nnshell.support.errors import UsageError
+
+WITHOUT_CODE = {"none"}
+TEXT = (
+    files("nnshell.chips.tables").joinpath("kernels_autotiler_sq8.toml").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_kind_of_work_has_a_kernel(name: str) -> None:
+    kinds = {kind for kernel in load_kernels(name).kernels for kind in kernel.match.kinds}
+    assert kinds == set(get_args(WorkKind)) - WITHOUT_CODE
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_term_says_where_it_comes_from(name: str) -> None:
+    for kernel in load_kernels(name).kernels:
+        assert kernel.terms, kernel.name
+        for term in kernel.terms:
+            assert len(term.source) > 5, f"{kernel.name}: {term.name}"
+            assert term.cycles > 0, f"{kernel.name}: {term.name}"
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "kernel", "stride", "expected"),
+    [
+        (8, 12, 1, 1, "pointwise, few channels"),
+        (64, 64, 1, 1, "pointwise"),
+        (64, 64, 1, 2, "pointwise, strided"),
+        (3, 8, 3, 1, "convolution 3x3"),
+        (3, 8, 3, 2, "convolution 3x3, stride 2"),
+        (3, 8, 5, 1, "convolution 5x5"),
+        (3, 8, 7, 1, "convolution, any"),
+    ],
+)
+def test_the_generator_choice_follows_kernel_size_and_channels(
+    conv: Callable[..., Work], channels: int, out: int, kernel: int, stride: int, expected: str
+) -> None:
+    work = conv((channels, 16, 16), out, kernel, stride)
+    assert load_kernels("autotiler-sq8").matching(work)[0].name == expected
+
+
+def test_a_dilated_filter_takes_the_general_kernel(conv: Callable[..., Work]) -> None:
+    work = conv((16, 16, 16), 16, 3, dilation=2, depthwise=True)
+    assert load_kernels("autotiler-sq8").matching(work)[0].name == "depthwise, any"
+
+
+def test_a_matrix_too_deep_for_l1_falls_back_to_the_plain_convolution(
+    conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    report = simulate(network(conv((8192, 2, 2), 64, 1)))
+    assert report.layers[0].kernel == "convolution, any"
+    assert report.fits
+
+
+def test_a_third_table_is_a_file(
+    tmp_path: Path, conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    path = tmp_path / "mine.toml"
+    doubled = TEXT.replace("cycles = 16.0, per", "cycles = 32.0, per")
+    path.write_text(doubled.replace('name = "autotiler-sq8"', 'name = "mine"'))
+    layer = network(conv((8, 32, 32), 16))
+    mine, given = simulate(layer, kernels=path), simulate(layer)
+    assert mine.to_json()["kernels"] == "mine"
+    assert mine.total_cycles > 1.5 * given.total_cycles
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('per = ["position_share", "depth"]', 'per = ["unheard"]', "unknown counts unheard"),
+        ('layout = "chw"', 'layout = "whc"', "whc"),
+        ('origin = "read"', 'origin = "guessed"', "guessed"),
+        ('orders = [["rows"]]', 'orders = [["sideways"]]', "orders"),
+        ("other = 10.0", "", "other"),
+        ("other = 10.0", "other = nan", "nan is not a number"),
+        ("accumulator_bytes = 4", "accumulator_bytes = inf", "inf is not a whole number"),
+        ('name = "autotiler-sq8"', "name = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(UsageError, match=message):
+        load_kernels(path)
+
+
+def test_an_unknown_table_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="autotiler-sq8, pulp-nn"):
+        load_kernels("cmsis-nn")

@@ -1,0 +1,118 @@
+"""A Dask cluster of two workers on this machine gives what one process gives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnshell import flow
+from nnshell.cluster.dask import Cluster
+from nnshell.experiments.sensitivity import sensitivity
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.quantization import QuantizationOptions
+from nnshell.session import simulation
+from nnshell.support.errors import NNShellError, UsageError
+
+
+@pytest.fixture(scope="module")
+def distributed() -> Any:
+    return pytest.importorskip(
+        "distributed", reason="needs dask[distributed]: pip install '.[cluster]'"
+    )
+
+
+@pytest.fixture(scope="module")
+def local(distributed: Any) -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(local: Any) -> Iterator[Cluster]:
+    with Cluster(local.scheduler_address) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def lenet() -> Graph:
+    graph = flow.open_graph("sample:lenet")
+    flow.adjust(graph)
+    flow.fuse(graph, "scale8")
+    images = flow.load_inputs("sample:calibration", norm="x: x/128-1")
+    seen = flow.calibrate(graph, images, clip_type="mse")
+    flow.quantize(graph, seen, QuantizationOptions(clip_type="mse"))
+    return graph
+
+
+def batches(count: int = 16) -> list[Batch]:
+    x = np.random.default_rng(0).uniform(-1, 1, (count, 3, 32, 32)).astype(np.float32)
+    return [Batch((x,), tuple(map(str, range(count))), (0,) * count)]
+
+
+def test_predictions_are_those_of_one_process(cluster: Cluster, lenet: Graph) -> None:
+    images = flow.load_inputs("sample:test")
+    here = flow.validate(lenet, images, "simulated")
+    there = flow.validate(lenet, images, "simulated", runner=cluster.runner(lenet))
+    assert there.predictions == here.predictions
+    assert there.agreement_with_float == here.agreement_with_float
+
+
+def test_sensitivity_and_sweeps_are_those_of_one_process(cluster: Cluster, lenet: Graph) -> None:
+    trials = cluster.trials(lenet, batches())
+    assert sensitivity(lenet, batches(), trials=trials) == sensitivity(lenet, batches())
+    lists = {"l1": "32k,48k", "cores": "4,8,99"}
+    there = simulation.sweep(lenet, lists, run=cluster.points(lenet, None))
+    assert there == simulation.sweep(lenet, lists)
+    assert there.left_out
+
+
+def test_a_worker_that_is_lost_changes_nothing(
+    local: Any, cluster: Cluster, lenet: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnshell.flow.batch_size", lambda graph: 4)
+    images = flow.load_inputs("sample:test")
+    here, done = flow.validate(lenet, images, "int8"), 0
+
+    def kill_one(count: int) -> None:
+        nonlocal done
+        if done < 40 <= done + count:
+            os.kill(next(iter(local.workers.values())).process.pid, signal.SIGKILL)
+        done += count
+
+    there = flow.validate(lenet, images, "int8", progress=kill_one, runner=cluster.runner(lenet))
+    assert there.complete and there.predictions == here.predictions
+
+
+def test_what_the_user_did_wrong_is_one_line_from_there_too(cluster: Cluster, lenet: Graph) -> None:
+    with pytest.raises(NNShellError, match=r"no node is called|no tensor") as error:
+        flow.validate(
+            lenet, flow.load_inputs("sample:test"), "float", output="nobody",
+            runner=cluster.runner(lenet),
+        )  # fmt: skip
+    assert "\n" not in str(error.value)
+
+
+def test_without_the_package_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match="dask") as error:
+        Cluster("tcp://127.0.0.1:8786")
+    assert "pip install 'nnshell[cluster]'" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("distributed")
+def test_an_address_where_nothing_answers_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnshell.cluster.dask._TIMEOUT", "1s")
+    with pytest.raises(UsageError, match=r"no cluster .* tcp://127\.0\.0\.1:9") as error:
+        Cluster("tcp://127.0.0.1:9")
+    assert "\n" not in str(error.value) and "dask scheduler" in str(error.value)
