@@ -1,7 +1,7 @@
 """The networks whose cycles on GAP8 are published, and the figures: what the simulator is held
 against.
 
-Layers and totals are in ``tests/chips/published_layers.csv`` and ``published_totals.csv``, each with
+Layers and totals: ``tests/chips/published_layers.csv`` and ``published_totals.csv``, each with
 its source. MobileNets are built here; the DS-CNNs are chains of their published layers.
 """
 
