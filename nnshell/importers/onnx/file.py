@@ -1,4 +1,8 @@
-"""Reading an ONNX file: from bytes that may be anything to a checked model of a known opset."""
+"""Reading an ONNX file: from bytes that may be anything to a checked model of a known opset.
+
+What ONNX's own native code does with a model it does in a child process (``native``), and without
+the large tensors (``weights``).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,12 @@ from typing import Any
 
 import onnx
 import onnx.external_data_helper
-import onnx.inliner
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from nnshell.importers.onnx.bounds import check_bounds
+from nnshell.importers.onnx.native import Native
+from nnshell.importers.onnx.weights import Weights, standing_in, take_weights, without_stand_ins
 from nnshell.support.errors import ModelError
 from nnshell.support.files import read_bounded
 
@@ -58,45 +64,53 @@ class Spelling:
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """A readable file: initializers are no graph inputs, nodes are sorted and lead to outputs."""
+    """A readable file: initializers are no graph inputs, nodes are sorted and lead to outputs.
+
+    ``weights`` are its large tensors, which ``model`` does not have.
+    """
 
     path: Path
     sha256: str
     model: onnx.ModelProto
+    weights: Weights
     spellings: dict[str, Spelling]  # by the node's first output
 
 
-def read_onnx(path: Path) -> OnnxFile:
+def read_onnx(path: Path, native: Native) -> OnnxFile:
     """Read a model as it is in the file. Raises ModelError."""
-    data = _bytes_of(path)
-    model = _parsed(data, path)
+    model, sha256 = _parsed(path)
+    check_bounds(model, path.name)
+    _forget_negative_extents(model)
     _load_external_data(model, path)
+    weights = take_weights(model)
     if model.functions:
-        model = _inlined(model, path)
+        model = _inlined(model, path, native, weights)
+        weights |= take_weights(model)
     _check_opset(model, path)
     graph = model.graph
     if graph.sparse_initializer:
         raise ModelError("sparse initializers are not supported", where=path.name)
-    constants = {tensor.name for tensor in graph.initializer}
+    constants = {tensor.name for tensor in graph.initializer} | weights.keys()
     _replace(graph.input, [given for given in graph.input if given.name not in constants])
     _replace(graph.node, _live(_sorted(list(graph.node), path), [o.name for o in graph.output]))
     spellings = {n.output[0]: Spelling(n.name, n.op_type) for n in graph.node if n.output}
-    return OnnxFile(path, hashlib.sha256(data).hexdigest(), model, spellings)
+    return OnnxFile(path, sha256, model, weights, spellings)
 
 
-def converted(file: OnnxFile) -> onnx.ModelProto:
+def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     """The model checked and brought to the opset that the importer reads. Raises ModelError."""
     model = file.model
     for output in model.graph.output:
         output.type.tensor_type.shape.SetInParent()  # the checker wants one; nothing else does
     model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
-    _check(model, file.path)
+    _check(file, native)
     if default_opset(model) >= OPSET:
         return model
     softmax_axes = _set_softmax_aside(model)
     resized = _old_resizes(model)
     try:
-        newer = onnx.version_converter.convert_version(model, OPSET)
+        with standing_in(model, file.weights):
+            newer = without_stand_ins(native.convert(model, OPSET), file.weights)
     except ONNX_ERRORS as error:
         raise ModelError(
             f"the model cannot be converted to opset {OPSET}: {first_line(error)}",
@@ -185,7 +199,9 @@ def _bytes_of(path: Path) -> bytes:
         raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
 
 
-def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
+def _parsed(path: Path) -> tuple[onnx.ModelProto, str]:
+    """The model, and the SHA-256 of the file; its bytes are not kept."""
+    data = _bytes_of(path)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -195,7 +211,7 @@ def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
         raise _not_onnx(path)
     if _has_broken_text(model):
         raise _not_onnx(path)
-    return model
+    return model, hashlib.sha256(data).hexdigest()
 
 
 def _has_broken_text(message: Any) -> bool:
@@ -230,21 +246,34 @@ def _check_opset(model: onnx.ModelProto, path: Path) -> None:
         )
 
 
-def _check(model: onnx.ModelProto, path: Path) -> None:
+def _forget_negative_extents(model: onnx.ModelProto) -> None:
+    """Exporters write -1 for an axis they leave open; ONNX has no extent for that."""
+    graph = model.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_value < 0:
+                axis.ClearField("dim_value")
+
+
+def _check(file: OnnxFile, native: Native) -> None:
     try:
-        onnx.checker.check_model(model)
+        with standing_in(file.model, file.weights):
+            native.check(file.model)
     except ONNX_ERRORS as error:
         raise ModelError(
             f"the model is not valid: {first_line(error)}",
-            where=path.name,
+            where=file.path.name,
             hint="export or download it again",
         ) from error
 
 
-def _inlined(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _inlined(
+    model: onnx.ModelProto, path: Path, native: Native, weights: Weights
+) -> onnx.ModelProto:
     """Functions that the file defines, written out where they are called."""
     try:
-        return onnx.inliner.inline_local_functions(model)
+        with standing_in(model, weights):
+            return without_stand_ins(native.inline(model), weights)
     except ONNX_ERRORS as error:
         raise ModelError(
             f"the model's functions cannot be written out: {first_line(error)}", where=path.name

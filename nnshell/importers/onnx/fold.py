@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell.importers.onnx.file import ONNX_ERRORS, first_line
+from nnshell.importers.onnx.native import Native
 from nnshell.reading.context import MAX_ELEMENTS
 from nnshell.reading.registry import Unsupported
 
@@ -36,8 +37,9 @@ _SMALL = 1024  # elements of a tensor whose values may decide a shape
 class Folder:
     """Evaluates nodes one at a time, of an opset, within a budget of elements."""
 
-    def __init__(self, opset: int) -> None:
+    def __init__(self, opset: int, native: Native) -> None:
         self._opset = opset
+        self._native = native
         self._budget = MAX_ELEMENTS
 
     def evaluate(
@@ -63,7 +65,7 @@ class Folder:
     def _spend(self, node: onnx.NodeProto, feeds: dict[str, NDArray[Any]]) -> None:
         """Refuse outputs that are too large before they are made."""
         try:
-            inferred = onnx.shape_inference.infer_shapes(self._model(node, feeds, _SMALL))
+            inferred = self._native.infer(self._model(node, feeds, _SMALL))
         except ONNX_ERRORS as error:
             raise Unsupported(f"its inputs do not fit: {first_line(error)}") from error
         known = {

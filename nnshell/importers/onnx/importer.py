@@ -17,6 +17,7 @@ import onnx
 
 from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
 from nnshell.importers.onnx.fold import FOLDABLE
+from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.nodes import Importer, Problem
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
 from nnshell.importers.onnx.unsupported import GENERAL_ADVICE, advice
@@ -48,17 +49,29 @@ def import_onnx(
     whole shapes, batch axis included, by the name of the input. Raises ModelError for a file that
     is missing, damaged or not supported; the message then lists every node at fault.
     """
-    file = read_onnx(Path(path))
+    with Native() as native:
+        return _imported(
+            Path(path), native, Options(fold_batchnorm), subs or {}, input_shapes or {}
+        )
+
+
+def _imported(
+    path: Path,
+    native: Native,
+    options: Options,
+    subs: Mapping[str, int],
+    input_shapes: Mapping[str, Sequence[int]],
+) -> Graph:
+    file = read_onnx(path, native)
     _refuse_unknown_operators(file)
-    model = converted(file)
-    shapes = known_shapes(model, file.path.name, subs or {}, input_shapes or {})
+    model = converted(file, native)
+    shapes = known_shapes(model, file.path.name, subs, input_shapes)
     set_input_shapes(model, shapes)
-    options = Options(fold_batchnorm)
-    importer = Importer(file, model, shapes, options)
+    importer = Importer(file, model, shapes, options, native)
     graph = importer.run()
     if importer.problems and importer.batch_size > 1:
         # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
-        unbatched = Importer(file, model, shapes, options, batched=False)
+        unbatched = Importer(file, model, shapes, options, native, batched=False)
         graph_of_one = unbatched.run()
         if not unbatched.problems:
             return _finished(graph_of_one)

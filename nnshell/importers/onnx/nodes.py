@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from nnshell.importers.onnx.file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
 from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_of, constant_of
+from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
 from nnshell.importers.onnx.unsupported import advice
+from nnshell.importers.onnx.weights import Weights, standing_in
 from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
@@ -58,6 +60,7 @@ class Importer:
         model: onnx.ModelProto,
         shapes: Sequence[InputShape],
         options: Options,
+        native: Native,
         *,
         batched: bool = True,
     ) -> None:
@@ -68,7 +71,8 @@ class Importer:
         self.batch_size = _batch_size(shapes) if batched else 1
         self._batched = batched
         self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
-        self._folder = Folder(default_opset(model))
+        self._native = native
+        self._folder = Folder(default_opset(model), native)
         self._inferred: dict[str, Any] | None = None
         outputs = [output.name for output in model.graph.output]
         uses = Counter(name for node in model.graph.node for name in node.input if name)
@@ -89,7 +93,9 @@ class Importer:
         for index, given in enumerate(self.shapes):
             self._add_input(index, given)
         for tensor in self.model.graph.initializer:
-            self._add_initializer(tensor)
+            self._add_initializer(tensor.name, tensor)
+        for name, tensor in self.file.weights.items():
+            self._add_initializer(name, tensor)
         for node in self.model.graph.node:
             self._import(node)
         for index, output in enumerate(self.model.graph.output):
@@ -115,12 +121,12 @@ class Importer:
             return None
         return 0 if given.any_batch or len(given.shape) > 1 else None
 
-    def _add_initializer(self, tensor: onnx.TensorProto) -> None:
+    def _add_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
         try:
-            self.context.constants[tensor.name] = array_of(tensor)
+            self.context.constants[name] = array_of(tensor)
         except Unsupported as problem:
-            self.problems.append(Problem("initializer", tensor.name, problem.reason))
-            self._unknown.add(tensor.name)
+            self.problems.append(Problem("initializer", name, problem.reason))
+            self._unknown.add(name)
 
     def _add_output(self, index: int, name: str) -> None:
         if name in self._unknown:
@@ -225,7 +231,7 @@ class Importer:
     def _inferred_type(self, name: str) -> tuple[tuple[int, ...], str]:
         """Shape and element type as ONNX's shape inference sees them; an empty shape if unknown."""
         if self._inferred is None:
-            self._inferred = _infer(self.model)
+            self._inferred = _infer(self.model, self.file.weights, self._native)
         value = self._inferred.get(name)
         if value is None or not value.type.tensor_type.HasField("shape"):
             return (), ""
@@ -234,9 +240,10 @@ class Importer:
         return tuple(d.dim_value for d in dims), dtype
 
 
-def _infer(model: onnx.ModelProto) -> dict[str, Any]:
+def _infer(model: onnx.ModelProto, weights: Weights, native: Native) -> dict[str, Any]:
     try:
-        inferred = onnx.shape_inference.infer_shapes(model)
+        with standing_in(model, weights):
+            inferred = native.infer(model)
     except ONNX_ERRORS:
         return {}
     return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
