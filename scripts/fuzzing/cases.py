@@ -11,8 +11,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from nnshell.ir.basic_operators import Constant
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.text import print_graph
 from nnshell.ir.verify import verify

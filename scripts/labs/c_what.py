@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 from common import Lab, at_the_prompt, lab_options, show
-from nnshell.ir.basic_operators import Constant
 
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import flatten
 from nnshell.ir.graph import Graph, Ref
 

@@ -8,8 +8,8 @@ steps stand for values that the relu throws away, and a second rounding follows.
 from __future__ import annotations
 
 from common import Lab, at_the_prompt, lab_options, show
-from nnshell.ir.basic_operators import Output
 
+from nnshell.ir.basic_operators import Output
 from nnshell.ir.graph import Graph, Node, Ref
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nnshell.ir.basic_operators import Constant
 from numpy.typing import NDArray
 
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.engines import tensor_keys
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.operator import OPERATORS, Example

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nnshell.ir.basic_operators import Input
 from numpy.typing import NDArray
 
 from nnshell.execution import fast_engine
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.basic_operators import Input
 from nnshell.ir.graph import Graph
 from nnshell.ir.integer_graph import CannotLower
 from nnshell.ir.types import TensorType

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Input, Output
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat

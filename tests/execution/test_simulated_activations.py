@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Input, Output
 
 from nnshell import flow
 from nnshell.execution.engines import make_engine
+from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.types import Layout, TensorType

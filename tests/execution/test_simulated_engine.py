@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from nnshell.ir.basic_operators import Constant, Input, Output
 from numpy.typing import NDArray
 
 from nnshell import flow
 from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.engines import make_engine
 from nnshell.execution.simulated_engine import SimulatedEngine
+from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, all_nodes
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window

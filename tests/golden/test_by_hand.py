@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nnshell.ir.requests import KernelOptions, QuantizeRequest
 
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import KernelOptions, QuantizeRequest
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import Window
 from nnshell.numeric.fixed_point import MULTIPLIER_BITS

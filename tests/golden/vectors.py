@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnshell.ir.basic_operators import Constant
 
 from nnshell import flow
 from nnshell.execution.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.inputs.binding import Images, bind
 from nnshell.inputs.options import InputOptions
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.quantization import calibrate_graph, load_statistics

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Constant
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import Layout
 from nnshell.passes.explain import explain

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput, Input, Output
 
+from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.select import select, select_one
 from nnshell.ir.types import TensorType

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Constant
 
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import graph_of
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS, Example

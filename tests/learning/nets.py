@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from nnshell.ir.basic_operators import Output
 
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.basic_operators import Output
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Constant, Output
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.experiments.bench import Bench
+from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.flat import Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.work import Window

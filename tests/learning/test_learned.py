@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nnshell.ir.requests import ChosenFilter, Range
 
 from nnshell import flow
+from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.learning.adaround import learn_rounding
 from nnshell.learning.equalization import equalize
 from nnshell.learning.trial import apply_learned

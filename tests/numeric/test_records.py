@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from nnshell.ir.requests import Range
 
+from nnshell.ir.requests import Range
 from nnshell.numeric.records import (
     asymmetric_record,
     bias_record,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nnshell.ir.requests import QuantizeRequest
 
 from nnshell.ir.qparams import QParams
+from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import TensorType
 from nnshell.numeric.kernels.gates import quantize_gate
 

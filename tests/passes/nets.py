@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from nnshell.ir.basic_operators import Fusion, Input, Output, Reshape
 from numpy.typing import NDArray
 
 from nnshell.exporters.onnx import export_onnx
+from nnshell.ir.basic_operators import Fusion, Input, Output, Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.types import Layout, Origin, TensorType

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from nnshell.ir.basic_operators import Reshape
 
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.operator import Operator
 from nnshell.ir.work import Window

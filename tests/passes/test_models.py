@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nnshell.ir.basic_operators import Fusion
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.basic_operators import Fusion
 from nnshell.ir.graph import Graph, Node
 from nnshell.passes.manager import compare_outputs, run_passes
 from nnshell.passes.pipelines import ADJUST, POW2, SCALE8

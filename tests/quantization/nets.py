@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput, Input, Output
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Fusion, FusionInput, FusionOutput, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, all_nodes, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization, QParams

@@ -6,9 +6,9 @@ import logging
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Reshape
 
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.flat import flatten
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from nnshell.ir.requests import Range
 
+from nnshell.ir.requests import Range
 from nnshell.quantization.ranges.clipping import clipped_range
 from nnshell.quantization.ranges.statistics import TensorStatistics
 from nnshell.support.errors import QuantizationError

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from nnshell.ir.basic_operators import Constant
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.exporters.onnx import export_bytes
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph, Step, all_nodes
 from nnshell.ops.conv2d import Conv2D

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from nnshell.ir.basic_operators import Constant, Output
 
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.examples import random_inputs
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.quantization import QuantizationOptions, quantize_graph

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from nnshell.ir.basic_operators import Input, Output
 
+from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.examples import graph_of
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Operator

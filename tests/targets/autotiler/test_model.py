@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nnshell.ir.basic_operators import Input, Output, Reshape
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Input, Output, Reshape
 from nnshell.ir.examples import graph_of
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nnshell.ir.basic_operators import Input, Output, Reshape
 
+from nnshell.ir.basic_operators import Input, Output, Reshape
 from nnshell.ir.examples import graph_of
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Example, Operator
