@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_functions_are_written_out(save: Save) -> None:
 
 def test_functions_that_double_thirty_times_are_refused(save: Save) -> None:
     names = [f"F{i}" for i in range(30)]
-    functions = [function(f, g, g) for f, g in zip(names, names[1:], strict=False)]
+    functions = [function(f, g, g) for f, g in pairwise(names)]
     text = refusal(save(calling([*functions, function(names[-1], "Relu", "Relu")])))
     assert "1,073,741,824 nodes with its functions written out; accepted: 20,000" in text
 
@@ -129,7 +130,7 @@ def test_a_function_that_calls_itself_is_refused(save: Save) -> None:
 
 def test_deep_calls_are_refused(save: Save) -> None:
     names = [f"F{i}" for i in range(bounds.MAX_CALLS + 2)]
-    functions = [function(f, g) for f, g in zip(names, names[1:], strict=False)]
+    functions = [function(f, g) for f, g in pairwise(names)]
     text = refusal(save(calling([*functions, function(names[-1], "Relu")])))
     assert f"is called {bounds.MAX_CALLS} calls deep" in text
 
