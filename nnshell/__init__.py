@@ -25,6 +25,7 @@ _PUBLIC = {
     "simulate": "nnshell.flow",
     "save_state": "nnshell.flow",
     "generate": "nnshell.flow",
+    "export_c": "nnshell.flow",
     "NNShellError": "nnshell.support.errors",
 }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nnshell.execution.metrics import Comparison
     from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
+    from nnshell.targets.c.project import CProject
 
 Progress = Callable[[int], None]  # called with the number of samples just done
 # From batches, an engine's name and a key: the batches, that engine, and the float engine.
@@ -357,6 +358,23 @@ def export(graph: Graph, path: str | Path, form: str | None = None) -> str:
     data = to_bytes(export_simulated(graph, integers=True)) if qdq else export_bytes(graph)
     write_atomically(Path(path), data)
     return chosen
+
+
+def export_c(
+    graph: Graph,
+    folder: str | Path,
+    *,
+    batch: int = 1,
+    layout: Literal["planned", "simple"] = "planned",
+) -> CProject:
+    """Write the quantized graph as a project in portable C; returns what it holds.
+
+    One call of its ``model_run`` runs ``batch`` samples. Tensors share memory where they are not
+    alive together, or each has its own ("simple").
+    """
+    from nnshell.targets.c import project
+
+    return project.export_c(graph, folder, batch=batch, layout=layout)
 
 
 def batches_of(graph: Graph, images: Images | InputSet) -> list[Batch]:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.execution.widths import check_chip_widths
 from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.widths import check_chip_widths
 from nnshell.support.errors import InputError, QuantizationError, UsageError
 
 TARGETS = ("simulation", "chip")

@@ -48,9 +48,14 @@ def exp_of_negative(distance: IntArray) -> IntArray:
     return result
 
 
+def distance_shift(scale_exponent: int) -> int:
+    """Bits to the left (right where negative) that bring a difference to Q15."""
+    return min(FRACTION_BITS + scale_exponent, _WIDEST_SHIFT)
+
+
 def exponentials_below(difference: IntArray, scale_exponent: int) -> IntArray:
     """e**-d in Q15 of differences d >= 0 whose scale is 2**scale_exponent."""
-    shift = min(FRACTION_BITS + scale_exponent, _WIDEST_SHIFT)
+    shift = distance_shift(scale_exponent)
     return exp_of_negative(difference << shift if shift >= 0 else difference >> -shift)
 
 

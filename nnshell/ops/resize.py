@@ -183,11 +183,11 @@ class NearestNeighborResizer(Resizer):
         return {**super()._attributes(), "nearest_mode": self.rounding}
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        rows, columns = self._indices(inputs[0].shape[1:])
+        rows, columns = self.indices(inputs[0].shape[1:])
         picked: IntArray = inputs[0][:, :, rows][:, :, :, columns]
         return picked
 
-    def _indices(self, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
+    def indices(self, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
         """Which row and column of a CHW ``shape`` each row and column of the result is."""
         rows, columns = (
             np.clip(self._rounded(position), 0, extent - 1)
@@ -213,7 +213,7 @@ class NearestNeighborResizer(Resizer):
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
         """Rows and columns picked by index, as the reference does."""
-        rows, columns = self._indices(inputs[0].shape)
+        rows, columns = self.indices(inputs[0].shape)
         x = lower_pick(build, inputs[0], rows, 2)
         return (lower_pick(build, x, columns, 3),)
 
@@ -229,18 +229,22 @@ class NearestNeighborResizer(Resizer):
         return found
 
 
-def _blend(x: IntArray, positions: NDArray[np.float32], axis: int) -> IntArray:
-    """Neighbours along one axis, weighted in Q8; the result has 8 fraction bits more."""
-    last = x.shape[axis] - 1
-    inside = np.clip(positions, 0, last)
+def neighbours(positions: NDArray[np.float32], extent: int) -> tuple[IntArray, IntArray, IntArray]:
+    """(element before, element after, weight of the latter in Q8) for each position on an axis."""
+    inside = np.clip(positions, 0, extent - 1)
     before = np.floor(inside).astype(np.int64)
     weight = np.floor((inside - before) * (1 << WEIGHT_BITS) + 0.5).astype(np.int64)
-    behind = np.minimum(before + 1, last)
+    return before, np.minimum(before + 1, extent - 1), weight
+
+
+def _blend(x: IntArray, positions: NDArray[np.float32], axis: int) -> IntArray:
+    """Neighbours along one axis, weighted in Q8; the result has 8 fraction bits more."""
+    before, after, weight = neighbours(positions, x.shape[axis])
     shape = [1] * x.ndim
     shape[axis] = -1
     weight = weight.reshape(shape)
     blended: IntArray = (
-        x.take(before, axis) * ((1 << WEIGHT_BITS) - weight) + x.take(behind, axis) * weight
+        x.take(before, axis) * ((1 << WEIGHT_BITS) - weight) + x.take(after, axis) * weight
     )
     return blended
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnshell.chips.model.memory import Buffer, live_bytes, pack
+from nnshell.support.packing import Buffer, live_bytes, pack
 
 
 @st.composite

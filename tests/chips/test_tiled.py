@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from nnshell.chips import Parameters, SimulationReport, network_from_graph, simulate
 from nnshell.chips.model.geometry import Geometry
-from nnshell.chips.model.memory import MemoryMap
 from nnshell.chips.tiled.run import TiledRun, run_tiled
 from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
@@ -31,6 +30,7 @@ from nnshell.quantization import quantize_graph
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
 from nnshell.support.errors import GraphError, QuantizationError
+from nnshell.support.packing import MemoryMap
 
 Shape = tuple[int, int, int]
 

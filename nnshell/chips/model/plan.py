@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nnshell.chips.model.memory import Buffer, MemoryMap, live_bytes
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.tile_costs import Setting
+from nnshell.support.packing import Buffer, MemoryMap, live_bytes
 
 # Kinds of work whose output element depends on the same element of each input alone.
 ELEMENT_BY_ELEMENT = ("elementwise", "activation", "convert")

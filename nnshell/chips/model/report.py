@@ -13,12 +13,12 @@ from nnshell.chips.insight.advice import advice
 from nnshell.chips.insight.levers import Shortfall
 from nnshell.chips.insight.trace import chrome_trace
 from nnshell.chips.insight.uncertainty import Range, Validation, load_validation
-from nnshell.chips.model.memory import MemoryMap
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.plan import Plan
 from nnshell.chips.model.search import Choice
 from nnshell.chips.model.tile_costs import Setting
+from nnshell.support.packing import MemoryMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from nnshell.chips.model.energy import layer_energy_mj
 from nnshell.chips.model.from_graph import network_from_graph
 from nnshell.chips.model.geometry import constant_arrays
 from nnshell.chips.model.kernels import KernelTable, load_kernels
-from nnshell.chips.model.memory import MemoryMap, pack
 from nnshell.chips.model.network import Layer, Network, check
 from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.plan import Plan, budget_for, buffers, hidden_bytes, make_plan
@@ -21,6 +20,7 @@ from nnshell.chips.model.search import Choice, Operands, choose
 from nnshell.chips.model.tile_costs import Clocks, Setting
 from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work
+from nnshell.support.packing import MemoryMap, pack
 from nnshell.support.settings import Settings
 
 # Cuts whose streaming buffers must shrink are searched for L2 rooms in these steps.

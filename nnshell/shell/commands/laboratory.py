@@ -20,18 +20,24 @@ from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
+from nnshell.support.errors import UsageError
 
 
 def export_parser() -> Parser:
     parser = Parser(
         description="Write the graph as ONNX: its float meaning, or quantized, with a "
-        "QuantizeLinear and DequantizeLinear pair behind every tensor (qdq).",
-        example="export lenet_float.onnx",
+        "QuantizeLinear and DequantizeLinear pair after every tensor (qdq). `export c FOLDER` "
+        "writes the quantized graph as a project in portable C.",
+        example="export c lenet_c/",
     )
-    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="file to write")
-    parser.add_argument(
-        "--form", choices=("float", "qdq"), help="default: qdq if the graph is quantized"
-    )
+    add = parser.add_argument
+    add("file", completer=cmd2.Cmd.path_complete, help="file to write, or c for a C project")
+    add("folder", nargs="?", completer=cmd2.Cmd.path_complete, help="folder of the C project")
+    add("--form", choices=("float", "qdq"), help="default: qdq if the graph is quantized")
+    add("--batch", type=int, metavar="N", help="samples that one call of the C program runs (1)")
+    add("--layout", choices=("planned", "simple"),
+        help="memory of the C program: tensors share it where they can (planned), or each has "
+        "its own (simple)")  # fmt: skip
     return parser
 
 
@@ -80,9 +86,28 @@ class LaboratoryCommands(Commands):
 
     @cmd2.with_argparser(export_parser)
     def do_export(self, args: argparse.Namespace) -> None:
-        """Write the graph as ONNX."""
+        """Write the graph as ONNX, or as a project in C."""
+        if args.file == "c" and args.folder is not None:
+            self._export_c(args)
+            return
+        for name in ("folder", "batch", "layout"):
+            if getattr(args, name) is not None:
+                raise UsageError("only a C project has a folder, --batch and --layout",
+                                 hint="export c FOLDER")  # fmt: skip
         form = flow.export(self.graph(), args.file, args.form)
         self.write(f"wrote {args.file} ({form})")
+
+    def _export_c(self, args: argparse.Namespace) -> None:
+        if args.form is not None:
+            raise UsageError("--form is for ONNX files", hint=f"export c {args.folder}")
+        project = flow.export_c(
+            self.graph(), args.folder, batch=args.batch or 1, layout=args.layout or "planned"
+        )
+        self.write(
+            f"wrote {args.folder} ({len(project.files)} files): {project.arena_bytes:,} bytes of "
+            f"RAM for tensors, {project.constant_bytes:,} bytes of constants; "
+            f"`make -C {args.folder}` builds model_main"
+        )
 
     @cmd2.with_argparser(explain_parser)
     def do_explain(self, args: argparse.Namespace) -> None:

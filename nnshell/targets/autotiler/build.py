@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnshell.execution.widths import check_chip_widths
 from nnshell.ir.graph import Graph, Node
+from nnshell.ir.widths import check_chip_widths
 from nnshell.support.errors import GraphError, QuantizationError
 from nnshell.support.settings import Settings
 from nnshell.targets.autotiler import elementwise, filters, gather, matrices, moves, names, pools

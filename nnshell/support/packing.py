@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,12 @@ _ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
 )
 
 
-def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
-    """Offsets for all buffers; the best of several first-fit orders."""
+def pack(buffers: Iterable[Buffer], alignment_bytes: int, *, tries: int = 0) -> MemoryMap:
+    """Offsets for all buffers; the best of several first-fit orders.
+
+    Where none of them comes close to the live bytes, up to ``tries`` orders near the best one are
+    tried, always the same ones.
+    """
     needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
     live = live_bytes(needed)
     packer = _Packer(needed, alignment_bytes)
@@ -88,6 +93,8 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int) -> MemoryMap:
         best = packer.improved(best)
     if _peak(best) > TOLERABLE * live:
         best = min((best, *(packer.improved(placed) for placed in found)), key=_peak)
+    if _peak(best) > TOLERABLE * live:
+        best = packer.searched(best, tries, TOLERABLE * live)
     return MemoryMap(tuple(best), _peak(best), live)
 
 
@@ -132,6 +139,21 @@ class _Packer:
             placed = self.first_fit([highest, *rest])
             if _peak(placed) < _peak(best):
                 best = placed
+        return best
+
+    def searched(self, placed: list[Placement], tries: int, enough: float) -> list[Placement]:
+        """Move one buffer to another place in the order; keep what is no worse."""
+        random = Random(0)
+        order, best = [placement.buffer for placement in placed], placed
+        for _ in range(tries if len(order) > 1 else 0):
+            candidate = list(order)
+            buffer = candidate.pop(random.randrange(len(order)))
+            candidate.insert(random.randrange(len(order)), buffer)
+            placements = self.first_fit(candidate)
+            if _peak(placements) <= _peak(best):
+                order, best = candidate, placements
+            if _peak(best) <= enough:
+                break
         return best
 
 

@@ -1,0 +1,164 @@
+/* Convolutions, and linear layers as convolutions of one pixel. */
+#include "nn_arithmetic.h"
+
+static int32_t finished(uint32_t sum, int32_t multiplier, int32_t shift, int32_t low, int32_t high)
+{
+    return nn_saturated(nn_scaled_by(nn_wrapped(sum), multiplier, shift), low, high);
+}
+
+static uint32_t dot(const int8_t *x, const int8_t *w, int32_t count)
+{
+    int32_t sum = 0; /* of at most 2**16 products of 2**14: no overflow */
+    uint32_t total = 0;
+    while (count > 65536) {
+        total += dot(x, w, 65536);
+        x += 65536;
+        w += 65536;
+        count -= 65536;
+    }
+    for (int32_t i = 0; i < count; i++)
+        sum += x[i] * w[i];
+    return total + (uint32_t) sum;
+}
+
+static uint32_t dot_of_any(const void *x, int32_t type, size_t start, const int8_t *w, int32_t count)
+{
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < count; i++)
+        sum += (uint32_t) nn_load(x, type, start + (size_t) i) * (uint32_t) (int32_t) w[i];
+    return sum;
+}
+
+static uint32_t sum_of(const int8_t *w, int32_t count)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++)
+        sum += w[i];
+    return (uint32_t) sum;
+}
+
+/* What the window at (row, column) of the input sees, times the weights of one filter. */
+static uint32_t window_sum(const nn_conv2d *p, const void *x, int32_t row, int32_t column,
+                           int32_t first_channel, const int8_t *w)
+{
+    const nn_window *v = &p->window;
+    const int32_t depth = p->input_channels / p->groups;
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < v->kernel_height; i++) {
+        const int32_t r = row + i * v->dilation_height;
+        for (int32_t j = 0; j < v->kernel_width; j++, w += depth) {
+            const int32_t c = column + j * v->dilation_width;
+            size_t at;
+            if (r < 0 || r >= v->input_height || c < 0 || c >= v->input_width) {
+                if (p->pad_value)
+                    sum += (uint32_t) p->pad_value * sum_of(w, depth);
+                continue;
+            }
+            at = ((size_t) r * (size_t) v->input_width + (size_t) c) * (size_t) p->input_channels +
+                 (size_t) first_channel;
+            if (p->input_type == NN_INT8)
+                sum += dot((const int8_t *) x + at, w, depth);
+            else
+                sum += dot_of_any(x, p->input_type, at, w, depth);
+        }
+    }
+    return sum;
+}
+
+void nn_run_conv2d(const nn_conv2d *p, const void *x, void *y)
+{
+    const nn_window *v = &p->window;
+    const int32_t depth = p->input_channels / p->groups;
+    const int32_t filters = p->output_channels / p->groups;
+    const size_t taps = (size_t) depth * (size_t) v->kernel_height * (size_t) v->kernel_width;
+    size_t written = 0;
+    for (int32_t row = 0; row < v->output_height; row++) {
+        for (int32_t column = 0; column < v->output_width; column++) {
+            const int32_t top = row * v->stride_height - v->pad_top;
+            const int32_t left = column * v->stride_width - v->pad_left;
+            for (int32_t k = 0; k < p->output_channels; k++) {
+                const int8_t *w = p->weights + (size_t) k * taps;
+                const size_t at = p->per_channel ? (size_t) k : 0;
+                uint32_t sum = (uint32_t) p->bias[k];
+                sum += window_sum(p, x, top, left, k / filters * depth, w);
+                nn_store(y, p->output_type, written++,
+                         finished(sum, p->multipliers[at], p->shifts[at], p->low, p->high));
+            }
+        }
+    }
+}
+
+static uint32_t channel_sum(const nn_depthwise *p, const void *x, int32_t row, int32_t column,
+                            size_t channel)
+{
+    const nn_window *v = &p->window;
+    const size_t channels = (size_t) p->channels;
+    const int8_t *w = p->weights + channel;
+    uint32_t sum = (uint32_t) p->bias[channel];
+    for (int32_t i = 0; i < v->kernel_height; i++) {
+        const int32_t r = row + i * v->dilation_height;
+        for (int32_t j = 0; j < v->kernel_width; j++, w += channels) {
+            const int32_t c = column + j * v->dilation_width;
+            int32_t value = p->pad_value;
+            if (r >= 0 && r < v->input_height && c >= 0 && c < v->input_width) {
+                const size_t pixel = (size_t) r * (size_t) v->input_width + (size_t) c;
+                value = nn_load(x, p->input_type, pixel * channels + channel);
+            }
+            sum += (uint32_t) value * (uint32_t) (int32_t) *w;
+        }
+    }
+    return sum;
+}
+
+void nn_run_depthwise(const nn_depthwise *p, const void *x, void *y)
+{
+    const nn_window *v = &p->window;
+    size_t written = 0;
+    for (int32_t row = 0; row < v->output_height; row++) {
+        for (int32_t column = 0; column < v->output_width; column++) {
+            const int32_t top = row * v->stride_height - v->pad_top;
+            const int32_t left = column * v->stride_width - v->pad_left;
+            for (int32_t k = 0; k < p->channels; k++) {
+                const size_t at = p->per_channel ? (size_t) k : 0;
+                const uint32_t sum = channel_sum(p, x, top, left, (size_t) k);
+                nn_store(y, p->output_type, written++,
+                         finished(sum, p->multipliers[at], p->shifts[at], p->low, p->high));
+            }
+        }
+    }
+}
+
+/* One element of a product of matrices. */
+static uint32_t product_of(const nn_matmul *p, const void *a, const void *b, ptrdiff_t row,
+                           ptrdiff_t column)
+{
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < p->inner; i++) {
+        const int32_t first = nn_load(a, p->first_type, (size_t) (row + (ptrdiff_t) i * p->first_step));
+        const int32_t second =
+            nn_load(b, p->second_type, (size_t) (column + (ptrdiff_t) i * p->second_step));
+        sum += ((uint32_t) first - (uint32_t) p->first_zero) *
+               ((uint32_t) second - (uint32_t) p->second_zero);
+    }
+    return sum;
+}
+
+void nn_run_matmul(const nn_matmul *p, const void *a, const void *b, void *y)
+{
+    int32_t place[NN_AXES] = {0};
+    ptrdiff_t first = 0, second = 0;
+    size_t written = 0;
+    do {
+        for (int32_t row = 0; row < p->rows; row++) {
+            for (int32_t column = 0; column < p->columns; column++) {
+                const size_t at = p->per_column ? (size_t) column : 0;
+                const uint32_t sum = product_of(p, a, b, first + (ptrdiff_t) row * p->first_row,
+                                                second + (ptrdiff_t) column * p->second_column);
+                const int64_t scaled =
+                    nn_scaled_by(nn_wrapped(sum), p->multipliers[at], p->shifts[at]);
+                nn_store(y, p->output_type, written++,
+                         nn_saturated(scaled + p->output_zero, p->low, p->high));
+            }
+        }
+    } while (nn_next(&p->loops, place, &first, &second));
+}
