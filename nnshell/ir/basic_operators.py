@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import EVERYTHING, Role, Turned
 from nnshell.ir.foreign import ForeignGraph, with_batch
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moments import Moments
 from nnshell.ir.moving import lower_move
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm, permuted, through_reshape
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
@@ -30,9 +35,14 @@ class Input(Operator):
     """Graph input number ``index``."""
 
     kind: ClassVar[str] = "input"
+    role: ClassVar[Role] = "input"
     boundary: ClassVar[bool] = True
     type: TensorType
     index: int = 0
+
+    @property
+    def port(self) -> int:
+        return self.index
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (self.type,)
@@ -40,7 +50,13 @@ class Input(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"I {self.type}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         return Work("none", (), self.type.chw, self.type.chw)
 
     def to_onnx(
@@ -55,9 +71,14 @@ class Output(Operator):
     """Graph output number ``index``; takes its input unchanged."""
 
     kind: ClassVar[str] = "output"
+    role: ClassVar[Role] = "output"
     boundary: ClassVar[bool] = True
     keeps_record: ClassVar[bool] = True
     index: int = 0
+
+    @property
+    def port(self) -> int:
+        return self.index
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (inputs[0],)
@@ -65,7 +86,13 @@ class Output(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"O {inputs[0]}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
 
     def demands_symmetric(self, index: int) -> bool:
@@ -95,7 +122,17 @@ class Constant(Operator):
     """A tensor known when the graph is built: weights, biases, operands."""
 
     kind: ClassVar[str] = "constant"
+    role: ClassVar[Role] = "constant"
     value: NDArray[Any]
+
+    @property
+    def known_value(self) -> NDArray[Any]:
+        return self.value
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        if not self.value.size or not np.isfinite(self.value).all():
+            return EVERYTHING
+        return Range(float(self.value.min()), float(self.value.max()))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(tuple(int(n) for n in self.value.shape), dtype=str(self.value.dtype)),)
@@ -103,7 +140,13 @@ class Constant(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Const {outputs[0]}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         return Work("none", (), outputs[0].chw, outputs[0].chw)
 
     def to_onnx(
@@ -147,6 +190,7 @@ class Fusion(Operator):
     """
 
     kind: ClassVar[str] = "fusion"
+    role: ClassVar[Role] = "fusion"
     name: str = "conv_fusion_conv_active"
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
@@ -169,11 +213,17 @@ class Fusion(Operator):
         body = self._body(body)
         return sum(n.op.macs(body.input_types(n), n.outputs, n.body) for n in body)
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         """The filter's work with the pool and activation that follow it added to it."""
         from nnshell.ir.fusion_work import combined_work
 
-        return combined_work(self._body(body))
+        return combined_work(self._body(body), stored)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -193,8 +243,46 @@ class Reshape(Operator):
     """Elements stay where they are; a result with three axes is taken as a CHW feature map."""
 
     kind: ClassVar[str] = "reshape"
+    role: ClassVar[Role] = "move"
     keeps_record: ClassVar[bool] = True
     shape: tuple[int, ...] = ()
+
+    @property
+    def reshapes(self) -> bool:
+        return True
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        return True
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "the shape stays" if inputs[0].shape == self.shape else ""
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        """Neighbouring axes that are merged or cut have to stay neighbours."""
+        before = inputs[0].shape
+        given = through_reshape(self.shape, before, order) if of_output else order
+        result = order if of_output else through_reshape(before, self.shape, order)
+        if given is None or result is None:
+            return None
+        return Turned(Reshape(permuted(self.shape, result)), given, result)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """Those of the input while its channels stay whole."""
+        return known[0] if inputs[0].shape[:1] == self.shape[:1] else None
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         layout = Layout.CHW if len(self.shape) == 3 else Layout.NONE
@@ -206,7 +294,13 @@ class Reshape(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"{inputs[0]} -> {outputs[0]}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work("none", (inputs[0].chw,), shape, shape)
 
@@ -236,4 +330,5 @@ class Reshape(Operator):
             Example(cls((2, 3, 2)), (TensorType((12,)),), (), "feature map"),
             Example(cls(()), (TensorType((1,)),), (), "scalar"),
             Example(cls((1, 1)), (TensorType(()),), (), "from a scalar"),
+            Example(cls((3, 4, 5)), (image,), (), "the same shape"),
         ]

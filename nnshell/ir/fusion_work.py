@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nnshell.ir.work import Work
+from nnshell.ir.work import ElementBytes, Work
 
 if TYPE_CHECKING:
-    from nnshell.ir.graph import Graph
+    from nnshell.ir.graph import Graph, Node
 
 
-def combined_work(body: Graph) -> Work:
-    """Work of the filter of ``body``, extended by what runs behind it.
+def combined_work(body: Graph, stored: ElementBytes) -> Work:
+    """Work of the filter of ``body``, extended by what runs after it.
 
-    The filter is the first node that computes; a pad in front of a sum moves bytes only.
+    The filter is the first node that computes; a pad before a sum moves bytes only. ``stored`` are
+    the fusion's inputs and outputs: nothing between its nodes is stored.
     """
     works = [
-        (node, node.op.work(body.input_types(node), node.outputs, node.body))
+        (
+            node,
+            node.op.work(
+                body.input_types(node), node.outputs, node.body, _inner(body, node, stored)
+            ),
+        )
         for node in body.steps()
         if not node.op.boundary
     ]
@@ -35,3 +41,10 @@ def combined_work(body: Graph) -> Work:
             macs=total.macs + work.macs,
         )
     return replace(total, filter_output=filter_node.type.chw)
+
+
+def _inner(body: Graph, node: Node, stored: ElementBytes) -> ElementBytes:
+    ports = [body[ref.node].op.port for ref in node.inputs]
+    widths = stored.inputs
+    inputs = (widths[p] if p is not None and p < len(widths) else 1 for p in ports)
+    return ElementBytes(tuple(inputs), stored.outputs)

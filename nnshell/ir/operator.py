@@ -1,9 +1,15 @@
 """The operator contract: all an operator means is one frozen dataclass in one file of ``ops``.
 
 An operator's fields are its attributes. Its methods answer, in this order: what shape comes out,
-how people read it, what it costs, what it means in float (as ONNX), how its tensors are quantized,
-and what it computes in integers (reference in int64, and the same lowered to ONNX for speed).
-Which kernel a chip uses and how many cycles that takes is not here but in ``nnshell.chips``.
+how people read it, what it costs, what it means in float (as ONNX), what is true of it (facts),
+how its tensors are quantized, and what it computes in integers (reference in int64, and the same
+lowered to ONNX for speed). Which kernel a chip uses and how many cycles that takes is not here but
+in ``nnshell.chips``.
+
+Whoever wants to know something about an operator asks a fact. Each has a default that is safe: an
+operator that does not state it is left alone, which is slow at worst and never wrong. Facts are
+statements about the float meaning; ``tests/ops/test_facts.py`` checks each by numbers on every
+registered example.
 """
 
 from __future__ import annotations
@@ -16,12 +22,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import EVERYTHING, Border, Role, Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import CannotLower, IntegerGraph, IntegerTensor
+from nnshell.ir.moments import Moments
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
 from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
 Types = Sequence[TensorType]
 IntArray = NDArray[np.int64]
+Constants = Sequence[NDArray[Any] | None]  # the value of each input, None of an activation
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,9 @@ class Operator(ABC):
 
     kind: ClassVar[str] = ""
     boundary: ClassVar[bool] = False  # input, output, fusion input, fusion output: computes nothing
+    # -- facts that hold for all operators of the kind (those below are methods)
+    role: ClassVar[Role] = ""  # what it is to others
+    local_to_tile: ClassVar[bool] = False  # integers of a part follow from the inputs' same part
     # -- quantization rule, as class facts (docs/quantization.md has the rules)
     keeps_record: ClassVar[bool] = False  # output integers mean what input integers mean
     symmetric_output: ClassVar[bool] = False  # output zero point is 0 unless a concat decides
@@ -63,13 +76,26 @@ class Operator(ABC):
         """Multiply-accumulates of one inference."""
         return 0
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        """The loop nest, for the simulator. Default: bytes move, nothing is computed."""
-        activations = tuple(t.chw for t in inputs[:1])
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
+        """The loop nest, for the simulator. Default: bytes move, nothing is computed.
+
+        ``stored`` are the bytes of an element of each tensor in memory.
+        """
         shape = outputs[0].chw if outputs else (0, 0, 0)
-        sizes = tuple(t.size for t in inputs[:1])
-        moved = sum(t.size for t in outputs)
-        return Work("move", activations, shape, shape, input_bytes=sizes, output_bytes=moved)
+        return Work(
+            "move",
+            tuple(t.chw for t in inputs[:1]),
+            shape,
+            shape,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
+        )
 
     # -- float meaning ---------------------------------------------------------------------
 
@@ -81,6 +107,126 @@ class Operator(ABC):
 
         ``inputs`` are tensor names (constants have no batch axis); returns the output names.
         """
+
+    # -- facts -----------------------------------------------------------------------------
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        """Real numbers that no output leaves when input i stays within ``inputs[i]``."""
+        return EVERYTHING
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        """Why the output is the first input that is no constant; empty when it may not be."""
+        return ""
+
+    def moves_only(self, inputs: Types) -> bool:
+        """Whether each element of an output is an element of input 0, unchanged.
+
+        ``op(f(x)) = f(op(x))`` then for every f of single elements.
+        """
+        return False
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        """Whether the only output holds the elements of the only input in the same order."""
+        return False
+
+    @property
+    def permutation(self) -> Perm | None:
+        """p, when the operator is ``transpose(x, p)`` and nothing else."""
+        return None
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether the operator gives its input another shape and does nothing else."""
+        return False
+
+    @property
+    def joined_axis(self) -> int | None:
+        """The axis along which the output is the inputs one after the other, and nothing else."""
+        return None
+
+    @property
+    def cut_axis(self) -> int | None:
+        """The axis along which the outputs, one after the other, are input 0, all of it."""
+        return None
+
+    def taken(self) -> tuple[slice, ...] | None:
+        """A slice for each axis, when the output is ``x[slices]`` and nothing else."""
+        return None
+
+    def border(self) -> Border | None:
+        """The constant border, when the operator puts one around input 0 and does nothing else."""
+        return None
+
+    def with_border(self, border: Border, given: Range) -> Operator | str:
+        """The operator that pads input 0 by itself, or why it cannot.
+
+        ``with_border(b, r)(x) = op(b around x)`` for every x within ``given``.
+        """
+        return f"{self.kind} has no window"
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        """The operator when input 0 (or output 0) comes in another order of axes.
+
+        None when there is none that gives the same elements, or it is not known.
+        """
+        return None
+
+    @property
+    def works_along(self) -> int | None:
+        """The one axis that is not like the others; None when there is none, or several."""
+        return None
+
+    def along(self, axis: int) -> Operator:
+        """The same along another axis, for operators that say which they work along."""
+        raise AssertionError(f"operator '{self.kind}' works along no axis")
+
+    @property
+    def keeps_zero(self) -> bool:
+        """Whether inputs of all zeros give an output of all zeros."""
+        return False
+
+    @property
+    def commutes_with_max(self) -> bool:
+        """Whether ``op(max(x, y)) = max(op(x), op(y))``, and so behind a window's maximum."""
+        return False
+
+    def scales_along(self, axis: int) -> bool:
+        """Whether ``op(s x) = s op(x)`` for positive s, one for each index of ``axis``."""
+        return False
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """Mean and variance of the channels of output 0, given those of the inputs.
+
+        None when they are not known. A constant input has no moments and a value in ``constants``.
+        """
+        return None
+
+    def sliding_window(self) -> Window | None:
+        """The window over height and width of a filter or pool whose padding adds no value."""
+        return None
+
+    def with_window(self, window: Window) -> Operator:
+        """The same with another window, for operators that have one."""
+        raise AssertionError(f"operator '{self.kind}' has no window")
+
+    @property
+    def filter_groups(self) -> int:
+        """Groups of channels that a filter (``role``) treats apart."""
+        return 1
+
+    @property
+    def known_value(self) -> NDArray[Any] | None:
+        """The tensor that a constant is."""
+        return None
+
+    @property
+    def port(self) -> int | None:
+        """The number of a graph's or fusion's input or output."""
+        return None
 
     # -- quantization rule -----------------------------------------------------------------
 

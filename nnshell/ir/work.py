@@ -6,8 +6,14 @@ takes, is the business of ``nnshell.chips``. Sizes are for one inference (no bat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell.ir.types import TensorType
 
 WorkKind = Literal[
     "conv",  # dense or 1x1 convolution
@@ -41,6 +47,32 @@ class Window:
     def padded(self) -> bool:
         return any(self.pads)
 
+    def grown(self, pads: tuple[int, int, int, int]) -> Window:
+        """With more padding on each side."""
+        top, left, bottom, right = (a + b for a, b in zip(self.pads, pads, strict=True))
+        return replace(self, pads=(top, left, bottom, right))
+
+    def shares_inside(self, height: int, width: int) -> NDArray[np.float64]:
+        """For each tap (kernel height x width) the share of its places that lie in the input."""
+        shares = (inside.mean(axis=1) for inside in self._inside(height, width))
+        return np.asarray(np.multiply.outer(*shares), np.float64)
+
+    def counts_inside(self, height: int, width: int) -> dict[int, float]:
+        """How many taps lie in the input: the share of the output's places, by that number."""
+        counts = np.multiply.outer(*(inside.sum(axis=0) for inside in self._inside(height, width)))
+        numbers, places = np.unique(counts, return_counts=True)
+        return {int(n): int(m) / counts.size for n, m in zip(numbers, places, strict=True)}
+
+    def _inside(self, height: int, width: int) -> list[NDArray[np.bool_]]:
+        """Along height and width: whether a tap (first axis) at an output's place reads input."""
+        sizes = zip((height, width), self.output_size(height, width), strict=True)
+        found = []
+        for axis, (extent, count) in enumerate(sizes):
+            tap = np.arange(self.kernel[axis])[:, np.newaxis] * self.dilations[axis]
+            places = np.arange(count) * self.strides[axis] + tap - self.pads[axis]
+            found.append((places >= 0) & (places < extent))
+        return found
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Output (height, width) of the window over an input, rounding down."""
         top, left, bottom, right = self.pads
@@ -51,6 +83,32 @@ class Window:
             for size, extent, stride in zip(sizes, extents, self.strides, strict=True)
         )
         return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class ElementBytes:
+    """Bytes of an element of a node's inputs and outputs in memory; 1 where none is given."""
+
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+
+    def of_inputs(self, types: Sequence[TensorType]) -> tuple[int, ...]:
+        """Bytes of each input."""
+        return _bytes(types, self.inputs)
+
+    def of_outputs(self, types: Sequence[TensorType]) -> int:
+        """Bytes of all outputs together."""
+        return sum(_bytes(types, self.outputs))
+
+
+ONE_BYTE = ElementBytes()  # int8
+
+
+def _bytes(types: Sequence[TensorType], widths: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(
+        kind.size * (widths[index] if index < len(widths) else 1)
+        for index, kind in enumerate(types)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from nnshell.ir.facts import including
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
 from nnshell.lowering.windows import lower_average_pool
@@ -50,6 +53,27 @@ class AveragePool(Pool):
     pool_kind: ClassVar[Literal["max", "average"]] = "average"
     order_preserving: ClassVar[bool] = False
     count_include_pad: bool = False
+
+    def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:
+        if self.window.padded and not self.count_include_pad:
+            return "the pool leaves its own padding out of the mean, this padding counts"
+        if value != 0:
+            return f"a window pads with 0, not with {value:g}"
+        return AveragePool(window, count_include_pad=True)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        if not self.window.padded:
+            return inputs[0]
+        return including(inputs[0].minimum, inputs[0].maximum, 0.0)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """The means; values under a window are taken as alike, so the variances stay."""
+        if known[0] is None or not (self.window.padded and self.count_include_pad):
+            return known[0]
+        share = float(self.window.shares_inside(*inputs[0].shape[1:]).mean())
+        return Moments(known[0].mean * share, known[0].variance)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

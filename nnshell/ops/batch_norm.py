@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.basic_operators import Constant, Reshape
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Node, Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.filters import lower_filter
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.conv2d import Conv2D
@@ -83,8 +85,18 @@ class BatchNorm(Operator):
     """Inputs are x (channels first) and, one per channel, scale, bias, mean and variance."""
 
     kind: ClassVar[str] = "batch_norm"
+    role: ClassVar[Role] = "normalization"
     parameters: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     epsilon: float = 1e-5
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """Its offset and its factor squared: its input had the mean and variance it takes out."""
+        scale, bias = constants[1:3]
+        if scale is None or bias is None:
+            return None
+        return Moments(bias.astype(np.float64), np.square(scale.astype(np.float64)))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -96,16 +108,21 @@ class BatchNorm(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"epsilon {self.epsilon:g}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
-        size = outputs[0].size
         return Work(
             "elementwise",
             (shape,),
             shape,
             shape,
-            input_bytes=(size,),
-            output_bytes=size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=2 * shape[0] + INFOS_BYTES,  # int8 factor and offset per channel
         )
 

@@ -30,7 +30,7 @@ class Clip(Rectifier):
     maximum: float = float("inf")
 
     @property
-    def bounds(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         return self.minimum, self.maximum
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role, Turned, union
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments, joined
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.moves import lower_concat
 from nnshell.ops.families.arithmetic import without_batch
 from nnshell.reading.registry import Unsupported, imports
@@ -31,7 +35,50 @@ class Concat(Operator):
 
     kind: ClassVar[str] = "concat"
     keeps_record: ClassVar[bool] = True
+    role: ClassVar[Role] = "join"
     axis: int = 0
+
+    @property
+    def joined_axis(self) -> int:
+        return self.axis
+
+    @property
+    def works_along(self) -> int:
+        return self.axis
+
+    def along(self, axis: int) -> Concat:
+        return Concat(axis)
+
+    def moves_only(self, inputs: Types) -> bool:
+        return len(inputs) == 1
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        return len(inputs) == 1
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "it has one part" if len(inputs) == 1 else ""
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return union(inputs)
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        if len(order) != len(outputs[0].shape):
+            return None
+        return Turned(self.along(order.index(self.axis)), order, order)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        parts = [moments for moments in known if moments is not None]
+        if self.axis or len(parts) != len(known):
+            return parts[0] if parts and len(known) == 1 else None
+        return joined(parts)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         first = inputs[0]
@@ -53,15 +100,21 @@ class Concat(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"A {self.axis}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             "move",
             tuple(t.chw for t in inputs),
             shape,
             shape,
-            input_bytes=tuple(t.size for t in inputs),
-            output_bytes=outputs[0].size,
+            input_bytes=stored.of_inputs(inputs),
+            output_bytes=stored.of_outputs(outputs),
         )
 
     def to_onnx(
@@ -97,6 +150,7 @@ class Concat(Operator):
             Example(cls(2), (small, TensorType((2, 4, 1), Layout.CHW)), (), "columns"),
             Example(cls(0), (TensorType((3,)), TensorType((4,)), TensorType((1,))), (), "vectors"),
             Example(cls(0), (large, TensorType((2, 4, 5))), (None, value), "with a constant"),
+            Example(cls(1), (small,), (), "one part"),
         ]
 
 

@@ -7,24 +7,26 @@ bias (out). ``groups`` equal to the number of input channels makes it depthwise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import Border
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ir.requests import QuantizeRequest
+from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Window, Work, WorkKind
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work, WorkKind
 from nnshell.lowering.filters import lower_filter
 from nnshell.lowering.windows import lower_padding
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.numeric.kernels.windows import pad_map, taps
+from nnshell.ops.families.filter import Filter
 from nnshell.ops.families.shapes import (
     CHANNEL_BYTES,
     INFOS_BYTES,
@@ -47,14 +49,32 @@ _POINTWISE = Window()
 
 @register
 @dataclass(frozen=True)
-class Conv2D(Operator):
+class Conv2D(Filter):
     """Two-dimensional convolution with zero padding; weights and bias are constants."""
 
     kind: ClassVar[str] = "conv2d"
-    makes_wide: ClassVar[bool] = True
-    parameters: ClassVar[tuple[int, ...]] = (1, 2)
     window: Window = _POINTWISE
     groups: int = 1
+
+    def sliding_window(self) -> Window:
+        return self.window
+
+    def with_window(self, window: Window) -> Conv2D:
+        return replace(self, window=window)
+
+    def with_border(self, border: Border, given: Range) -> Operator | str:
+        if border.spatial is None:
+            return "it pads channels, a window pads height and width"
+        if border.value != 0:
+            return f"a window pads with 0, not with {border.value:g}"
+        return self.with_window(self.window.grown(border.spatial))
+
+    @property
+    def filter_groups(self) -> int:
+        return self.groups
+
+    def shares_inside(self, given: TensorType) -> NDArray[np.float64]:
+        return self.window.shares_inside(*given.shape[1:])
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given, weights, bias = inputs
@@ -91,7 +111,13 @@ class Conv2D(Operator):
     def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
         return outputs[0].size * (inputs[1].size // inputs[1].shape[0])
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             self._work_kind(inputs[0], shape[0]),
@@ -101,9 +127,9 @@ class Conv2D(Operator):
             self.window,
             self.groups,
             self.macs(inputs, outputs),
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
-            weight_bytes=inputs[1].size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
+            weight_bytes=stored.of_inputs(inputs)[1],
             constant_bytes=shape[0] * CHANNEL_BYTES + INFOS_BYTES,
         )
 

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from nnshell.ir.facts import Role, Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -22,7 +26,28 @@ class Copy(Operator):
     """y = x"""
 
     kind: ClassVar[str] = "copy"
+    role: ClassVar[Role] = "move"
     keeps_record: ClassVar[bool] = True
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        return Turned(self, order, order) if len(order) == len(outputs[0].shape) else None
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        return known[0]
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(inputs[0].shape, inputs[0].layout),)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import Role
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import IntArray, Types, register
+from nnshell.ir.operator import Constants, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
 from nnshell.lowering.quotients import lower_constant_quotient, lower_quotient
@@ -66,9 +67,14 @@ class Div(Arithmetic):
     """y = x0 / x1"""
 
     kind: ClassVar[str] = "div"
+    role: ClassVar[Role] = "quotient"
     onnx_op: ClassVar[str] = "Div"
     symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        divisor = constants[1]
+        return "it divides by 1" if divisor is not None and np.all(divisor == 1) else ""
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         value = request.constants[1]

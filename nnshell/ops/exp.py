@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ir.requests import QuantizeRequest
+from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.numeric.kernels.tables import TableKernel, quantize_table
 from nnshell.ops.families.activation import Activation
@@ -32,6 +33,9 @@ class Exp(Activation):
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("Exp", inputs, hint=self.kind),)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return Range(0.0, math.inf)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_table(request, np.exp)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ir.requests import QuantizeRequest, plain_quantization
+from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Window, Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
 from nnshell.lowering.requantize import Accumulator, requantize
 from nnshell.lowering.windows import lower_global_mean
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
@@ -44,6 +46,7 @@ class GlobalMeanKernel:
 class GlobalPool(Operator):
     """One value per channel."""
 
+    role: ClassVar[Role] = "global_pool"
     onnx_op: ClassVar[str] = ""
     word: ClassVar[str] = ""
 
@@ -51,10 +54,26 @@ class GlobalPool(Operator):
         channels, _, _ = feature_map(inputs[0], self.kind)
         return (TensorType((channels, 1, 1), Layout.CHW),)
 
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def scales_along(self, axis: int) -> bool:
+        return axis == 0
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"{self.word} A (1, 2) keep_dims"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         _, height, width = inputs[0].shape
         return Work(
@@ -63,8 +82,8 @@ class GlobalPool(Operator):
             shape,
             shape,
             Window((height, width), (height, width)),
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=INFOS_BYTES,
             pool_kind="max" if self.word == "max" else "average",
         )
@@ -89,6 +108,12 @@ class GlobalAveragePool(GlobalPool):
     onnx_op: ClassVar[str] = "GlobalAveragePool"
     word: ClassVar[str] = "average"
     symmetric_output: ClassVar[bool] = True
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """The means; values of a channel are taken as alike, so the variances stay."""
+        return known[0]
 
     def demands_symmetric(self, index: int) -> bool:
         return True
@@ -127,6 +152,13 @@ class GlobalMaxPool(GlobalPool):
     onnx_op: ClassVar[str] = "GlobalMaxPool"
     word: ClassVar[str] = "max"
     keeps_record: ClassVar[bool] = True
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        if known[0] is None:
+            return None
+        return known[0].largest(math.prod(inputs[0].shape[1:]))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)

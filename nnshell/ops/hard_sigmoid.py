@@ -46,6 +46,9 @@ class HardSigmoid(Activation):
             ),
         )
 
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return Range(0.0, 1.0)
+
     def input_record(self, index: int) -> QParams | None:
         return gate_input_record(self.alpha, self.beta)
 

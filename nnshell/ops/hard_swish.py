@@ -38,6 +38,10 @@ class HardSwish(Activation):
     ) -> tuple[str, ...]:
         return (build.node("HardSwish", inputs, hint=self.kind),)
 
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
     def needs_symmetric(self, index: int) -> bool:
         return True
 

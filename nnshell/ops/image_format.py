@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import KernelOptions
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.numeric.records import fixed_record
 from nnshell.support.errors import GraphError
 
@@ -45,6 +46,7 @@ class ImageFormat(Operator):
     """Pixels (h, w, samples) to a feature map (channels, h, w) of pixel * scale + offset."""
 
     kind: ClassVar[str] = "image_format"
+    role: ClassVar[Role] = "format"
     format: str = "rgb888"
     norm: str = "none"
     scale: float = 1.0
@@ -70,8 +72,13 @@ class ImageFormat(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Format {self.format} Norm {self.norm}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
-        sample_bytes = np.dtype(inputs[0].dtype).itemsize
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         height, width, samples = inputs[0].shape
         return Work(
@@ -79,8 +86,8 @@ class ImageFormat(Operator):
             ((samples, height, width),),
             shape,
             shape,
-            input_bytes=(inputs[0].size * sample_bytes,),
-            output_bytes=outputs[0].size * (2 if self.norm == "out_int16" else 1),
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
         )
 
     def to_onnx(

@@ -10,7 +10,8 @@ import numpy as np
 
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import Layout, TensorType
@@ -32,6 +33,24 @@ class LeakyRelu(Activation):
     symmetric_output: ClassVar[bool] = True
     needs_wide_input: ClassVar[bool] = True
     alpha: float = 0.01
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    @property
+    def commutes_with_max(self) -> bool:
+        return self.alpha >= 0
+
+    def scales_along(self, axis: int) -> bool:
+        return True
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        if known[0] is None:
+            return None
+        return known[0].through(lambda x: np.where(x < 0, self.alpha * x, x))
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -64,7 +83,7 @@ class LeakyRelu(Activation):
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 5), Layout.CHW)
-        return [Example(cls(), (image,)), Example(cls(0.1), (image,))]
+        return [Example(cls(alpha), (image,)) for alpha in (0.01, 0.1, -0.5)]
 
 
 @imports("LeakyRelu")

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from nnshell.ir.foreign import ForeignGraph, with_batch
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.filters import lower_filter
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.add import Add
 from nnshell.ops.families.arithmetic import without_batch
+from nnshell.ops.families.filter import Filter
 from nnshell.ops.families.shapes import CHANNEL_BYTES, INFOS_BYTES
 from nnshell.ops.mul import Mul
 from nnshell.reading.registry import Unsupported, imports
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
 
 @register
 @dataclass(frozen=True)
-class Linear(Operator):
+class Linear(Filter):
     """Matrix times vector; weights and bias are constants."""
 
     kind: ClassVar[str] = "linear"
-    makes_wide: ClassVar[bool] = True
-    parameters: ClassVar[tuple[int, ...]] = (1, 2)
+
+    def shares_inside(self, given: TensorType) -> NDArray[np.float64]:
+        return np.ones(1)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given, weights, bias = inputs
@@ -58,7 +60,13 @@ class Linear(Operator):
     def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
         return inputs[1].size
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             "linear",
@@ -66,9 +74,9 @@ class Linear(Operator):
             shape,
             shape,
             macs=self.macs(inputs, outputs),
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
-            weight_bytes=inputs[1].size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
+            weight_bytes=stored.of_inputs(inputs)[1],
             constant_bytes=shape[0] * CHANNEL_BYTES + INFOS_BYTES,
         )
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.products import lower_product
 from nnshell.lowering.requantize import Accumulator, requantize, wrapped
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate, wrap_int32
@@ -50,7 +51,12 @@ class MatMul(Operator):
     kind: ClassVar[str] = "matmul"
     symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
+    role: ClassVar[Role] = "matrix_product"
     transpose_b: bool = False
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         first, second = inputs
@@ -70,7 +76,13 @@ class MatMul(Operator):
     def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
         return outputs[0].size * inputs[0].shape[-1]
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             "matmul",
@@ -78,8 +90,8 @@ class MatMul(Operator):
             shape,
             shape,
             macs=self.macs(inputs, outputs),
-            input_bytes=tuple(t.size for t in inputs),
-            output_bytes=outputs[0].size,
+            input_bytes=stored.of_inputs(inputs),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=outputs[0].shape[-1] * CHANNEL_BYTES + INFOS_BYTES,
         )
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from nnshell.ir.facts import EVERYTHING
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Types, register
+from nnshell.ir.moments import Moments, blended
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import Window
 from nnshell.lowering.windows import lower_max_pool
@@ -41,6 +44,23 @@ class MaxPool(Pool):
 
     kind: ClassVar[str] = "max_pool"
     pool_kind: ClassVar[Literal["max", "average"]] = "max"
+
+    def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:
+        """Padding is minus infinity in float and 0 in integers: neither may be the maximum."""
+        if value > given.minimum or given.minimum < 0:
+            return f"its border of {value:g} could be the maximum"
+        return self.with_window(window)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        if known[0] is None:
+            return None
+        counts = self.window.counts_inside(*inputs[0].shape[1:])
+        return blended([(share, known[0].largest(max(n, 1))) for n, share in counts.items()])
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -97,10 +117,6 @@ def _with_border(build: ForeignGraph, given: str, window: Window) -> str:
     return build.node("Pad", [given, pads, lowest])
 
 
-# kinds whose output is never negative: a border of zeros never wins over them
-_NEVER_NEGATIVE = {"relu", "relu6", "relun", "sigmoid", "hsigmoid", "softmax"}
-
-
 @imports("MaxPool")
 def import_max_pool(ctx: ImportContext) -> None:
     ctx.needs_only(0)
@@ -121,4 +137,6 @@ def import_max_pool(ctx: ImportContext) -> None:
 
 def _border_never_wins(ctx: ImportContext, source: Ref, window: Window) -> bool:
     """Whether zeros around ``source`` can be left out of the maximum."""
-    return pads_inside(window) and ctx.graph[source.node].kind in _NEVER_NEGATIVE
+    node = ctx.graph[source.node]
+    known = node.op.bounds((EVERYTHING,) * len(node.inputs))
+    return pads_inside(window) and known.minimum >= 0

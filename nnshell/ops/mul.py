@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
+from nnshell.ir.facts import Role
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import IntArray, Types, register
+from nnshell.ir.operator import Constants, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.lowering.requantize import Accumulator, requantize
@@ -33,8 +36,18 @@ class Mul(Arithmetic):
     """y = x0 * x1"""
 
     kind: ClassVar[str] = "mul"
+    role: ClassVar[Role] = "product"
+    local_to_tile: ClassVar[bool] = True
     onnx_op: ClassVar[str] = "Mul"
     symmetric_output: ClassVar[bool] = True
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        one = any(value is not None and np.all(value == 1) for value in constants)
+        return "it multiplies by 1" if one else ""
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
 
     def needs_symmetric(self, index: int) -> bool:
         return True

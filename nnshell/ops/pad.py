@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Border, Role, Turned, including
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
@@ -33,8 +37,47 @@ class Pad(Operator):
 
     kind: ClassVar[str] = "pad"
     keeps_record: ClassVar[bool] = True
+    role: ClassVar[Role] = "move"
     pads: tuple[tuple[int, int], ...] = ()
     value: float = 0.0
+
+    def border(self) -> Border:
+        return Border(self.pads, self.value)
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "" if self._grows else "it pads nothing"
+
+    @property
+    def _grows(self) -> bool:
+        return any(max(pair) for pair in self.pads)
+
+    @property
+    def keeps_zero(self) -> bool:
+        return self.value == 0 or not self._grows
+
+    def scales_along(self, axis: int) -> bool:
+        return self.keeps_zero and self.pads[axis] == (0, 0)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return including(inputs[0].minimum, inputs[0].maximum, self.value)
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        if len(order) != len(self.pads):
+            return None
+        return Turned(replace(self, pads=tuple(self.pads[a] for a in order)), order, order)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """The border's share of each channel, and channels that are nothing else."""
+        if known[0] is None or not self.pads:
+            return None
+        share = math.prod(inputs[0].shape[1:]) / math.prod(self.infer(inputs)[0].shape[1:])
+        inside = known[0].mixed(self.value, share)
+        mean = np.pad(inside.mean, self.pads[0], constant_values=self.value)
+        return Moments(mean, np.pad(inside.variance, self.pads[0]))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -80,6 +123,7 @@ class Pad(Operator):
             Example(cls(((0, 0), (1, 1), (2, 2))), (image,), (), "border"),
             Example(cls(((1, 2), (0, 0), (0, 0))), (image,), (), "channels"),
             Example(cls(((0, 0), (0, 1), (1, 0)), -1.5), (image,), (), "other value"),
+            Example(cls(((0, 0), (0, 0), (0, 0)), 2.0), (image,), (), "nothing"),
         ]
 
 
@@ -130,12 +174,10 @@ def absorbed(ctx: ImportContext, ref: Ref) -> tuple[Ref, Pads]:
     ``ref`` itself and no border where there is none, or one of another kind.
     """
     node = ctx.graph[ref.node]
-    if not isinstance(node.op, Pad) or node.op.value != 0 or len(node.op.pads) != 3:
+    border = node.op.border()
+    if border is None or border.value != 0 or border.spatial is None:
         return ref, NO_BORDER
-    channels, (top, bottom), (left, right) = node.op.pads
-    if channels != (0, 0):
-        return ref, NO_BORDER
-    return node.inputs[0], (top, left, bottom, right)
+    return node.inputs[0], border.spatial
 
 
 def note_border(ctx: ImportContext, made: Ref, pad: Ref, border: Pads) -> None:

@@ -37,6 +37,11 @@ class PRelu(Activation):
     kind: ClassVar[str] = "prelu"
     symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
+    local_to_tile: ClassVar[bool] = False  # its slopes are constants of the whole tensor
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         image, slope = inputs

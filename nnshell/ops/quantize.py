@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role, Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ir.requests import QuantizeRequest, plain_quantization
+from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.tables import lower_by_table
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, round_half_up, saturate
 
@@ -39,15 +42,49 @@ class Quantize(Operator):
     """The same real numbers with another scale, zero point or element type."""
 
     kind: ClassVar[str] = "quantize"
+    role: ClassVar[Role] = "convert"
     made_by_quantizer: ClassVar[bool] = True
+    local_to_tile: ClassVar[bool] = True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def scales_along(self, axis: int) -> bool:
+        return True
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        return Turned(self, order, order) if len(order) == len(outputs[0].shape) else None
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        return known[0]
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(inputs[0].shape, inputs[0].layout),)
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
-        size = outputs[0].size
-        return Work("convert", (shape,), shape, shape, input_bytes=(size,), output_bytes=size)
+        return Work(
+            "convert",
+            (shape,),
+            shape,
+            shape,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
+        )
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

@@ -29,7 +29,14 @@ class Relu(Rectifier):
     kind: ClassVar[str] = "relu"
 
     @property
-    def bounds(self) -> tuple[float, float]:
+    def commutes_with_max(self) -> bool:
+        return True
+
+    def scales_along(self, axis: int) -> bool:
+        return True
+
+    @property
+    def limits(self) -> tuple[float, float]:
         return 0.0, math.inf
 
     def to_onnx(
@@ -47,9 +54,13 @@ class Relu(Rectifier):
 
 @dataclass(frozen=True)
 class _BoundedRelu(Rectifier):
+    @property
+    def commutes_with_max(self) -> bool:
+        return True
+
     def output_range(self, observed: Range | None) -> Range | None:
         """The bounds, even when calibration saw less."""
-        return Range(*self.bounds)
+        return Range(*self.limits)
 
 
 @register
@@ -60,7 +71,7 @@ class Relu6(_BoundedRelu):
     kind: ClassVar[str] = "relu6"
 
     @property
-    def bounds(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         return 0.0, 6.0
 
     @classmethod
@@ -77,7 +88,7 @@ class ReluN(_BoundedRelu):
     upper: float = 6.0
 
     @property
-    def bounds(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         return 0.0, self.upper
 
     @classmethod

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.moves import lower_pick
 from nnshell.lowering.products import lower_weighted
 from nnshell.lowering.requantize import Accumulator, divided, requantize_by
@@ -55,6 +58,7 @@ ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 class Resizer(Operator):
     """Resizes each channel of a CHW feature map to ``size`` (height, width)."""
 
+    role: ClassVar[Role] = "resize"
     keeps_record: ClassVar[bool] = True
     mode: ClassVar[str] = ""
     size: tuple[int, int] = (1, 1)
@@ -73,15 +77,21 @@ class Resizer(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"{inputs[0]} -> {outputs[0]} {self.coordinates}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             "resize",
             (inputs[0].chw,),
             shape,
             shape,
-            input_bytes=(inputs[0].size,),
-            output_bytes=outputs[0].size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
         )
 
     def to_onnx(
@@ -101,6 +111,26 @@ class Resizer(Operator):
             "coordinate_transformation_mode": self.coordinates,
             "axes": [2, 3],
         }
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        same = inputs[0].shape[1:] == self.size and self.scales is None
+        return "the size stays" if same else ""
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def scales_along(self, axis: int) -> bool:
+        return axis == 0
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """The means; neighbouring values are taken as alike, so the variances stay."""
+        return known[0]
 
     def positions(self, given: TensorType) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Coordinates in the input of every output row and column, in float32."""
@@ -178,6 +208,9 @@ class NearestNeighborResizer(Resizer):
     kind: ClassVar[str] = "nearest_neighbor_resizer"
     mode: ClassVar[str] = "nearest"
     rounding: str = "round_prefer_floor"
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
 
     def _attributes(self) -> dict[str, AttributeValue]:
         return {**super()._attributes(), "nearest_mode": self.rounding}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,9 @@ class Sigmoid(LookUp):
 
     kind: ClassVar[str] = "sigmoid"
     onnx_op: ClassVar[str] = "Sigmoid"
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return Range(0.0, 1.0)
 
     def table(self, argument: IntArray) -> IntArray:
         return sigmoid_q15(argument)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role, Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.softmax import lower_softmax
 from nnshell.numeric.records import fixed_record
 from nnshell.numeric.softmax import softmax
@@ -43,7 +45,25 @@ class Softmax(Operator):
 
     kind: ClassVar[str] = "softmax"
     symmetric_output: ClassVar[bool] = True
+    role: ClassVar[Role] = "softmax"
     axis: int = 0
+
+    @property
+    def works_along(self) -> int:
+        return self.axis
+
+    def along(self, axis: int) -> Softmax:
+        return Softmax(axis)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return Range(0.0, 1.0)
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        if len(order) != len(outputs[0].shape):
+            return None
+        return Turned(Softmax(order.index(self.axis)), order, order)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -54,16 +74,21 @@ class Softmax(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Beta 0.0 Axis {self.axis} Op:"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
-        size = outputs[0].size
         return Work(
             "softmax",
             (shape,),
             shape,
             shape,
-            input_bytes=(size,),
-            output_bytes=2 * size,  # int16 (Q15)
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=INFOS_BYTES,
         )
 

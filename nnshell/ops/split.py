@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Role, Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.moments import Moments
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.moves import lower_split
 from nnshell.reading.registry import Value, imports
@@ -30,8 +34,50 @@ class Split(Operator):
 
     kind: ClassVar[str] = "split"
     keeps_record: ClassVar[bool] = True
+    role: ClassVar[Role] = "cut"
     axis: int = 0
     sizes: tuple[int, ...] = ()
+
+    @property
+    def cut_axis(self) -> int:
+        return self.axis
+
+    @property
+    def works_along(self) -> int:
+        return self.axis
+
+    def along(self, axis: int) -> Split:
+        return replace(self, axis=axis)
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        return len(self.sizes) == 1
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "it has one part" if len(self.sizes) == 1 else ""
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        if len(order) != len(outputs[0].shape):
+            return None
+        return Turned(self.along(order.index(self.axis)), order, order)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        if known[0] is None:
+            return None
+        return known[0] if self.axis else known[0].picked(slice(self.sizes[0]))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -75,6 +121,7 @@ class Split(Operator):
             Example(cls(0, (2, 3)), (image,), (), "channels"),
             Example(cls(2, (1, 2, 3)), (image,), (), "columns"),
             Example(cls(0, (1, 1)), (TensorType((2,)),), (), "vector"),
+            Example(cls(1, (4,)), (image,), (), "one part"),
         ]
 
 

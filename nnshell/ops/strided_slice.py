@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moments import Moments
 from nnshell.ir.moving import lower_move
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm, permuted
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat
 from nnshell.reading.registry import Unsupported, Value, imports
@@ -40,6 +44,43 @@ class StridedSlice(Operator):
     starts: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
+
+    def taken(self) -> tuple[slice, ...]:
+        limits = zip(self.starts, self.ends, self.strides, strict=True)
+        return tuple(slice(start, end if end >= 0 else None, step) for start, end, step in limits)
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        return self._takes_all(inputs[0])
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "it takes everything" if self._takes_all(inputs[0]) else ""
+
+    def _takes_all(self, given: TensorType) -> bool:
+        forwards = all(stride > 0 for stride in self.strides)
+        return forwards and self.infer((given,))[0].shape == given.shape
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        if len(order) != len(self.starts):
+            return None
+        limits = (permuted(entry, order) for entry in (self.starts, self.ends, self.strides))
+        return Turned(StridedSlice(*limits), order, order)
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        return None if known[0] is None or not self.starts else known[0].picked(self.taken()[0])
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -70,9 +111,7 @@ class StridedSlice(Operator):
         return (build.node("Slice", [inputs[0], *limits], hint=self.kind),)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        limits = zip(self.starts, self.ends, self.strides, strict=True)
-        axes = (slice(start, end if end >= 0 else None, stride) for start, end, stride in limits)
-        return inputs[0][(slice(None), *axes)]
+        return inputs[0][(slice(None), *self.taken())]
 
     def lower(
         self,
@@ -91,6 +130,8 @@ class StridedSlice(Operator):
             Example(cls((0, 0, 0), (3, 8, 9), (1, 2, 2)), (image,), (), "every second"),
             Example(cls((2, 7, 0), (-1, 0, 9), (-1, -3, 4)), (image,), (), "backwards"),
             Example(cls((1,), (2,), (1,)), (TensorType((2,)),), (), "one element"),
+            Example(cls((0, 0, 0), (3, 8, 9), (1, 1, 1)), (image,), (), "everything"),
+            Example(cls((2, 0, 0), (-1, 8, 9), (-1, 1, 1)), (image,), (), "all of it backwards"),
         ]
 
 

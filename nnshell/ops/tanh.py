@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +23,13 @@ class Tanh(LookUp):
 
     kind: ClassVar[str] = "tanh"
     onnx_op: ClassVar[str] = "Tanh"
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return Range(-1.0, 1.0)
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
 
     def table(self, argument: IntArray) -> IntArray:
         return tanh_q15(argument)

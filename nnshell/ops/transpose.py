@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from nnshell.ir.facts import Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moments import Moments
 from nnshell.ir.moving import lower_move
-from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm, identity, moves_nothing
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.reading.registry import imports
 from nnshell.support.errors import GraphError
@@ -32,7 +36,34 @@ class Transpose(Operator):
 
     kind: ClassVar[str] = "transpose"
     keeps_record: ClassVar[bool] = True
+    role: ClassVar[Role] = "move"
     perm: tuple[int, ...] = (1, 0)
+
+    @property
+    def permutation(self) -> Perm:
+        return self.perm
+
+    def moves_only(self, inputs: Types) -> bool:
+        return True
+
+    def keeps_memory(self, inputs: Types, outputs: Types) -> bool:
+        return moves_nothing(inputs[0].shape, self.perm)
+
+    def identity_reason(self, inputs: Types, constants: Constants) -> str:
+        return "the order of axes stays" if self.perm == identity(len(self.perm)) else ""
+
+    @property
+    def keeps_zero(self) -> bool:
+        return True
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return inputs[0]
+
+    def channel_moments(
+        self, known: Sequence[Moments | None], inputs: Types, constants: Constants
+    ) -> Moments | None:
+        """Those of the input while its channels stay in front."""
+        return known[0] if self.perm[:1] == (0,) else None
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         given = inputs[0]
@@ -71,6 +102,9 @@ class Transpose(Operator):
             Example(cls((2, 0, 1)), (TensorType((4, 5, 3), Layout.HWC),), (), "to CHW"),
             Example(cls((1, 0)), (TensorType((6, 2)),), (), "matrix"),
             Example(cls((3, 1, 0, 2)), (TensorType((2, 3, 4, 5)),), (), "four axes"),
+            Example(cls((0, 2, 1)), (TensorType((3, 4, 5), Layout.CHW),), (), "in each channel"),
+            Example(cls((0, 1, 2)), (TensorType((3, 4, 5), Layout.CHW),), (), "nothing"),
+            Example(cls((1, 0, 2)), (TensorType((3, 1, 5), Layout.CHW),), (), "an axis of one"),
         ]
 
 

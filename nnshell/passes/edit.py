@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.permutations import Perm, inverse, permuted
 from nnshell.ir.select import near_names
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.image_format import FORMATS, NORMS, ImageFormat
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.manager import PassRecord, run_passes
-from nnshell.passes.permutations import Perm, inverse, permuted
 from nnshell.passes.regions import FROZEN
 from nnshell.passes.rewriting import bypass, insert_after, insert_on_edge, make_node, shape_text
 from nnshell.support.errors import GraphError, UsageError

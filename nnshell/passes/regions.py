@@ -21,10 +21,10 @@ import numpy as np
 
 from nnshell.ir.basic_operators import Input
 from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.permutations import Perm, after, inverse, moves_nothing
 from nnshell.ir.types import Layout
 from nnshell.ops.linear import Linear
 from nnshell.ops.transpose import Transpose
-from nnshell.passes.permutations import Perm, after, inverse, moves_nothing
 from nnshell.passes.reorder import Reordered, reorder
 from nnshell.passes.rewriting import insert_on_edge, make_node, set_constant
 

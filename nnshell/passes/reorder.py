@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Operator
+from nnshell.ir.permutations import Perm, permuted, through_reshape
 from nnshell.ops.concat import Concat
 from nnshell.ops.copy import Copy
 from nnshell.ops.families.activation import Activation
@@ -25,7 +26,6 @@ from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.passes.kernel_axes import concat_axis_fits, softmax_axis_fits
-from nnshell.passes.permutations import Perm, permuted, through_reshape
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
+from nnshell.ir.permutations import Perm, after, identity, inverse, moves_nothing, permuted
 from nnshell.ops.concat import Concat
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.softmax import Softmax
@@ -19,7 +20,6 @@ from nnshell.ops.split import Split
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.kernel_axes import concat_axis_fits, softmax_axis_fits
-from nnshell.passes.permutations import Perm, after, identity, inverse, moves_nothing, permuted
 from nnshell.passes.regions import (
     absorbs,
     apply_region,

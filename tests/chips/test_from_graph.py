@@ -144,3 +144,15 @@ def test_an_untouched_l2_size_is_left_to_the_kernel_library(opened: Opener) -> N
     settings = Settings()
     settings.kernels = "pulp-nn"
     assert simulate_graph(graph, settings).parameters.l2_size == 470_000
+
+
+def test_tensors_cost_the_bytes_of_their_elements(opened: Opener) -> None:
+    """Softmax gives int16, and so do the nodes that only hand its integers on."""
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["s"], "soft", axis=3),
+        helper.make_node("Transpose", ["s"], ["y"], "turn", perm=[0, 1, 3, 2]),
+    ]
+    graph = opened(nodes, {}, (1, 4, 8, 8))
+    works = {layer.name: layer.work for layer in network_from_graph(graph).layers}
+    assert works["soft"].input_bytes == (256,) and works["soft"].output_bytes == 512
+    assert works["turn"].input_bytes == (512,) and works["turn"].output_bytes == 512

@@ -8,6 +8,7 @@ import pytest
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.operator import Operator
+from nnshell.ir.permutations import after, inverse, permuted, through_reshape
 from nnshell.ops.add import Add
 from nnshell.ops.concat import Concat
 from nnshell.ops.leaky_relu import LeakyRelu
@@ -21,7 +22,6 @@ from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.edit import FreezeOrder
 from nnshell.passes.manager import run_passes
-from nnshell.passes.permutations import after, inverse, permuted, through_reshape
 from nnshell.passes.pipelines import adjust_passes
 
 from .nets import FloatCheck, Net, lines, text

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nnshell.chips.model.network import Layer, Network
-from nnshell.ir.basic_operators import Constant, Input, Output
-from nnshell.ir.graph import Graph, Node
-from nnshell.ir.work import Work
-from nnshell.ops.pad import Pad
+import numpy as np
 
-JOINING_KINDS = ("concat", "split")
+from nnshell.chips.model.network import Layer, Network
+from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.requests import KernelOptions
+from nnshell.ir.work import ElementBytes, Work
 
 
 def network_from_graph(graph: Graph) -> Network:
@@ -26,18 +25,19 @@ def network_from_graph(graph: Graph) -> Network:
     outputs: list[str] = []
     layers: list[Layer] = []
     taken: set[str] = set()
+    widths = element_bytes(graph)
     for node in graph.steps():
-        if isinstance(node.op, Constant):
+        if node.op.role == "constant":
             continue
-        if isinstance(node.op, Input):
+        if node.op.role == "input":
             inputs.append(node.name)
             parts[node.name] = (node.name,)
             continue
         given = _activations(graph, node, parts)
-        if isinstance(node.op, Output):
+        if node.op.role == "output":
             outputs.extend(name for name in given if name not in inputs)
             continue
-        work = _work(graph, node)
+        work = _work(graph, node, widths)
         if _hands_through(node, work):
             parts[node.name] = given
             continue
@@ -52,15 +52,39 @@ def _activations(graph: Graph, node: Node, parts: dict[str, tuple[str, ...]]) ->
     """Tensors a node reads, constants left out and joined tensors as their parts."""
     names: list[str] = []
     for ref in node.inputs:
-        if not isinstance(graph[ref.node].op, Constant):
+        if graph[ref.node].op.role != "constant":
             names.extend(parts[ref.node])
     return tuple(names)
 
 
-def _work(graph: Graph, node: Node) -> Work:
+def element_bytes(graph: Graph) -> dict[Ref, int]:
+    """Bytes of an element of every tensor: of its record, or of the one it will have in SQ8."""
+    widths: dict[Ref, int] = {}
+    for node in graph.steps():
+        for index in range(len(node.outputs)):
+            widths[Ref(node.name, index)] = _element_bytes(node, index, widths)
+    return widths
+
+
+def _element_bytes(node: Node, index: int, widths: dict[Ref, int]) -> int:
+    if node.quantization is not None:
+        return np.dtype(node.quantization.outputs[index].dtype).itemsize
+    if node.op.role == "input" and node.type.dtype.startswith("u"):  # pixels
+        return np.dtype(node.type.dtype).itemsize
+    if node.op.keeps_record and node.inputs:
+        return widths[node.inputs[0]]
+    record = node.op.output_record(KernelOptions())
+    return 1 if record is None else np.dtype(record.dtype).itemsize
+
+
+def _work(graph: Graph, node: Node, widths: dict[Ref, int]) -> Work:
     """The node's work with constant operands counted as weights."""
-    work = node.op.work(graph.input_types(node), node.outputs, node.body)
-    constant = [isinstance(graph[ref.node].op, Constant) for ref in node.inputs]
+    stored = ElementBytes(
+        tuple(widths[ref] for ref in node.inputs),
+        tuple(widths[Ref(node.name, index)] for index in range(len(node.outputs))),
+    )
+    work = node.op.work(graph.input_types(node), node.outputs, node.body, stored)
+    constant = [graph[ref.node].op.role == "constant" for ref in node.inputs]
     if work.kind not in ("elementwise", "matmul", "move") or not any(constant):
         return work
     if len(work.input_bytes) != len(constant):
@@ -78,7 +102,7 @@ def _work(graph: Graph, node: Node) -> Work:
 def _hands_through(node: Node, work: Work) -> bool:
     if work.kind == "none":
         return True
-    if node.kind not in JOINING_KINDS or work.weight_bytes:
+    if node.op.role not in ("join", "cut") or work.weight_bytes:
         return False
     planes = {shape[1:] for shape in work.inputs} | {kind.chw[1:] for kind in node.outputs}
     return len(planes) == 1
@@ -88,8 +112,8 @@ def _filter(node: Node) -> Node:
     """The node that names a layer: a fusion's first computing node, not a pad in front of it."""
     if node.body is None:
         return node
-    beside = Input | Output | Constant | Pad
-    inner = (n for n in node.body.steps() if not isinstance(n.op, beside))
+    beside = ("input", "output", "constant", "move")
+    inner = (n for n in node.body.steps() if n.op.role not in beside)
     return next(inner, node)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from nnshell.ir.facts import Role, Turned
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Operator, Types
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.tables import lower_by_table
 from nnshell.ops.families.shapes import INFOS_BYTES
 
@@ -22,22 +24,35 @@ if TYPE_CHECKING:
 class Activation(Operator):
     """y = f(x) for each element; shape and layout stay."""
 
+    role: ClassVar[Role] = "activation"
+    local_to_tile: ClassVar[bool] = True
+
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        return Turned(self, order, order) if len(order) == len(outputs[0].shape) else None
+
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(inputs[0].shape, inputs[0].layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Activation {self.kind}"
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
-        size = outputs[0].size
         return Work(
             "activation",
             (shape,),
             shape,
             shape,
-            input_bytes=(size,),
-            output_bytes=size,
+            input_bytes=stored.of_inputs(inputs[:1]),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=INFOS_BYTES,
             activation=self.kind,
         )

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.facts import Turned
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.operator import Example, Operator, Types
+from nnshell.ir.permutations import Perm
 from nnshell.ir.types import Layout, TensorType
-from nnshell.ir.work import Work
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.ops.families.shapes import INFOS_BYTES, align_ranks, broadcast, broadcast_layout
 from nnshell.ops.resize import NearestNeighborResizer
 from nnshell.reading.registry import Unsupported, Value
@@ -31,6 +33,11 @@ class Arithmetic(Operator):
 
     onnx_op: ClassVar[str] = ""
 
+    def reordered(
+        self, order: Perm, inputs: Types, outputs: Types, *, of_output: bool = False
+    ) -> Turned | None:
+        return Turned(self, order, order) if len(order) == len(outputs[0].shape) else None
+
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         shape = broadcast([t.shape for t in inputs], self.kind)
         return (TensorType(shape, broadcast_layout(inputs, shape)),)
@@ -38,15 +45,21 @@ class Arithmetic(Operator):
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return self.kind
 
-    def work(self, inputs: Types, outputs: Types, body: Graph | None = None) -> Work:
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
         shape = outputs[0].chw
         return Work(
             "elementwise",
             tuple(t.chw for t in inputs),
             shape,
             shape,
-            input_bytes=tuple(t.size for t in inputs),
-            output_bytes=outputs[0].size,
+            input_bytes=stored.of_inputs(inputs),
+            output_bytes=stored.of_outputs(outputs),
             constant_bytes=INFOS_BYTES,
         )
 
