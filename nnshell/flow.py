@@ -188,12 +188,16 @@ def calibrate_randomly(
     normal: float = 0.2,
     num_inference: int = 1,
     seed: int = 0,
+    clip_type: str | Collection[str] = "none",
 ) -> Statistics:
-    """Ranges on random inputs: uniform in +-``uniform``, or normal with deviation ``normal``."""
+    """Ranges on random inputs: uniform in +-``uniform``, or normal with deviation ``normal``.
+
+    ``clip_type`` is as in ``calibrate``. InputError for numbers that no input can be drawn with.
+    """
     batches = random_batches(
         graph, uniform=uniform, normal=normal, num_inference=num_inference, seed=seed
     )
-    return calibrate_graph(graph, batches)
+    return calibrate_graph(graph, batches, clip_type=clip_type)
 
 
 def quantize(

@@ -27,9 +27,15 @@ def make_engine(
     keys: Sequence[str] | None = None,
     everything: bool = False,
 ) -> Engine:
-    """An engine that computes the tensors ``keys``, the graph outputs, or ``everything``."""
+    """An engine that computes the tensors ``keys``, the graph outputs, or ``everything``.
+
+    UsageError for a key that is no computed tensor's: a constant has no value for each sample.
+    """
     if keys is None:
         keys = tensor_keys(graph) if everything else [node.name for node in graph.outputs]
+    elif unknown := set(keys).difference(tensor_keys(graph)):
+        hint = "`show` lists the steps that are computed"
+        raise UsageError(f"'{min(unknown)}' is not computed from the inputs", hint=hint)
     if name == "float":
         from nnshell.execution.float_engine import FloatEngine
 

@@ -112,7 +112,11 @@ GROUPS: dict[str, tuple[Pass, ...]] = {
     "pow2_match_group": POW2,
     "float_match_group": SCALE8,  # NNTool's has the same content
 }
-GROUP_ALIASES = {"scale8": "scaled_match_group", "pow2": "pow2_match_group"}
+GROUP_ALIASES = {
+    "scale8": "scaled_match_group",
+    "pow2": "pow2_match_group",
+    "float": "float_match_group",
+}
 
 
 def adjust_passes(*, postprocess: bool = True, steps: int | None = None) -> tuple[Pass, ...]:

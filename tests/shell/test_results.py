@@ -210,6 +210,7 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
         ("aquant -f 8 -s img/*", "is not one of SQ8, POW2, FLOAT: as in `-s SQ8 FILES`"),
         ("aquant img/* --use_ne16", "NE16 is an accelerator of GAP9"),
         ("validate img/* --prediction_step_idx 99", "no step 99"),
+        ("validate img/* --prediction_step_idx 1", "is not computed from the inputs"),
         ("validate img/* --engine fast", "'fast' is not one of"),
         ("tensors -t gone", "nothing is stored as 'gone'"),
         ("qshow nosuch", "nosuch"),

@@ -112,6 +112,7 @@ class QuantizeCommands(Commands):
             normal=args.normal,
             num_inference=args.num_inference,
             seed=args.seed,
+            clip_type=options.clip_types,
         )
         flow.quantize(graph, ranges, options)
         self.write(_DONE)

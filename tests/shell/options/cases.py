@@ -1,0 +1,370 @@
+"""For each option of each command: a line in which it must show.
+
+``COMMANDS`` has for each command its own options; groups of options that commands share have one
+table each. Keys are an option's longest spelling, or the name of an argument that may be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+
+class Fails(Enum):
+    """Which of the two lines ends in an error."""
+
+    NEITHER = "neither"
+    WITHOUT = "without"
+    WITH = "with"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A line with and without ``words``.
+
+    ``also`` stands in the line both times, before them, after the command's ``base``. Fields that
+    are not None replace the command's own.
+    ``idle``: the option is documented as one that changes nothing, and must not.
+    """
+
+    words: str
+    base: str | None = None
+    also: str = ""
+    setup: str | None = None
+    model: str | None = None
+    inputs: str | None = None
+    then: tuple[str, ...] | None = None
+    fails: Fails = Fails.NEITHER
+    terminal: bool = False
+    idle: bool = False
+    needs: str = ""  # a package without which the option is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a command is used: the words before an option, the session, the lines that follow.
+
+    ``{inputs}`` in ``base`` and ``then`` are files that fit the model.
+    """
+
+    setup: str = "fused"
+    base: str = ""
+    then: tuple[str, ...] = ()
+    groups: tuple[Mapping[str, Case], ...] = ()
+    options: Mapping[str, Case] = field(default_factory=dict)
+    model: str = "data"
+
+
+OPEN = ("open {model}.onnx",)
+FUSED = (*OPEN, "adjust", "fusions --scale8")
+QUANTIZED = (*FUSED, "aquant {model}.npz")
+SETUPS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "open": OPEN,
+    "fused": FUSED,
+    "quantized": QUANTIZED,
+    "narrow": (*FUSED, "aquant {model}.npz --weight_bits 3 --act_bits 6"),
+    "stored": (*QUANTIZED, "dump {model}.npz -S floats", "dump {model}.npz -q -d -S integers"),
+    "two graphs": ("open grey.onnx", "open -n data.onnx"),
+    "options": (*OPEN, "nodeoption * VCD_TRACE_ON 1", "nodeoption conv_c1 DUMP_TENSORS 1"),
+    "variable": ("set_var WHERE here",),
+    "ranges": (*QUANTIZED, "save_stats ranges.json", *FUSED),
+    "moved": (
+        *("open gone.onnx", "fusions --scale8", "aquant data.npz", "save_state moved.json"),
+        "run_pyscript move.py",
+    ),
+}
+FAILS, WITHOUT = Fails.WITH, Fails.WITHOUT
+KEPT = Case("", idle=True)  # the option alone
+IMAGES = "square/*"
+ROWS = "{inputs} --predictions --format json"
+
+INPUTS: dict[str, Case] = {
+    "--divisor": Case("-D 2"),
+    "--offset": Case("-O 1"),
+    "--norm_func": Case('-N "x: -x"'),
+    "--height": Case("-H 3", also="-D 255", inputs="tall/*", fails=WITHOUT),
+    "--width": Case("-W 3", also="-D 255", inputs="wide/*", fails=WITHOUT),
+    "--transpose": Case("-T", inputs="cube.npy"),
+    "--mode": Case("-M HSV", also="-D 255", inputs=IMAGES),
+    "--nptype": Case("-F int8", also="-D 64", inputs=IMAGES),
+    "--bit_shift": Case("-B -1", inputs="whole.npy"),
+    "--rgb888_rgb565": Case(
+        "--rgb888_rgb565", also="-D 65536", inputs=IMAGES, model="grey", fails=WITHOUT
+    ),
+    "--zero_pad": Case("--zero_pad 0 0 0 0 0 1", inputs="short.npy", fails=WITHOUT),
+    "--slices": Case("--slices - - -1 - - - - - -1", inputs="cube.npy"),
+    "--limit": Case("--limit 2"),
+    "--seed": Case("--seed 3", also="--limit 2"),
+}
+TABLE: dict[str, Case] = {
+    "--format": Case("--format json"),
+    "--terminal": Case("-t", idle=True),
+    "--csv": Case("-c table.csv"),
+    "--svg": Case("--svg table.svg"),
+    "--xls": Case("-x table.xls", fails=FAILS),
+    "--table_width": Case("-w 40", terminal=True),
+}
+FORMAT = {"--format": TABLE["--format"]}
+CLUSTER = {"--cluster": Case("--cluster nowhere://", fails=FAILS)}
+QUANTIZATION: dict[str, Case] = {
+    "--scheme": Case("-s POW2", fails=FAILS),
+    "--force_width": Case("-f 16", fails=FAILS),
+    "--quantized_dimension": Case("-d tensor"),
+    "--clip_type": Case("--clip_type std1"),
+    "--weight_clip": Case("--weight_clip std1"),
+    "--weight_bits": Case("--weight_bits 4"),
+    "--act_bits": Case("--act_bits 4"),
+    "--json": Case("--json options.json"),
+    "--allow_asymmetric_out": Case("--allow_asymmetric_out", also="--no_allow_asymmetric_out"),
+    "--narrow_weights": Case("-n", also="--no_narrow_weights"),
+    "--softmax_out_8bits": Case("--softmax_out_8bits"),
+    "--no_allow_asymmetric_out": Case("--no_allow_asymmetric_out"),
+    "--no_narrow_weights": Case("--no_narrow_weights"),
+    "--no_softmax_out_8bits": Case("--no_softmax_out_8bits", also="--softmax_out_8bits"),
+}
+for _name in ("hwc", "use_ne16", "force_ne16"):  # refused, unless taken back on the same line
+    QUANTIZATION[f"--{_name}"] = Case(f"--{_name}", fails=FAILS)
+    QUANTIZATION[f"--no_{_name}"] = Case(f"--no_{_name}", also=f"--{_name}", fails=WITHOUT)
+for _name in ("input", "output", "external"):
+    QUANTIZATION[f"--force_{_name}_size"] = Case(f"--force_{_name}_size 16", fails=FAILS)
+
+SHOWN = ("qshow --format csv",)
+IMPORT: dict[str, Case] = {
+    "--load_quantization": KEPT,
+    "--no_fold_batchnorm": Case("--no_fold_batchnorm"),
+    "--no_remove_quantize_ops": KEPT,
+    "--no_rescale_perchannel": KEPT,
+    "--use_hard_tanh": Case("--use_hard_tanh", fails=FAILS),
+    "--use_hard_sigmoid": Case("--use_hard_sigmoid", fails=FAILS),
+    "--use_lut_tanh": KEPT,
+    "--use_lut_sigmoid": KEPT,
+    "--subs": Case("--subs SIZE=3", base="sizes.onnx", fails=WITHOUT),
+    "--input_shapes": Case("--input_shapes x=[1,3,3,3]", base="sizes.onnx", fails=WITHOUT),
+    "--fixed_inputs": Case("--fixed_inputs x=[0]", fails=FAILS),
+    "--orgmodel_path": Case(
+        "--orgmodel_path found.onnx", base="moved.json", setup="moved", fails=WITHOUT
+    ),
+    "--out_ranges": Case("--out_ranges ranges.json", fails=FAILS),
+}
+
+COMMANDS: dict[str, Command] = {
+    "open": Command("nothing", "data.onnx", ("show", "graph"), (IMPORT,), {
+        "--new": Case("-n", setup="open"),
+    }),
+    "show": Command("fused", "", (), (TABLE,), {
+        "selector": Case("1"),
+        "--show_constants": Case("-s"),
+        "--origin": Case("--origin"),
+    }),
+    "graph": Command("two graphs", options={"number": Case("0")}),
+    "statistics": Command(groups=(TABLE,), options={
+        "--table_width": Case("-w 20", terminal=True),
+    }),
+    "temps": Command(groups=(TABLE,)),
+    "draw": Command("quantized", "-f graph.dot", options={
+        "selector": Case("1"),
+        "--filename": Case("-f graph.dot", base=""),
+        "--show_constants": Case("-s"),
+        "--show_fusions": Case("-F"),
+        "--quantization": Case("-q"),
+        "--anonymise": Case("-y"),
+        "--all_dims": Case("-a", idle=True),
+    }),
+    "verify": Command(),
+    "adjust": Command("open", then=("show",), model="last", options={
+        "--no_postprocess": Case("-n"),
+        "--one_cycle": Case("-o"),
+        "--num_steps": Case("-s 0"),
+    }),
+    "fusions": Command("open", "--scale8", ("show",), (), {
+        "--scaled_match_group": Case("--scale8", base="", fails=WITHOUT),
+        "--pow2_match_group": Case("--pow2", base="", fails=WITHOUT),
+        "--float_match_group": Case("--float_match_group", base="", fails=WITHOUT),
+        "--list": Case("-l", base="", fails=WITHOUT),
+        "--explain": Case("--explain 1", base="", fails=WITHOUT),
+        "--apply": Case("-a fuse_conv_pool_activation", base="", fails=WITHOUT),
+        "--no_postprocess": Case("--no_postprocess", idle=True),
+        "--format": Case("--format json", base="-l"),
+    }),
+    "imageformat": Command("open"),
+    "nodeoption": Command("options", then=("nodeoption",), options={
+        "selector": Case("1"),
+        "key": Case("VCD_TRACE_ON", base="conv_c1"),
+        "value": Case("0", base="conv_c1 VCD_TRACE_ON"),
+    }),
+    "freeze": Command("open", "input_1", ("show",), options={
+        "--transpose": Case("--transpose 2,0,1"),
+    }),
+    "remove": Command("open", "relu_r1", ("show",), options={
+        "last": Case("globalmaxpool_p2"),
+        "--up": Case("-u"),
+        "--leave": Case("--leave"),
+        "--no_check": Case("--no_check", idle=True),
+    }),
+    "extract": Command(),
+    "undo": Command(),
+    "passes": Command(groups=(FORMAT,), options={"--all": Case("-a")}),
+    "aquant": Command("fused", "{inputs}", SHOWN, (INPUTS, QUANTIZATION), {
+        "input_files": Case("data.npz", base="", fails=WITHOUT),
+        "--stats": Case("--stats ranges.json", base="", setup="ranges", fails=WITHOUT),
+    }),
+    "fquant": Command("fused", "", SHOWN, (QUANTIZATION,), {
+        "--uniform": Case("--uniform 3"),
+        "--normal": Case("--normal 2"),
+        "--num_inference": Case("--num_inference 3"),
+        "--seed": Case("--seed 1"),
+    }),
+    "qtune": Command("quantized", "", SHOWN, (), {
+        "--step": Case("--step * quantized_dimension=tensor", fails=WITHOUT),
+        "--json": Case("--json tune.json", fails=WITHOUT),
+    }),
+    "qtunesave": Command(),
+    "export": Command("quantized", "graph.onnx", (), (), {"--form": Case("--form float")}),
+    "explain": Command("quantized", "scales gemm_g3", options={"--channel": Case("--channel 2")}),
+    "sensitivity": Command("narrow", "{inputs}", (), (CLUSTER, INPUTS, TABLE)),
+    "mixed": Command("quantized", "{inputs} --size 150", (), (INPUTS, TABLE), {
+        "--drop": Case("--drop 20", base="{inputs}", fails=WITHOUT),
+        "--size": Case("--size 150", base="{inputs}", fails=WITHOUT),
+    }),
+    "weight_equalization": Command("narrow", "{inputs}", SHOWN, (INPUTS, TABLE), {
+        "--threshold": Case("--threshold 10", then=()),
+        "input_files": Case("data.npz", base="", fails=WITHOUT),
+    }),
+    "bcorr": Command("narrow", "{inputs}", SHOWN, (INPUTS,), {
+        "--analytic": Case("--analytic"),
+    }),
+    "scale_search": Command("narrow", "{inputs}", SHOWN, (INPUTS,)),
+    "adaround": Command("narrow", "{inputs}", SHOWN, (INPUTS,), {
+        "--method": Case("--method brecq --iterations 2", needs="torch"),
+        "--ranges": Case("--ranges"),
+        "--iterations": Case("--iterations 20", base="{inputs} --method brecq", needs="torch"),
+        "--drop": Case("--drop 0.9", base="{inputs} --method brecq --iterations 5", needs="torch"),
+    }),
+    "outliers": Command("quantized", "{inputs}", (), (INPUTS, TABLE), {
+        "input_files": Case("data.npz", base=""),
+    }),
+    "qshow": Command("quantized", "", (), (TABLE,), {"selector": Case("1")}),
+    "qerror": Command("quantized", "{inputs}", (), (INPUTS, TABLE), {
+        "--inner": Case("-i"),
+        "--step": Case("-s"),
+        "--report_lowest": Case("-r 100"),
+    }),
+    "validate": Command("quantized", ROWS, (), (CLUSTER, INPUTS, TABLE), {
+        "--quantize": Case("-q"),
+        "--engine": Case("--engine simulated"),
+        "--silent": Case("-s", idle=True),
+        "--predictions": Case("--predictions", base="{inputs}"),
+        "--confusion": Case("--confusion", base="{inputs}"),
+        "--json": Case("--json result.json"),
+        "--prediction_step_idx": Case("--prediction_step_idx 7"),
+        "--format": Case("--format json", base="{inputs} --predictions"),
+        "--terminal": Case("-t", base="{inputs} --predictions", idle=True),
+        "--table_width": Case("-w 40", base="{inputs} --predictions", terminal=True),
+        "--label_json": Case("--labels labels.txt"),
+        "--class_number": Case("--class_number 1"),
+        "--binary_classification": Case("--binary_classification", model="one", fails=WITHOUT),
+        "--class_thr": Case(
+            "--class_thr -2", base="{inputs} --binary_classification", model="one"
+        ),
+        "--progress_every": Case("--progress_every 1", idle=True),
+        "--dataset_dir": Case("--dataset_dir .", idle=True),
+    }),
+    "weights": Command(groups=(TABLE,), options={
+        "selector": Case("1"),
+        "--channels": Case("--channels"),
+    }),
+    "stats": Command(groups=(TABLE,), options={
+        "--qsnr": Case("-q 3", idle=True),
+        "--detail": Case("-d", idle=True),
+    }),
+    "astats": Command("fused", "{inputs}", (), (INPUTS, TABLE), {
+        "--qsnr": Case("-q 3", idle=True),
+        "--detail": Case("-d", idle=True),
+    }),
+    "dump": Command("quantized", "{inputs}", (), (INPUTS,), {
+        "--quantize": Case("-q"),
+        "--quantize_all_steps": Case("-A", base="{inputs} -q"),
+        "--dequantize": Case("-d", base="{inputs} -q"),
+        "--step": Case("-s output_1"),
+        "--channel": Case("-c 0"),
+        "--number_width": Case("-w 20"),
+        "--precision": Case("-p 1"),
+        "--checksum": Case("--checksum"),
+        "--npz": Case("--npz tensors.npz"),
+        "--save": Case("-S kept", then=("tensors",)),
+    }),
+    "tensors": Command("stored", "-t floats", ("tensors",), (), {
+        "--tensors": Case("-t floats integers", base=""),
+        "--step": Case("-s output_1"),
+        "--sample": Case("-n 1"),
+        "--channel": Case("-c 0"),
+        "--write_numpy": Case("--write_numpy tensors.npz"),
+        "--clear": Case("-X", base=""),
+        "--format": Case("--format json", base="-t floats integers"),
+        "--qsnr": Case("-Q", idle=True),
+        "--cos": Case("-C", idle=True),
+        "--error": Case("-E", idle=True),
+        "--makefile": Case("-m", idle=True),
+    }),
+    "simulate": Command("quantized", "", (), (CLUSTER, TABLE), {
+        **{name: replace(case, also=f"{{inputs}} {case.also}")
+           for name, case in INPUTS.items()},
+        "--cluster": Case("--cluster nowhere://", base="--l1 48k", fails=FAILS),
+        "--svg": Case("--svg table.svg", base="--l1 48k,32k"),
+        "input_files": Case("data.npz"),
+        "--summary": Case("--summary"),
+        "--explain": Case("--explain 1"),
+        "--tiled": Case("--tiled", base="{inputs}"),
+        "--memory": Case("--memory"),
+        "--json": Case("--json report.json"),
+        "--trace": Case("--trace trace.json"),
+        "--kernels": Case("--kernels pulp-nn"),
+        "--chip": Case("--chip half.toml"),
+        "--cores": Case("--cores 1,4"),
+        "--fc_freq": Case("--fc_freq 100M"),
+        "--cl_freq": Case("--cl_freq 100M"),
+        "--voltage": Case("--voltage 1.0,1.2"),
+        "--l1": Case("--l1 48k,32k"),
+        "--l2": Case("--l2 300k,200k"),
+    }),
+    "gen": Command("quantized", "-M out", (), (), {
+        "model_file": Case("other.c"),
+        "--model_directory": Case("-M out", base=""),
+        "--tensor_directory": Case("-T tensors", base="-M out -t"),
+        "--output_tensors": Case("-t"),
+        "--header_file": Case("-H net.h"),
+        "--anonymise": Case("--anonymise"),
+        "--basic_kernel_source_file": Case("--basic_kernel_source_file own.c", model="kernel"),
+        "--basic_kernel_header_file": Case("--basic_kernel_header_file own.h", model="kernel"),
+    }),
+    "save_state": Command("quantized", options={"path": Case("states/net.json")}),
+    "save_stats": Command(),
+    "set": Command("nothing", then=("set l1_size",), options={
+        "--verbose": Case("-v"),
+        "name": Case("l1_size"),
+        "value": Case("20000", base="l1_size"),
+    }),
+    "set_var": Command("variable", then=("set_var",), options={
+        "name": Case("WHERE"),
+        "value": Case("there", base="WHERE"),
+    }),
+    "tutorial": Command("nothing", options={
+        "name": Case("own.md", fails=FAILS),
+        "--auto": Case("--auto", base="own.md", fails=WITHOUT),
+        "--step": Case("--step 2", base="own.md", terminal=True),
+        "--output": Case("--output kept", base="own.md --auto"),
+    }),
+    "doctor": Command("nothing", groups=(FORMAT,)),
+    "help": Command("nothing", options={"--verbose": Case("-v"), "topic": Case("aquant")}),
+    "history": Command("fused", options={
+        "--script": Case("-s"),
+        "--typed": Case("-t"),
+        "--last": Case("-n 1"),
+    }),
+    "run_script": Command(),
+    "run_pyscript": Command("nothing", "words.py", options={"arguments": Case("a b")}),
+    "quit": Command(),
+    "exit": Command(),
+}  # fmt: skip
