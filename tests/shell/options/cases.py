@@ -221,7 +221,11 @@ COMMANDS: dict[str, Command] = {
         "--json": Case("--json tune.json", fails=WITHOUT),
     }),
     "qtunesave": Command(),
-    "export": Command("quantized", "graph.onnx", (), (), {"--form": Case("--form float")}),
+    "export": Command("quantized", "graph.onnx", options={
+        "folder": Case("project", base="c", fails=WITHOUT),
+        "--form": Case("--form float"),
+        "--batch": Case("--batch 2", base="c project"),
+    }),
     "explain": Command("quantized", "scales gemm_g3", options={"--channel": Case("--channel 2")}),
     "sensitivity": Command("narrow", "{inputs}", (), (CLUSTER, INPUTS, TABLE)),
     "mixed": Command("quantized", "{inputs} --size 150", (), (INPUTS, TABLE), {
