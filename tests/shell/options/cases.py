@@ -222,9 +222,10 @@ COMMANDS: dict[str, Command] = {
     }),
     "qtunesave": Command(),
     "export": Command("quantized", "graph.onnx", options={
-        "folder": Case("project", base="c", fails=WITHOUT),
+        "folder": Case("project", base="c"),
         "--form": Case("--form float"),
         "--batch": Case("--batch 2", base="c project"),
+        "--layout": Case("--layout simple", base="c project"),
     }),
     "explain": Command("quantized", "scales gemm_g3", options={"--channel": Case("--channel 2")}),
     "sensitivity": Command("narrow", "{inputs}", (), (CLUSTER, INPUTS, TABLE)),
