@@ -97,7 +97,7 @@ def test_the_index_names_every_tutorial() -> None:
 @pytest.mark.parametrize("page", _PAGES, ids=lambda path: str(path.relative_to(_ROOT)))
 def test_commands_on_a_page_can_be_read(page: Path, shell: Shell) -> None:
     """Lines of ```nnshell blocks: existing commands with existing options."""
-    shell.session.script_variables.update(IMAGES="x", OUT="y")
+    shell.session.variables.own.update(IMAGES="x", OUT="y")
     for found in _BLOCK.finditer(page.read_text(encoding="utf-8")):
         for line in found["text"].splitlines() if found["kind"] == "nnshell" else ():
             statement = shell.statement(line)

@@ -5,7 +5,7 @@ the rest is refused with the name of what is not understood. Nothing is compiled
 length, depth and numbers are bounded: a hostile text ends in an error, not in a hang.
 
     x: EXPRESSION | lambda x: EXPRESSION | EXPRESSION in x
-    + - * / // % ** unary - ( ) numbers
+    + - * / // % ** << >> unary - ( ) numbers
     np.array([...]) np.asarray, of nested lists of numbers
     np.abs sqrt log exp minimum maximum clip mean std min max flip reshape transpose float32 ...
     x.reshape(3,1,1) x.transpose(2,0,1) x.astype(np.float32) x.clip(0,1) x.mean(axis=0) x.T
@@ -49,6 +49,9 @@ _BINARY: dict[type[ast.operator], str] = {
     ast.Mod: "remainder",
     ast.Pow: "power",
 }
+# Of real numbers: times 2**n, and divided by it and rounded down.
+_SHIFTS: dict[type[ast.operator], str] = {ast.LShift: "multiply", ast.RShift: "floor_divide"}
+_MAX_SHIFT = 62
 _UNARY: dict[type[ast.unaryop], str] = {ast.USub: "negative", ast.UAdd: "positive"}
 
 # Element-wise numpy functions and how many operands each takes.
@@ -120,6 +123,9 @@ class _Builder:
                 return Constant(_number(node))
             case ast.Name(id=name):
                 return self._name(name)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _SHIFTS:
+                factor = Constant(2.0 ** _shift(right))
+                return _apply(_SHIFTS[type(op)], self.build(left), factor)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
                 return _apply(_BINARY[type(op)], self.build(left), self.build(right))
             case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
@@ -237,6 +243,13 @@ def _static(node: ast.expr) -> Static:
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
             return tuple(_static(element) for element in elements)
     raise _Refused(f"{_shown(node)} must be a whole number")
+
+
+def _shift(node: ast.expr) -> int:
+    count = _integer(node)
+    if not 0 <= count <= _MAX_SHIFT:
+        raise _Refused(f"a shift by {count} bits")
+    return count
 
 
 def _axes(call: ast.Call, *, required: bool, keyword: str) -> Static:

@@ -234,7 +234,7 @@ class Shell(cmd2.Cmd):
         if isinstance(exception, ScriptStopped):
             return
         self.fail(_describe(exception))
-        if self.debug:
+        if self.debug and not _of_the_user(exception):
             self.print_to(sys.stderr, "".join(traceback.format_exception(exception)).rstrip())
 
     def default(self, statement: Statement) -> bool | None:
@@ -298,6 +298,8 @@ class Shell(cmd2.Cmd):
         statement = self.statement_parser.parse(line)
         for warning in self._lines.warnings(line):
             self.warn(warning)
+        for note in self.session.variables.take_notes():
+            self.note(note)
         return statement
 
     def parsed_arguments(self, statement: Statement) -> argparse.Namespace | None:
@@ -453,6 +455,13 @@ def read_script(path: str) -> list[str]:
         raise UsageError(message, hint="give the path of a script") from None
     except (UnicodeDecodeError, ValueError):
         raise UsageError(f"script {path} is not UTF-8 text", hint="save it as UTF-8") from None
+
+
+def _of_the_user(exception: BaseException) -> bool:
+    """Whether the message alone says what to do: debugging shows more about faults of nnshell."""
+    return isinstance(exception, NNShellError | Cmd2ArgparseError) or (
+        isinstance(exception, OSError) and bool(exception.strerror)
+    )
 
 
 def _describe_refusal(error: OSError) -> str:

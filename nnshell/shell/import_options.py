@@ -78,15 +78,20 @@ def import_values(parsed: argparse.Namespace) -> dict[str, Any]:
     for name in _IDLE:
         if getattr(parsed, name):
             _LOG.warning("--%s: quantization in a model is not read; quantize with aquant", name)
-    for name, reason in _NOT_HERE.items():
-        if getattr(parsed, name):
-            raise UsageError(f"--{name} is not part of nnshell: {reason}")
+    refuse_not_here(parsed)
     return {
         "fold_batchnorm": not parsed.no_fold_batchnorm,
         "subs": _pairs(parsed.subs, _size, "batch=1"),
         "input_shapes": _pairs(parsed.input_shapes, _shape, "input=[1,3,32,32]"),
         "model_path": parsed.orgmodel_path,
     }
+
+
+def refuse_not_here(parsed: argparse.Namespace) -> None:
+    """UsageError with the reason for options that are NNTool's only."""
+    for name, reason in _NOT_HERE.items():
+        if getattr(parsed, name):
+            raise UsageError(f"--{name} is not part of nnshell: {reason}")
 
 
 Parsed = TypeVar("Parsed")

@@ -42,6 +42,7 @@ class Invocation:
     sources: tuple[Source, ...] = ()
     open_words: tuple[str, ...] = ()  # the `open` command for the positional file
     variables: tuple[tuple[str, str], ...] = ()
+    makefile: str = ""  # whose variables make is asked for
     log_level: str | None = None
     generate: Generate | None = None
     interactive: bool = False
@@ -65,6 +66,7 @@ def parse_command_line(words: Sequence[str]) -> Invocation:
         sources=tuple(parsed.sources),
         open_words=("open", parsed.graph, *import_words(parsed)) if parsed.graph else (),
         variables=tuple(parsed.variables),
+        makefile=parsed.makefile or "",
         log_level=parsed.log_level,
         generate=_generate(parsed) if parsed.generate else None,
         interactive=parsed.interactive,
@@ -112,6 +114,8 @@ def _add_script_options(parser: argparse.ArgumentParser) -> None:
     add("--check", action="store_true", help="with -s, -e: look for mistakes, run nothing")
     add("-D", dest="variables", metavar="NAME=VALUE", action="append", type=_variable,
         default=[], help="define a script variable for $(NAME)")  # fmt: skip
+    add("--makefile", metavar="FILE",
+        help="run make on this file for $(NAME); else ./Makefile is read as text")  # fmt: skip
     add_option(group, "log_level", "-l", type=_level, metavar="LEVEL",
         help="debug, info, warning or error")  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 import cmd2
 
 from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
-from nnshell.shell.api import quantization_options
+from nnshell.shell.api import norm_functions, quantization_options
 from nnshell.shell.completion import complete_input
 from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
@@ -76,8 +76,15 @@ def add_input_options(parser: Parser, files: str = "+") -> None:
     add("--zero_pad", type=int, nargs="+", metavar="N", help="zeros before and after each axis")
     add("--slices", type=_slice_end, nargs="+", metavar="N",
         help="start, stop, step for each axis; - leaves one open")  # fmt: skip
+    parser.checks.append(_check_inputs)
     add("--limit", type=int, metavar="N", help="the first N samples, or with --seed any N")
     add("--seed", type=int, metavar="S", help="with --limit: which N, the same each time")
+
+
+def _check_inputs(args: argparse.Namespace) -> None:
+    input_options(args)
+    if args.norm_func:
+        norm_functions.parse_norm(args.norm_func)
 
 
 def _slice_end(text: str) -> int | None:
@@ -155,6 +162,12 @@ def add_quantization_options(parser: Parser) -> None:
         add(f"--no_{name}", dest=name, action="store_const", const=False, help=argparse.SUPPRESS)
     for name, sizes in _CHOSEN:
         add(f"--{name}", type=int, choices=sizes, metavar="BITS", help=argparse.SUPPRESS)
+    add("--float_type", metavar="TYPE", help=argparse.SUPPRESS)  # of the scheme FLOAT
+    parser.checks.append(_check_quantization)
+
+
+def _check_quantization(args: argparse.Namespace) -> None:
+    quantization_options.QuantizationOptions.from_mapping(quantization_values(args))
 
 
 def _scheme(text: str) -> str:
@@ -168,9 +181,9 @@ def quantization_values(args: argparse.Namespace) -> dict[str, Any]:
     """The given quantization options by NNTool's names."""
     names = ["scheme", "quantized_dimension", "clip_type", "weight_clip"]
     names += ["weight_bits", "act_bits"]
-    names += [*_IDLE_SWITCHES, *(name for name, _ in (*_SWITCHES, *_CHOSEN))]
+    names += ["float_type", *_IDLE_SWITCHES, *(name for name, _ in (*_SWITCHES, *_CHOSEN))]
     values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.force_width is not None and args.force_width != 8:
+    if args.force_width not in (None, 8) and args.scheme in (None, "SQ8"):
         hint = "leave -f out: SQ8 is 8 bits wide"
         raise UsageError(f"{args.force_width} bits need the scheme POW2", hint=hint)
     return values

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from cmd2 import Cmd2ArgumentParser
@@ -20,13 +20,18 @@ _NEGATIVE = re.compile(r"-\.?\d.*")
 
 
 class Parser(Cmd2ArgumentParser):
-    """Parser of one command; ``example`` is a line that works, shown by help and tried by tests."""
+    """Parser of one command; ``example`` is a line that works, shown by help and tried by tests.
+
+    ``checks`` refuse options that are well spelled but never work, whatever the graph: a line is
+    refused before it runs, and `--check` finds it.
+    """
 
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
         if example:
             kwargs["epilog"] = f"Example: {example}"
         super().__init__(*args, **kwargs)
         self.example = example
+        self.checks: list[Callable[[argparse.Namespace], object]] = []
         self._negative_number_matcher = _NEGATIVE
 
     def parse_known_args(  # type: ignore[override]
@@ -40,6 +45,8 @@ class Parser(Cmd2ArgumentParser):
         parsed, extra = self.parse_known_args(args, namespace)
         if extra:
             raise self._unexpected(extra)
+        for check in self.checks:
+            check(parsed)
         return parsed
 
     def error(self, message: str) -> NoReturn:

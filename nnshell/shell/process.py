@@ -16,6 +16,7 @@ from nnshell.shell.check import Checker
 from nnshell.shell.commands import command_sets
 from nnshell.shell.history import HistoryFile, default_path
 from nnshell.shell.invocation import Generate, Invocation, Source
+from nnshell.shell.makefiles.variables import ScriptVariables
 from nnshell.shell.session import Session
 from nnshell.support.errors import NNShellError
 
@@ -58,7 +59,8 @@ def _run_shell(invocation: Invocation) -> int:
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
     prompted = at_terminal and (invocation.interactive or not invocation.sources)
     prompted = prompted and invocation.generate is None
-    session = Session(script_variables=dict(invocation.variables))
+    variables = ScriptVariables(dict(invocation.variables), invocation.makefile)
+    session = Session(variables=variables)
     if invocation.log_level:
         session.settings.assign("log_level", invocation.log_level)
     history = HistoryFile(default_path()) if prompted and sys.stdout.isatty() else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nnshell.shell.makefiles.variables import ScriptVariables
 from nnshell.support.errors import GraphError, UsageError
 from nnshell.support.settings import Settings
 
@@ -41,14 +40,9 @@ class Session:
     settings: Settings = field(default_factory=Settings)
     opened: list[Opened] = field(default_factory=list)
     index: int = 0
-    script_variables: dict[str, str] = field(default_factory=dict)
+    variables: ScriptVariables = field(default_factory=ScriptVariables)  # what $(NAME) finds
     tensors: dict[str, Any] = field(default_factory=dict)
     partial: bool = False  # the last command showed what it had when it was interrupted
-
-    @property
-    def variables(self) -> ChainMap[str, str]:
-        """What $(NAME) finds: the session's own variables first, then the environment."""
-        return ChainMap(self.script_variables, os.environ)
 
     @property
     def current(self) -> Opened:

@@ -36,7 +36,8 @@ A script has one command on a line. `nnshell -s FILE` and `run_script FILE` run 
 
   # ...            a comment, at the beginning of a line or after a blank
   "x y"  'x y'     one word with blanks; nothing is special in single quotes
-  $(NAME)          a variable: from -D NAME=VALUE, `set_var NAME VALUE` or the environment
+  $(NAME)          a variable: from -D NAME=VALUE, `set_var NAME VALUE`, the environment, or
+                   the Makefile in the working folder, which is read as text
   > FILE           write the results of the command to a file; >> FILE adds to it
   | PROGRAM        send the results to a program
 

@@ -26,11 +26,28 @@ _NUMBER = re.compile(r"(?P<number>.*?)(?P<suffix>[kmg]i?)?", re.IGNORECASE | re.
 # Other names of settings that exist.
 _ALIASES = {"image_transpose": "input_transpose"}
 
+# Names that settings had in older NNTool versions; some have become several.
+_FORMERLY: dict[str, tuple[str, ...]] = {
+    "dump_tensors": ("graph_dump_tensor",),
+    "input_width": ("image_width",),
+    "input_height": ("image_height",),
+    **{
+        f"default_{what}_location": (
+            f"default_{what}_home_location",
+            f"default_{what}_exec_location",
+        )
+        for what in ("input", "output", "global", "local")
+    },
+}
+
 # Settings of older or other NNTool versions: scripts still set them and nothing follows from it.
 _DROPPED = {
     "gen_name_suffix": "newer versions have no name suffix",
     "privileged_l3_flash_device": "GAP9 only",
     "privileged_l3_flash_size": "GAP9 only",
+    "max_completion_items": "completion shows what fits the screen",
+    "graph_l1_promotion": "`set kernel_buffer_promote` and kernel_partial_buffer_promote do this",
+    "graph_l2_static_memory_budget": "`set l2_size` is the whole budget",
     "feedback_to_output": "results go to standard output, messages to standard error",
 }
 
@@ -385,6 +402,11 @@ def describe(name: str) -> Setting:
     near = difflib.get_close_matches(name, SETTINGS, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`set -v` lists all settings"
     raise UsageError(f"there is no setting {name!r}", hint=hint)
+
+
+def current_names(name: str) -> tuple[str, ...]:
+    """The settings that a name of an older NNTool version stands for; the name itself otherwise."""
+    return _FORMERLY.get(name, (name,))
 
 
 def why_dropped(name: str) -> str:

@@ -77,7 +77,7 @@ def test_every_command_has_help_a_task_and_an_example_that_parses(shell: Shell) 
         assert summary(shell, name), name
         line = example(shell, name)
         assert line.split()[0] in (name, "quit"), f"{name} has no example"
-        shell.session.script_variables["IMAGES"] = "x"
+        shell.session.variables.own["IMAGES"] = "x"
         shell.parsed_arguments(shell.statement(line))
 
 

@@ -21,7 +21,7 @@ from nnshell.shell.api import (
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
-from nnshell.shell.parser import Parser
+from nnshell.shell.parser import Parser, not_here
 from nnshell.support.errors import GraphError, UsageError
 from nnshell.support.files import write_atomically
 from nnshell.support.settings import Settings
@@ -88,6 +88,7 @@ def gen_parser() -> Parser:
     add("--anonymise", action="store_true", default=None, help="hash node names")
     add("--basic_kernel_source_file", metavar="FILE", help="generated expression kernels")
     add("--basic_kernel_header_file", metavar="FILE", help="and their header")
+    not_here(parser, "`dump --checksum` prints checksums", "-c", "--checksums", nargs=1)
     return parser
 
 

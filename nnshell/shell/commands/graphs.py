@@ -10,9 +10,9 @@ import cmd2
 from nnshell.shell.api import drawings, flow, graph_tables, recipe, select, verification
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_input, complete_selector, graph_numbers
-from nnshell.shell.import_options import add_import_options, import_values
+from nnshell.shell.import_options import add_import_options, import_values, refuse_not_here
 from nnshell.shell.options import add_table_options
-from nnshell.shell.parser import Parser
+from nnshell.shell.parser import Parser, not_here
 from nnshell.shell.session import Opened
 
 
@@ -25,6 +25,7 @@ def open_parser() -> Parser:
     parser.add_argument("file", completer=complete_input, help="model or state")
     parser.add_argument("-n", "--new", action="store_true", help="keep the graph open before")
     add_import_options(parser)
+    parser.checks.append(refuse_not_here)
     return parser
 
 
@@ -79,6 +80,7 @@ def draw_parser() -> Parser:
     add("-q", "--quantization", action="store_true", help="scales and zero points")
     add("-y", "--anonymise", action="store_true", help="hashes instead of names")
     add("-a", "--all_dims", action="store_true", help="kept for old scripts: shapes are shown")
+    not_here(parser, "fusions are drawn open with -F", "--expressions", nargs=1)
     return parser
 
 
@@ -147,9 +149,18 @@ class GraphCommands(Commands):
         if args.filename is None and not drawings.can_draw():
             self.write(text.rstrip())
             return
-        path = Path(args.filename or f"{graph.name}.pdf")
+        path = self._drawing_path(args.filename or f"{graph.name}.pdf")
         drawings.draw(text, path)
         self.write(f"wrote {path}")
+
+    def _drawing_path(self, name: str) -> Path:
+        """The file to draw to; a name without an ending gets .pdf, as in NNTool, where possible."""
+        path = Path(name)
+        if path.suffix:
+            return path
+        ending = ".pdf" if drawings.can_draw() else ".dot"
+        self._cmd.warn(f"'{name}' has no ending, so {path.name}{ending} is written")
+        return path.with_name(path.name + ending)
 
     @cmd2.with_argparser(verify_parser)
     def do_verify(self, _: argparse.Namespace) -> None:

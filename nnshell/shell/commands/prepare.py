@@ -19,8 +19,7 @@ from nnshell.shell.completion import (
     option_names,
 )
 from nnshell.shell.options import add_format_option
-from nnshell.shell.parser import Parser
-from nnshell.support.errors import UsageError
+from nnshell.shell.parser import Parser, not_here
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
@@ -43,6 +42,7 @@ def adjust_parser() -> Parser:
     add("-n", "--no_postprocess", action="store_true", help="insert transposes, remove none")
     add("-o", "--one_cycle", action="store_true", help="remove transposes once")
     add("-s", "--num_steps", type=int, metavar="N", help="remove transposes N times")
+    not_here(parser, "`adjust -s N` takes N steps", "-i", "--interactive")
     return parser
 
 
@@ -65,6 +65,7 @@ def fusions_parser() -> Parser:
     )  # fmt: skip
     parser.add_argument("--no_postprocess", action="store_true", help="kept for old scripts")
     add_format_option(parser)
+    parser.checks.append(lambda args: catalogue.passes_named(args.apply or ()))
     return parser
 
 
@@ -75,10 +76,10 @@ def imageformat_parser() -> Parser:
         example="imageformat input_1 rgb888 offset_int8",
     )
     parser.add_argument("input", choices_provider=input_names, help="graph input")
-    parser.add_argument("format", choices=tuple(image_format.FORMATS), help="pixels of the camera")
-    parser.add_argument(
-        "norm", choices=image_format.NORMS, help="how pixels become the network's integers"
-    )
+    parser.add_argument("format", nargs="?", choices=tuple(image_format.FORMATS),
+        help="pixels of the camera")  # fmt: skip
+    parser.add_argument("norm", nargs="?", choices=image_format.NORMS,
+        help="how pixels become the network's integers")  # fmt: skip
     return parser
 
 
@@ -167,12 +168,18 @@ class PrepareCommands(Commands):
             groups = [args.group] if args.group else []
             self._report(flow.fuse(self.graph(), *groups, *(args.apply or ())))
         else:
-            hint = "`fusions --scale8` for int8, `fusions -l` lists all"
-            raise UsageError("no fusions were chosen", hint=hint)
+            hint = "`fusions --scale8` is for int8, `fusions -l` lists all"
+            self._cmd.warn(f"no set of fusions is chosen, so nothing is fused: {hint}")
 
     @cmd2.with_argparser(imageformat_parser)
     def do_imageformat(self, args: argparse.Namespace) -> None:
         """Let the chip format the image."""
+        if args.norm is None:
+            example = f"imageformat {args.input} rgb888 offset_int8"
+            self._cmd.warn(
+                f"a format and a normalization are missing, as in `{example}`; no change"
+            )
+            return
         self._report(edits.image_format(self.graph(), args.input, args.format, args.norm))
 
     @cmd2.with_argparser(nodeoption_parser)

@@ -72,7 +72,14 @@ def qtune_parser() -> Parser:
         "--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
         help="the same from a file: {SELECTOR: {KEY: VALUE}}",
     )  # fmt: skip
+    parser.checks.append(_check_tuning)
     return parser
+
+
+def _check_tuning(args: argparse.Namespace) -> None:
+    options = quantization_options.QuantizationOptions()
+    for selector, *pairs in args.step or ():
+        options.with_node(selector, dict(map(option_value, pairs)))
 
 
 def qtunesave_parser() -> Parser:

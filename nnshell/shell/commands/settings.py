@@ -14,7 +14,7 @@ from nnshell.shell.api import edits, norm_functions, simulation
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
-from nnshell.support.settings import SETTINGS, Setting, describe, why_dropped
+from nnshell.support.settings import SETTINGS, Setting, current_names, describe, why_dropped
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
@@ -43,13 +43,18 @@ def set_parser() -> Parser:
 def run_set(shell: Shell, args: argparse.Namespace) -> None:
     if args.name is None:
         shell.show(_all_settings(shell, verbose=args.verbose))
-    elif args.value is None:
-        shell.write(f"{args.name}: {_get(shell, args.name)!r}")
     elif not why_dropped(args.name):
-        before = _get(shell, args.name)
-        _change(shell, args.name, args.value)
-        after = _get(shell, args.name)
-        shell.pfeedback(f"{args.name} - was: {before!r}\nnow: {after!r}")
+        for name in current_names(args.name):
+            _show_or_change(shell, name, args.value)
+
+
+def _show_or_change(shell: Shell, name: str, text: str | None) -> None:
+    before = _get(shell, name)
+    if text is None:
+        shell.write(f"{name}: {before!r}")
+        return
+    _change(shell, name, text)
+    shell.pfeedback(f"{name} - was: {before!r}\nnow: {_get(shell, name)!r}")
 
 
 def _get(shell: Shell, name: str) -> Any:
@@ -147,10 +152,10 @@ class SettingCommands(Commands):
         """Define a script variable."""
         session = self.session
         if args.name is None:
-            rows = tuple(sorted(session.script_variables.items()))
+            rows = tuple(sorted(session.variables.own.items()))
             self._cmd.show(Table("Variables", (Column("Name"), Column("Value")), rows))
         elif args.value is not None:
-            define_variable(session.script_variables, args.name, args.value)
+            define_variable(session.variables.own, args.name, args.value)
         elif args.name in session.variables:
             self._cmd.write(f"{args.name}: {session.variables[args.name]!r}")
         else:

@@ -71,6 +71,7 @@ def tensors_parser() -> Parser:
     for short, name in (("-Q", "--qsnr"), ("-C", "--cos"), ("-E", "--error")):
         add(short, name, action="store_true", help="kept for old scripts: all measures are shown")
     add("-m", "--makefile", action="store_true", help="kept for old scripts")
+    not_here(parser, "further outputs of a node are stored as NODE#1", "--index", nargs=1)
     not_here(parser, "there is no device to read from", "-g", "--gap_load", nargs=1)
     return parser
 
