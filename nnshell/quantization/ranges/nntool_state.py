@@ -1,7 +1,8 @@
-"""Reading the statistics out of NNTool's own state files.
+"""Reading NNTool's calibration statistics: out of its state files, and as pickles of their own.
 
-Such a file holds ``{"history": [...], "stats": ...}`` where Python values that JSON does not have
-are objects marked with ``__type``. Nothing in it is executed: only numbers and names are taken.
+A state file holds ``{"history": [...], "stats": ...}`` where Python values that JSON does not have
+are objects marked with ``__type``. A pickle holds ``{"NODE": {"range_out": [{"min": m, ...}]}}``.
+Nothing in either is executed: only numbers and names are taken.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nnshell.quantization.ranges.pickled import Entries, Malformed, plain, read_pickle
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.support.errors import InputError
 
+_NPY = b"\x93NUMPY"
 _INNER = "###"  # between the two names of a node inside a fusion, in old files
 
 
@@ -30,8 +33,53 @@ def statistics_of_state(data: Mapping[str, Any], where: str) -> Statistics:
             where=where,
             hint="calibrate with images instead: aquant IMAGES",
         )
+    return statistics_of_entries(_entries(stats, where), where)
+
+
+def holds_ranges(data: Any) -> bool:
+    """Whether parsed JSON has NNTool's ranges by node name, without a state around them."""
+    return isinstance(data, Mapping) and any(
+        isinstance(entry, Mapping) and "range_out" in entry for entry in data.values()
+    )
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether bytes start as a pickle does, of any protocol, or as numpy's file around one."""
+    return data[:1] in (b"\x80", b"(", b"}", b"c") or data.startswith(_NPY)
+
+
+def statistics_of_pickle(data: bytes, where: str) -> Statistics:
+    """The ranges in a pickle (or in a .npy file that holds one); InputError without any."""
+    try:
+        read = plain(read_pickle(_without_header(data)))
+    except Malformed as error:
+        raise InputError(f"cannot be read as NNTool's statistics: {error}", where=where) from None
+    if isinstance(read, list) and len(read) == 1:  # what numpy.save puts around an object
+        read = read[0]
+    if not isinstance(read, Entries):
+        raise InputError("is a pickle of something else than statistics", where=where)
+    return statistics_of_entries(((key, _mapping(value)) for key, value in read.items), where)
+
+
+def _without_header(data: bytes) -> bytes:
+    if not data.startswith(_NPY):
+        return data
+    wide = data[6:7] != b"\x01"  # from version 2 on the header's length has four bytes
+    start = 12 if wide else 10
+    return data[start + int.from_bytes(data[8:start], "little") :]
+
+
+def _mapping(value: Any) -> Any:
+    """Pairs by name as a dictionary, all the way down."""
+    if isinstance(value, Entries):
+        return {key: _mapping(entry) for key, entry in value.items if isinstance(key, str)}
+    return [_mapping(entry) for entry in value] if isinstance(value, list) else value
+
+
+def statistics_of_entries(entries: Iterable[tuple[Any, Any]], where: str) -> Statistics:
+    """The ranges of NNTool's entries, by node; those without a range are left out."""
     tensors: dict[str, TensorStatistics] = {}
-    for key, value in _entries(stats, where):
+    for key, value in entries:
         path = _path(key)
         entry = _tensor(value)
         if path is not None and entry is not None:
@@ -57,8 +105,10 @@ def _path(key: Any) -> str | None:
         key = key.get("__contents")
     if isinstance(key, str):
         names = key.split(_INNER)
-    elif isinstance(key, list) and all(isinstance(name, str) for name in key):
-        names = key
+    elif isinstance(key, Entries):  # an object that names a node, with the names in its state
+        return next((path for _, value in key.items if (path := _path(value))), None)
+    elif isinstance(key, list) and all(name is None or isinstance(name, str) for name in key):
+        names = [name for name in key if name]
     else:
         return None
     return "/".join(name for name in names if name) or None
@@ -79,7 +129,10 @@ def _tensor(value: Any) -> TensorStatistics | None:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, Mapping):  # a rolling mean, or an array of one element
-        value = value.get("__contents")
+        mapping = {str(name).strip("_"): entry for name, entry in value.items()}
+        value = mapping.get("contents")
+        if value is None and "mean" in mapping:
+            value = mapping["mean"]
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, bool) or not isinstance(value, int | float):

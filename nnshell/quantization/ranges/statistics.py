@@ -16,7 +16,7 @@ from typing import Any
 from nnshell.ir.requests import Range
 from nnshell.quantization.ranges.histogram import Histogram
 from nnshell.support.errors import InputError
-from nnshell.support.files import read_text, write_atomically
+from nnshell.support.files import read_bounded, write_atomically
 
 MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
@@ -124,22 +124,29 @@ def _number(value: Any, what: str, where: str) -> float:
 
 
 def load_statistics(path: Path | str) -> Statistics:
-    """Statistics from a file: ``save_stats``'s form, or a state file of NNTool.
+    """Statistics from a file: ``save_stats``'s form, a state file of NNTool, or its pickles.
+
+    Pickles are read as data and never unpickled.
 
     Raises InputError when the file is missing, too large or holds neither.
     """
-    from nnshell.quantization.ranges.nntool_state import is_nntool_state, statistics_of_state
+    from nnshell.quantization.ranges import nntool_state
 
     file = Path(path)
     try:
-        data = json.loads(read_text(file, MAX_FILE_BYTES))
+        content = read_bounded(file, MAX_FILE_BYTES)
+        if nntool_state.is_pickle(content):
+            return nntool_state.statistics_of_pickle(content, str(file))
+        data = json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(file)) from error
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"is not JSON: {reason}", where=str(file)) from error
-    if is_nntool_state(data):
-        return statistics_of_state(data, str(file))
+    if nntool_state.is_nntool_state(data):
+        return nntool_state.statistics_of_state(data, str(file))
+    if nntool_state.holds_ranges(data):
+        return nntool_state.statistics_of_entries(data.items(), str(file))
     if isinstance(data, dict) and isinstance(data.get("statistics"), dict):
         return Statistics.from_json(data["statistics"], str(file))  # a state file of nnshell
     return Statistics.from_json(data, str(file))
