@@ -12,11 +12,13 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import cmd2
@@ -36,6 +38,7 @@ from nnshell.shell.statements import FOR_ANOTHER_PROGRAM, SHORTCUTS, LineParser,
 from nnshell.shell.transcript import Guide, Place, Transcript
 from nnshell.support.errors import NNShellError, UsageError, one_line
 from nnshell.support.files import read_text, written_together
+from nnshell.support.interrupts import ENDING_SIGNALS, Terminated
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -70,6 +73,7 @@ class Shell(cmd2.Cmd):
         self.session = session
         self.keep_going = keep_going
         self.failures = 0
+        self.terminated = 0  # the signal that ends the process
         self.last_failure = ""
         self.show_timing = False
         self.python_listens = False  # whether a Python script takes what commands compute
@@ -189,7 +193,7 @@ class Shell(cmd2.Cmd):
         self.last_failure = message
         if self.transcript is not None:
             self.transcript.failures.append(message)
-        self._message(message, Cmd2Style.ERROR)
+        self.message(message, Cmd2Style.ERROR)
 
     def note(self, message: str) -> None:
         """Something worth knowing that is not a result; log_level and quiet silence it."""
@@ -201,9 +205,9 @@ class Shell(cmd2.Cmd):
     def warn(self, message: str) -> None:
         if self.transcript is not None:
             self.transcript.messages.append(message)
-        self._message(f"warning: {message}", Cmd2Style.WARNING)
+        self.message(f"warning: {message}", Cmd2Style.WARNING)
 
-    def _message(self, message: str, style: str) -> None:
+    def message(self, message: str, style: str = "") -> None:
         with contextlib.suppress(BrokenPipeError):
             self.stdout.flush()  # results before the message that follows them
         places = "".join(f"{place}: " for place in self._places)
@@ -275,11 +279,18 @@ class Shell(cmd2.Cmd):
                 raise
             if sys.stderr.isatty():
                 sys.stderr.write("\r")  # over the ^C that the terminal shows
-            self._message("stopped; graph and settings are as before the command", "")
+            self.message("stopped; graph and settings are as before the command", "")
         if self.show_timing:
-            self._message(f"{time.perf_counter() - started:.3f} s", "")
+            self.message(f"{time.perf_counter() - started:.3f} s", "")
         self.refresh()
-        return stop
+        return stop or bool(self.terminated)
+
+    def termination_signal_handler(self, signum: int, _: FrameType | None) -> None:
+        """SIGTERM or SIGHUP: leave every block as an exception does, then the process."""
+        self.terminated = signum
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # the end is under way
+        raise Terminated(signum)
 
     def _raise_keyboard_interrupt(self) -> None:
         """As cmd2's without its new line, which would leave half a progress bar behind."""
@@ -381,7 +392,7 @@ class Shell(cmd2.Cmd):
             return stop
         except KeyboardInterrupt as interrupt:
             if interrupt.args != ("reported",):
-                self._message("interrupted", Cmd2Style.ERROR)
+                self.message("interrupted", Cmd2Style.ERROR)
             raise KeyboardInterrupt("reported") from None
 
     def run_script(self, path: str) -> bool:

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 try:
@@ -45,26 +47,61 @@ class HistoryFile:
         return lines[-self._kept_lines :]
 
     def append(self, line: str) -> None:
-        """Add one line at once, so that neither a crash nor another session loses it."""
+        """Add one line at once, so that neither a crash nor another session loses it.
+
+        What a killed session or a full disk left without its end stays a line of its own.
+        """
         data = line.replace("\n", " ").encode("utf-8", errors="replace") + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with self._locked() as descriptor:
+                os.write(descriptor, data if _ends_whole(descriptor) else b"\n" + data)
         except OSError as error:
             _log.debug("history is not kept: %s", error)
-            return
-        with os.fdopen(descriptor, "wb", buffering=0) as file, contextlib.suppress(OSError):
-            _lock(file.fileno())
-            file.write(data)
 
     def _shorten(self) -> None:
-        """Rewrite in place, under the lock that `append` takes: no other session's line is lost."""
-        with contextlib.suppress(OSError), self.path.open("r+b") as file:
-            _lock(file.fileno())
-            kept = b"".join(file.readlines()[-self._kept_lines :])
-            file.seek(0)
-            file.write(kept)
-            file.truncate()
+        """Put a shorter file in its place, under the lock that ``append`` takes.
+
+        The old one is whole until the new one is there; who waited for its lock looks again.
+        """
+        shorter = self.path.with_name(f".{self.path.name}.part")
+        with contextlib.suppress(OSError), self._locked():
+            kept = self.path.read_bytes().splitlines(keepends=True)[-self._kept_lines :]
+            try:
+                descriptor = os.open(shorter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.writelines(kept)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(shorter, self.path)
+            finally:
+                shorter.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The file, open for appending and locked: the one that has its name now."""
+        while True:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+            descriptor = os.open(self.path, flags, 0o600)
+            try:
+                _lock(descriptor)
+                if _is_still(self.path, descriptor):
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
+
+
+def _ends_whole(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return not size or os.pread(descriptor, 1, size - 1) == b"\n" if hasattr(os, "pread") else True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int) -> None:

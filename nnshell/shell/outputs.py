@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from nnshell.support.errors import NNShellError, UsageError
-from nnshell.support.files import write_atomically
+from nnshell.support.files import append_atomically, write_atomically
 
 _NOT_RUN = (126, 127)  # a shell's exit status when the program cannot be started
 
@@ -44,13 +44,8 @@ def check_target(target: str) -> Path:
 
 def write_results(path: Path, results: Collected, *, append: bool) -> None:
     """All of the results, or none."""
-    before = b""
-    if append and path.is_file():
-        try:
-            before = path.read_bytes()
-        except OSError as error:
-            raise NNShellError(f"cannot read {path}: {error.strerror}") from None
-    write_atomically(path, before + results.encoded())
+    write = append_atomically if append else write_atomically
+    write(path, results.encoded())
 
 
 def pipe_results(program: str, results: Collected, output: TextIO) -> None:

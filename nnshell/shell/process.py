@@ -7,7 +7,9 @@ import io
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 from nnshell import __version__
@@ -19,8 +21,11 @@ from nnshell.shell.invocation import Generate, Invocation, Source
 from nnshell.shell.makefiles.variables import ScriptVariables
 from nnshell.shell.session import Session
 from nnshell.support.errors import NNShellError
+from nnshell.support.interrupts import ENDING_SIGNALS, Terminated
+from nnshell.support.units import clean_all
 
 SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
+TERMINATED = 128  # and the number of the signal
 LONGEST_LINE = 1 << 20
 
 
@@ -71,15 +76,37 @@ def _run_shell(invocation: Invocation) -> int:
         history=history,
         stdin=sys.stdin if prompted else io.StringIO(),  # no prompt, no terminal modes
     )
-    with _logging_to(shell):
+    with _logging_to(shell), _ending_signals(shell):
         try:
             status = _run(shell, invocation, prompted=prompted)
         except ScriptStopped:
             status = FAILURE
         except KeyboardInterrupt:
             status = INTERRUPTED
+        except Terminated:
+            status = FAILURE
         shell.refresh()
+    if shell.terminated:
+        clean_all()
+        shell.message(f"ended by {signal.Signals(shell.terminated).name}")
+        return TERMINATED + shell.terminated
     return status
+
+
+@contextlib.contextmanager
+def _ending_signals(shell: Shell) -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as an exception does; who ignores them still does."""
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    handled = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        handled = []
+    for number in handled:
+        signal.signal(number, shell.termination_signal_handler)
+    try:
+        yield
+    finally:
+        for number in handled if not shell.terminated else ():
+            signal.signal(number, before[number])
 
 
 def _prepare_streams() -> None:

@@ -1,25 +1,50 @@
 """Files: reading no more than expected, writing so that a reader never sees half of one.
 
-What is written goes beside the target first and is renamed then.
+Whatever writes files calls this module, and files that belong together are one unit:
+
+    write_atomically(path, content)         one file
+    write_all_atomically({path: content})   a set: model.c, model.h and tensors; a state and its
+                                            data; a page and its pictures. All are the new ones, or
+                                            all are as they were: after an error, Ctrl-C, a full
+                                            disk, a signal or kill -9, and with a second program
+                                            that writes to the same folder (it waits)
+    with written_together(): ...            the same for all calls in a block. The shell puts every
+                                            command in one: a command writes all its files or none
+    append_atomically(path, content)        `>>`: with others who append at the same time, all
+                                            contents arrive, each in one piece
+
+A content is bytes, or a function that writes to a binary stream, for what is better not held in
+memory. When a function returns, or at the end of the block, the files are on the disk (fsync of
+files and folders). ``finish(folder)`` completes what a killed program had committed there; reading
+a model or a state and writing to a folder do it by themselves. How it works: ``units``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import signal
 import stat
-import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
-from nnshell.support.errors import NNShellError
+from nnshell.support.interrupts import interrupts_waiting
+from nnshell.support.units import Content, Unit, finish, refusals
+
+__all__ = [
+    "Content",
+    "append_atomically",
+    "finish",
+    "interrupts_waiting",
+    "read_bounded",
+    "read_text",
+    "write_all_atomically",
+    "write_atomically",
+    "written_together",
+]
+
 
 MAX_TEXT_BYTES = 1 << 26
 _CHUNK_BYTES = 1 << 20
@@ -27,6 +52,7 @@ _CHUNK_BYTES = 1 << 20
 
 def read_bounded(path: Path | str, most: int = MAX_TEXT_BYTES) -> bytes:
     """The content of a file, pipe or device; OSError beyond ``most`` bytes."""
+    finish(Path(path).parent)
     with open(path, "rb") as stream:
         status = os.fstat(stream.fileno())
         if stat.S_ISREG(status.st_mode):
@@ -55,117 +81,79 @@ def _read_in_chunks(stream: IO[bytes], most: int) -> bytes | None:
     return b"".join(chunks)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: Content) -> None:
     """Replace ``path`` by ``content``, or leave it as it is and raise NNShellError."""
     write_all_atomically({path: content})
 
 
-def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
+def write_all_atomically(contents: Mapping[Path, Content]) -> None:
     """Write several files, folders included; none is touched before all of them are on the disk.
 
     Targets that are no regular files (a terminal, a pipe) are written to directly, and first.
-    Ctrl-C takes effect before or after the files are written, not while some are.
+    Signals take effect before or after the files are written, not while some are.
     """
-    files: dict[Path, bytes] = {}
+    files: dict[Path, Content] = {}
     for path, content in contents.items():
-        with _refusals(path):
+        with refusals(path):
             if _is_stream(path):
-                path.write_bytes(content)
+                _write_to_stream(path, content)
             else:
                 files[path] = content
-    together = _TOGETHER.get()
-    if together is not None:
-        together.add(files)
-        return
-    with written_together():
-        write_all_atomically(files)
+    with _unit() as unit:
+        unit.add(files)
+
+
+def append_atomically(path: Path, content: bytes) -> None:
+    """Add ``content`` at the end of a file, whole and in one piece, whoever else does the same."""
+    with refusals(path):
+        if _is_stream(path):
+            _write_to_stream(path, content)
+            return
+    with _unit() as unit:
+        unit.append(path, content)
 
 
 @contextmanager
 def written_together() -> Iterator[None]:
     """All files that the block writes appear at its end; none if it is left by an exception."""
-    pending = _Pending()
-    token = _TOGETHER.set(pending)
-    try:
+    with _begun() as unit:
         yield
-        with interrupts_waiting():
-            pending.replace()
+        unit.commit()
+
+
+@contextmanager
+def _unit() -> Iterator[Unit]:
+    """The unit of the block we are in, or one of its own that is committed here."""
+    current = _TOGETHER.get()
+    if current is not None:
+        yield current
+        return
+    with _begun() as unit:
+        yield unit
+        unit.commit()
+
+
+@contextmanager
+def _begun() -> Iterator[Unit]:
+    unit = Unit()
+    token = _TOGETHER.set(unit)
+    try:
+        yield unit
     finally:
         _TOGETHER.reset(token)
         with interrupts_waiting():
-            pending.clean()
+            unit.clean()
 
 
-class _Pending:
-    """Files that lie beside their targets, and folders that were made for them."""
-
-    def __init__(self) -> None:
-        self._staged: list[tuple[Path, Path]] = []
-        self._made: list[Path] = []
-
-    def add(self, contents: Mapping[Path, bytes]) -> None:
-        with interrupts_waiting():
-            for path, content in contents.items():
-                with _refusals(path):
-                    _make_folder(path.parent, self._made)
-                    target = Path(os.path.realpath(path))
-                    self._staged.append((_stage(target, content), target))
-
-    def replace(self) -> None:
-        for temporary, target in self._staged:
-            with _refusals(target):
-                temporary.replace(target)
-
-    def clean(self) -> None:
-        """Remove what a failed write left: temporary files, then folders that are still empty."""
-        for temporary, _ in self._staged:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        for folder in reversed(self._made):
-            with contextlib.suppress(OSError):  # it is not empty
-                folder.rmdir()
+_TOGETHER: ContextVar[Unit | None] = ContextVar("files written together", default=None)
 
 
-_TOGETHER: ContextVar[_Pending | None] = ContextVar("files written together", default=None)
-
-
-@contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    """What the operating system says about writing to ``path``, as an error of ours."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        hint = "it is a folder, give a file name" if _is_folder(path) else "give another path"
-        raise NNShellError(f"cannot write {path}: {reason}", hint=hint) from None
-
-
-@contextmanager
-def interrupts_waiting() -> Iterator[None]:
-    """A block that Ctrl-C does not cut in two: it takes effect behind the block."""
-    handler = signal.getsignal(signal.SIGINT)
-    interrupted_here = threading.current_thread() is threading.main_thread()
-    if handler is None or not interrupted_here:
-        yield
-        return
-    arrived: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *given: arrived.append(given))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if arrived and callable(handler):
-            handler(*arrived[0])
-
-
-def _make_folder(folder: Path, made: list[Path]) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for entry in reversed(missing):
-        entry.mkdir()
-        made.append(entry)
+def _write_to_stream(path: Path, content: Content) -> None:
+    with path.open("wb") as stream:
+        if callable(content):
+            content(stream)
+        else:
+            stream.write(content)
 
 
 def _is_stream(path: Path) -> bool:
@@ -174,32 +162,3 @@ def _is_stream(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
-
-
-def _is_folder(path: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return path.is_dir()
-    return False
-
-
-def _stage(target: Path, content: bytes) -> Path:
-    """Content in a temporary file beside ``target``, with the permissions of the target."""
-    if target.is_dir():
-        raise IsADirectoryError(21, "is a folder", str(target))
-    mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(prefix=".nnshell-", suffix=".part", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        temporary.chmod(stat.S_IMODE(mode))
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -183,12 +183,14 @@ class _Child:
         self._requests, self._replies = requests, replies
         self._kill, self._reap = kill, reap
         self._late = False
+        self._busy = False  # with a request whose answer has not been read
 
     def ask(self, what: int, content: bytes) -> bytes:
         """The answer; Refused with ONNX's text, or Died."""
         clock = threading.Timer(SECONDS, self._stop)
         clock.daemon = True
         clock.start()
+        self._busy = True
         try:
             self._requests.write(_HEADER.pack(what, len(content)))
             self._requests.write(content)
@@ -197,6 +199,7 @@ class _Child:
             if size > REPLY_BYTES:
                 raise Died(f"ONNX's own code makes more than {REPLY_BYTES:,} bytes of it")
             reply = _exactly(self._replies, size)
+            self._busy = False
         except (OSError, EOFError):
             raise Died(self._reason()) from None
         finally:
@@ -220,11 +223,12 @@ class _Child:
 
     def end(self) -> int:
         """End the process; its exit status, negative for a signal."""
+        if self._busy:
+            self._kill()
         for stream in (self._requests, self._replies):
             with contextlib.suppress(OSError):
                 stream.close()
-        self._kill()
-        return self._reap()
+        return self._reap()  # one that waits for a request ends when there can be none
 
 
 def _exactly(stream: BinaryIO, count: int) -> bytes:
