@@ -3,13 +3,15 @@
     open_graph -> adjust -> fuse -> calibrate -> quantize -> run -> compare -> simulate
                -> save_state -> generate
 
-Every function that changes a graph does it completely or not at all, and appends a step to the
-graph's recipe. ``nnshell.session.edits`` has the commands that change single nodes.
+All work on a project: a graph with what a session knows of it. Every function that changes one
+does it completely or not at all, and appends a step to its recipe. ``nnshell.session.edits`` has
+the commands that change single nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,24 +25,20 @@ from nnshell.inputs.binding import Images, bind, checked, noted
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
-from nnshell.ir.graph import Graph, Step
-from nnshell.learning.equalization import replay_equalization
-from nnshell.learning.trial import replay_learned
+from nnshell.ir.graph import Graph
+from nnshell.passes.base import Pass
 from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import fit_batch
-from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.manager import PassRecord
 from nnshell.passes.pipelines import adjust_passes
-from nnshell.quantization import (
-    QuantizationOptions,
-    Statistics,
-    load_statistics,
-    quantize_graph,
-)
+from nnshell.quantization import Basis, QuantizationOptions, Statistics, load_statistics
 from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
 from nnshell.reports.tensors import joined
-from nnshell.session import recipe
 from nnshell.session.edits import EDITS, requantized
-from nnshell.session.recipe import LEARNING, recorded
+from nnshell.session.improve import replay_equalization, replay_learned
+from nnshell.session.project import Project
+from nnshell.session.recipe import LEARNING, opening, recorded
+from nnshell.session.steps import Step
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
 from nnshell.support.errors import ModelError, UsageError
@@ -74,7 +72,7 @@ def open_graph(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     model_path: str | Path | None = None,
     settings: Settings | None = None,
-) -> Graph:
+) -> Project:
     """Read a model (.onnx), or restore a state file (.json), which needs no images.
 
     ``subs`` gives symbolic dimensions a value, ``input_shapes`` whole inputs. ``model_path`` is
@@ -87,39 +85,42 @@ def open_graph(
         raise ModelError(
             "TFLite files are not read yet", where=str(path), hint="convert it to ONNX: tf2onnx"
         )
-    graph = import_onnx(path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes)
+    imported = import_onnx(
+        path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes
+    )
     options: dict[str, Any] = {
         "fold_batchnorm": fold_batchnorm,
         "subs": dict(subs or {}),
         "input_shapes": {name: list(shape) for name, shape in (input_shapes or {}).items()},
     }
-    graph.settings = settings if settings is not None else Settings()
-    given = {key: value for key, value in options.items() if value}
-    graph.recipe = recipe.opening(given, graph.settings)
-    return graph
+    settings = settings if settings is not None else Settings()
+    recipe = opening({key: value for key, value in options.items() if value}, settings)
+    return Project(imported.graph, settings, recipe, import_notes=imported.notes)
 
 
-def adjust(graph: Graph, *, postprocess: bool = True, steps: int | None = None) -> list[PassRecord]:
+def adjust(
+    project: Project, *, postprocess: bool = True, steps: int | None = None
+) -> list[PassRecord]:
     """Bring activations and weights to the order the kernels want (CHW), then drop transposes.
 
     Without ``postprocess`` transposes are inserted and none removed; ``steps`` limits how many
     elimination steps are taken.
     """
-    with recorded(graph, "adjust", {"postprocess": postprocess, "steps": steps}):
-        return _run(graph, adjust_passes(postprocess=postprocess, steps=steps))
+    with recorded(project, "adjust", {"postprocess": postprocess, "steps": steps}):
+        return _run(project, adjust_passes(postprocess=postprocess, steps=steps))
 
 
-def fuse(graph: Graph, *names: str) -> list[PassRecord]:
+def fuse(project: Project, *names: str) -> list[PassRecord]:
     """Match nodes to the chip's kernels: groups (``scale8``) and single fusions by name."""
     passes = passes_named(names)
-    with recorded(graph, "fusions", {"names": list(names)}):
-        return _run(graph, passes)
+    with recorded(project, "fusions", {"names": list(names)}):
+        return _run(project, passes)
 
 
-def _run(graph: Graph, passes: Sequence[Any]) -> list[PassRecord]:
-    check = _float_outputs(graph) if graph.settings.check_passes else None
-    with requantized(graph):
-        return run_passes(graph, passes, check=check)
+def _run(project: Project, passes: Sequence[Pass]) -> list[PassRecord]:
+    check = _float_outputs(project.graph) if project.settings.check_passes else None
+    with requantized(project):
+        return project.run_passes(passes, check=check)
 
 
 def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]]:
@@ -162,7 +163,7 @@ def load_inputs(
 
 
 def calibrate(
-    graph: Graph,
+    project: Project,
     images: Images | InputSet,
     *,
     clip_type: str | Collection[str] = "none",
@@ -172,17 +173,17 @@ def calibrate(
 
     Clip types other than "none" need moments or histograms, which are kept as well.
     """
-    inputs = bind(graph, images)
+    inputs = bind(project, images)
     if isinstance(images, Images):
-        graph.input_options = images.merged(graph)
-    batches = checked(inputs, batch_size(graph))
+        project.input_options = images.merged(project)
+    batches = checked(inputs, batch_size(project.graph))
     return calibrate_graph(
-        graph, batches, clip_type=clip_type, samples=len(inputs), progress=progress
+        project.graph, batches, clip_type=clip_type, samples=len(inputs), progress=progress
     )
 
 
 def calibrate_randomly(
-    graph: Graph,
+    project: Project,
     *,
     uniform: float = 0.0,
     normal: float = 0.2,
@@ -195,13 +196,13 @@ def calibrate_randomly(
     ``clip_type`` is as in ``calibrate``. InputError for numbers that no input can be drawn with.
     """
     batches = random_batches(
-        graph, uniform=uniform, normal=normal, num_inference=num_inference, seed=seed
+        project.graph, uniform=uniform, normal=normal, num_inference=num_inference, seed=seed
     )
-    return calibrate_graph(graph, batches, clip_type=clip_type)
+    return calibrate_graph(project.graph, batches, clip_type=clip_type)
 
 
 def quantize(
-    graph: Graph,
+    project: Project,
     statistics: Statistics | str | Path,
     options: QuantizationOptions | None = None,
     *,
@@ -215,16 +216,19 @@ def quantize(
     if not isinstance(statistics, Statistics):
         statistics = load_statistics(statistics)
     options = options or QuantizationOptions()
-    given = graph.input_options.given() if graph.input_options is not None else ()
+    given = project.input_options.given() if project.input_options is not None else ()
     step: dict[str, Any] = {"quantization": options.to_mapping(), "inputs": list(inputs)}
-    step["input_options"] = {name: getattr(graph.input_options, name) for name in given}
-    with recorded(graph, "aquant", step):
-        graph.learned = None  # belongs to the quantization before
-        quantize_graph(graph, statistics, options)
+    step["input_options"] = {name: getattr(project.input_options, name) for name in given}
+    with recorded(project, "aquant", step):  # what was learned belongs to the quantization before
+        project.quantize(Basis(statistics, options))
 
 
 def run(
-    graph: Graph, images: Given, engine: EngineName = "float", *, keys: Sequence[str] | None = None
+    project: Project,
+    images: Given,
+    engine: EngineName = "float",
+    *,
+    keys: Sequence[str] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Tensors by key (``NODE``, ``FUSION/NODE``): float32, or integers with ``engine="int8"``.
 
@@ -232,17 +236,17 @@ def run(
     ``run_batches`` does not hold the results of all samples at once.
     """
     if isinstance(images, Images | InputSet):
-        inputs = bind(graph, images)
-        single, parts = len(inputs) == 1, run_batches(graph, inputs, engine, keys=keys)
+        inputs = bind(project, images)
+        single, parts = len(inputs) == 1, run_batches(project, inputs, engine, keys=keys)
         results = joined(tensors for _, tensors in parts)
     else:
-        arrays, single = _arrays(graph, images)
-        results = dict(make_engine(graph, engine, keys=keys, everything=keys is None).run(arrays))
+        arrays, single = _arrays(project.graph, images)
+        results = dict(_engine(project, engine, keys).run(arrays))
     return {key: value[0] if single else value for key, value in results.items()}
 
 
 def run_batches(
-    graph: Graph,
+    project: Project,
     images: Images | InputSet,
     engine: EngineName = "float",
     *,
@@ -250,11 +254,21 @@ def run_batches(
     progress: Progress | None = None,
 ) -> Iterator[tuple[Batch, Mapping[str, NDArray[Any]]]]:
     """A batch of samples and its tensors at a time, with a leading sample axis (streaming)."""
-    runner = make_engine(graph, engine, keys=keys, everything=keys is None)
-    for batch in noted(bind(graph, images), batch_size(graph)):
+    runner = _engine(project, engine, keys)
+    for batch in noted(bind(project, images), batch_size(project.graph)):
         yield batch, runner.run(batch.arrays)
         if progress is not None:
             progress(len(batch))
+
+
+def _engine(project: Project, name: EngineName, keys: Sequence[str] | None) -> Engine:
+    """The engine for some tensors, by default all, with the integers the settings ask for."""
+    target = project.settings.int8_target
+    return make_engine(project.graph, name, keys=keys, everything=keys is None, target=target)
+
+
+def _outputs(project: Project) -> list[str]:
+    return [node.name for node in project.outputs]
 
 
 def _arrays(
@@ -270,7 +284,7 @@ def _arrays(
 
 
 def compare(
-    graph: Graph,
+    project: Project,
     images: Images | InputSet,
     *,
     inner: bool = True,
@@ -284,30 +298,35 @@ def compare(
     """
     from nnshell.execution.metrics import compare_engines
 
-    batches = noted(bind(graph, images), batch_size(graph))
+    batches = noted(bind(project, images), batch_size(project.graph))
     return compare_engines(
-        graph,
+        project.graph,
         batches,
         inner=inner,
         progress=progress,
         engine=lambda quantized, keys: make_engine(
-            quantized, "isolated" if isolated else "int8", keys=keys
+            quantized,
+            "isolated" if isolated else "int8",
+            keys=keys,
+            target=project.settings.int8_target,
         ),
     )
 
 
 def compare_samples(
-    graph: Graph, images: Images | InputSet, *, progress: Progress | None = None
+    project: Project, images: Images | InputSet, *, progress: Progress | None = None
 ) -> list[tuple[str, float]]:
     """The QSNR in dB of each sample's int8 outputs against float, by name, lowest first."""
     from nnshell.execution import metrics
 
-    batches = noted(bind(graph, images), batch_size(graph))
-    return metrics.compare_samples(graph, batches, make_engine(graph, "int8"), progress=progress)
+    batches = noted(bind(project, images), batch_size(project.graph))
+    return metrics.compare_samples(
+        project.graph, batches, _engine(project, "int8", _outputs(project)), progress=progress
+    )
 
 
 def validate(
-    graph: Graph,
+    project: Project,
     images: Images | InputSet,
     engine: EngineName = "float",
     *,
@@ -326,23 +345,23 @@ def validate(
     from nnshell.execution.validation import Threshold
     from nnshell.execution.validation import validate as judge
 
-    key = output or graph.outputs[0].name
-    batches = checked(bind(graph, images), batch_size(graph))
+    key = output or project.outputs[0].name
+    batches = checked(bind(project, images), batch_size(project.graph))
     if runner is not None:
         batches, chosen, float_engine = runner(batches, engine, key)
     else:
-        float_engine = make_engine(graph, "float", keys=[key])
-        chosen = float_engine if engine == "float" else make_engine(graph, engine, keys=[key])
+        float_engine = _engine(project, "float", [key])
+        chosen = float_engine if engine == "float" else _engine(project, engine, [key])
     limit = None
     if threshold is not None:
-        record = IntegerEngine(graph).record(key) if engine == "int8" else None
+        record = IntegerEngine(project.graph).record(key) if engine == "int8" else None
         scaled = threshold / record.first_scale + record.zero_point if record else threshold
         limit = Threshold(scaled, threshold)
     return judge(
         batches,
         chosen,
         key,
-        model=graph.name,
+        model=project.name,
         engine_name=engine,
         reference=None if engine == "float" else float_engine,
         threshold=limit,
@@ -350,22 +369,26 @@ def validate(
     )
 
 
-def export(graph: Graph, path: str | Path, form: str | None = None) -> str:
+def export(project: Project, path: str | Path, form: str | None = None) -> str:
     """Write the graph as ONNX, "float" or "qdq" (default: what it is); returns which."""
     from nnshell.exporters.onnx import export_bytes, to_bytes
     from nnshell.exporters.simulated import export_simulated
 
-    chosen = form or ("qdq" if graph.quantized else "float")
+    chosen = form or ("qdq" if project.quantized else "float")
     if chosen not in ("float", "qdq"):
         raise UsageError(f"there is no form '{chosen}'", hint="forms: float, qdq")
     qdq = chosen == "qdq"
-    data = to_bytes(export_simulated(graph, integers=True)) if qdq else export_bytes(graph)
+    data = (
+        to_bytes(export_simulated(project.graph, integers=True))
+        if qdq
+        else export_bytes(project.graph)
+    )
     write_atomically(Path(path), data)
     return chosen
 
 
 def export_c(
-    graph: Graph,
+    project: Project,
     folder: str | Path,
     *,
     batch: int = 1,
@@ -376,35 +399,49 @@ def export_c(
     One call of its ``model_run`` runs ``batch`` samples. Tensors share memory where they are not
     alive together, or each has its own ("simple").
     """
-    from nnshell.targets.c import project
+    from nnshell.targets.c.project import export_c as write_project
 
-    return project.export_c(graph, folder, batch=batch, layout=layout)
+    target = project.settings.int8_target
+    return write_project(project.graph, folder, batch=batch, layout=layout, target=target)
 
 
-def batches_of(graph: Graph, images: Images | InputSet) -> list[Batch]:
+def batches_of(project: Project, images: Images | InputSet) -> list[Batch]:
     """All samples at once, for experiments that run them many times."""
-    return list(noted(bind(graph, images), batch_size(graph)))
+    return list(noted(bind(project, images), batch_size(project.graph)))
 
 
-def simulate(graph: Graph, settings: Settings | None = None) -> SimulationReport:
-    """Cycles, memory and energy of one inference on GAP8."""
-    from nnshell import chips as gap8
+def simulate(
+    project: Project,
+    settings: Settings | None = None,
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+) -> SimulationReport:
+    """Cycles, memory and energy of one inference on GAP8.
 
-    return gap8.simulate_graph(graph, settings if settings is not None else graph.settings)
+    ``settings`` take the place of the project's; ``kernels`` and ``chip`` name a table of the
+    package or a TOML file.
+    """
+    from nnshell.session import simulation
+
+    if settings is not None:
+        project = replace(project, settings=settings)
+    return simulation.simulate(project, kernels=kernels, chip=chip)
 
 
-def save_state(graph: Graph, path: str | Path | None = None) -> Path:
+def save_state(project: Project, path: str | Path | None = None) -> Path:
     """Write recipe and statistics; ``<model stem>.json`` beside the model unless told otherwise.
 
     Of a model that is part of the installed package it goes to the working directory.
     """
-    if path is None and graph.source is not None and is_installed(graph.source.path):
+    source = project.graph.source
+    if path is None and source is not None and is_installed(source.path):
         path = Path()
-    return write_state(graph, path)
+    return write_state(project, path)
 
 
 def generate(
-    graph: Graph,
+    project: Project,
     directory: str | Path | None = None,
     *,
     model_file: str | None = None,
@@ -419,7 +456,8 @@ def generate(
     if tensor_directory is None and directory is not None:
         tensor_directory = Path(directory) / "tensors"
     return codegen.generate(
-        graph,
+        project.graph,
+        project.settings,
         model_directory=directory,
         model_file=model_file,
         tensor_directory=tensor_directory,
@@ -438,24 +476,24 @@ def batch_size(graph: Graph) -> int:
 # -- replay of a state's recipe ------------------------------------------------------------
 
 
-def _replay_open(path: Path, step: Step, settings: Settings) -> Graph:
+def _replay_open(path: Path, step: Step, settings: Settings) -> Project:
     return open_graph(path, settings=settings, **step.options)
 
 
-def _replay_adjust(graph: Graph, step: Step) -> None:
-    adjust(graph, **step.options)
+def _replay_adjust(project: Project, step: Step) -> None:
+    adjust(project, **step.options)
 
 
-def _replay_fusions(graph: Graph, step: Step) -> None:
-    fuse(graph, *step.options["names"])
+def _replay_fusions(project: Project, step: Step) -> None:
+    fuse(project, *step.options["names"])
 
 
-def _replay_quantization(graph: Graph, step: Step) -> None:
+def _replay_quantization(project: Project, step: Step) -> None:
     saved: dict[str, Any] = step.options.get("input_options") or {}
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()}
-    graph.input_options = InputOptions(**values)
+    project.input_options = InputOptions(**values)
     chosen = QuantizationOptions.from_mapping(step.options["quantization"])
-    quantize(graph, graph.statistics, chosen, inputs=step.options.get("inputs", ()))
+    quantize(project, project.basis.statistics, chosen, inputs=step.options.get("inputs", ()))
 
 
 REPLAY = Replay(

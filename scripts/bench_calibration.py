@@ -20,26 +20,26 @@ from time import perf_counter
 
 import nnshell
 import nnshell.flow
-import nnshell.ir.graph
 from nnshell.execution.engines import make_engine
+from nnshell.session.project import Project
 
 MODEL, IMAGES = "models/resnet20_cifar10.onnx", "data/cifar10_test.npz"
 NORM = "x: x/128-1"
 
 
-def prepared(data: Path) -> nnshell.ir.graph.Graph:
-    graph = nnshell.open_graph(data / MODEL)
-    nnshell.adjust(graph)
-    nnshell.fuse(graph, "scale8")
-    return graph
+def prepared(data: Path) -> Project:
+    project = nnshell.open_graph(data / MODEL)
+    nnshell.adjust(project)
+    nnshell.fuse(project, "scale8")
+    return project
 
 
 def time_ratio(data: Path, count: int, rounds: int) -> float:
     """Calibration over ``count`` images, reading included, to the float run over the same."""
-    graph = prepared(data)
-    images = nnshell.load_inputs(str(data / IMAGES), norm=NORM, limit=count).open(graph)
-    size = nnshell.flow.batch_size(graph)
-    engine = make_engine(graph, "float")
+    project = prepared(data)
+    images = nnshell.load_inputs(str(data / IMAGES), norm=NORM, limit=count).open(project)
+    size = nnshell.flow.batch_size(project.graph)
+    engine = make_engine(project.graph, "float")
     bare = calibration = float("inf")
     for _ in range(rounds):
         start = perf_counter()
@@ -47,7 +47,7 @@ def time_ratio(data: Path, count: int, rounds: int) -> float:
             engine.run(batch.arrays)
         bare = min(bare, perf_counter() - start)
         start = perf_counter()
-        nnshell.calibrate(graph, images)
+        nnshell.calibrate(project, images)
         calibration = min(calibration, perf_counter() - start)
     return calibration / bare
 
@@ -59,8 +59,8 @@ def peak_mb(data: Path, count: int) -> float:
 
 
 def print_peak(data: Path, count: int) -> None:
-    graph = prepared(data)
-    nnshell.calibrate(graph, nnshell.load_inputs(str(data / IMAGES), norm=NORM, limit=count))
+    project = prepared(data)
+    nnshell.calibrate(project, nnshell.load_inputs(str(data / IMAGES), norm=NORM, limit=count))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

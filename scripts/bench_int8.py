@@ -55,12 +55,13 @@ def best_seconds(
 
 
 def bench(model: Path, images: str, norm: str, arguments: argparse.Namespace) -> None:
-    graph = nnshell.open_graph(model)
-    nnshell.adjust(graph)
-    nnshell.fuse(graph, "scale8")
+    project = nnshell.open_graph(model)
+    nnshell.adjust(project)
+    nnshell.fuse(project, "scale8")
     calibration = nnshell.load_inputs(images, norm=norm, limit=20)
-    nnshell.quantize(graph, nnshell.calibrate(graph, calibration))
-    inputs = nnshell.load_inputs(images, norm=norm, limit=arguments.count).open(graph)
+    nnshell.quantize(project, nnshell.calibrate(project, calibration))
+    graph = project.graph
+    inputs = nnshell.load_inputs(images, norm=norm, limit=arguments.count).open(project)
     batches = [batch.arrays[0] for batch in inputs.batches(arguments.batch)]
     peer = float_peer(model, arguments.threads)
     name = peer.get_inputs()[0].name

@@ -38,10 +38,10 @@ def points() -> Iterator[Parameters]:
 
 def read(model: str) -> tuple[Network, float]:
     start = time.perf_counter()
-    graph = nnshell.open_graph(model)
-    nnshell.adjust(graph)
-    nnshell.fuse(graph, "scale8")
-    return network_from_graph(graph), time.perf_counter() - start
+    project = nnshell.open_graph(model)
+    nnshell.adjust(project)
+    nnshell.fuse(project, "scale8")
+    return network_from_graph(project.graph), time.perf_counter() - start
 
 
 def best_of(repeat: int, network: Network) -> float:

@@ -23,7 +23,7 @@ from nnshell.execution.engines import make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated
-from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 
 IMAGENET = "x: (x/255-np.array([.485,.456,.406]).reshape(3,1,1))"
 IMAGENET += "/np.array([.229,.224,.225]).reshape(3,1,1)"
@@ -45,18 +45,19 @@ MODELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-def prepared(model: Path, images: Path, options: dict[str, Any]) -> Graph:
-    graph = nnshell.open_graph(model)
-    nnshell.adjust(graph)
-    nnshell.fuse(graph, "scale8")
-    seen = nnshell.calibrate(graph, nnshell.load_inputs(images, limit=100, **options))
-    nnshell.quantize(graph, seen)
-    return graph
+def prepared(model: Path, images: Path, options: dict[str, Any]) -> Project:
+    project = nnshell.open_graph(model)
+    nnshell.adjust(project)
+    nnshell.fuse(project, "scale8")
+    seen = nnshell.calibrate(project, nnshell.load_inputs(images, limit=100, **options))
+    nnshell.quantize(project, seen)
+    return project
 
 
 def compared(model: Path, images: Path, options: dict[str, Any], count: int) -> list[float]:
     """Per cent of equal predictions and values: simulated and int8, file and simulated."""
-    graph = prepared(model, images, options)
+    project = prepared(model, images, options)
+    graph = project.graph
     keys = [node.name for node in graph.outputs]
     integers, simulated = (make_engine(graph, name, keys=keys) for name in ("int8", "simulated"))
     file = onnxruntime.InferenceSession(
@@ -64,7 +65,7 @@ def compared(model: Path, images: Path, options: dict[str, Any], count: int) -> 
     )
     records = {key: IntegerEngine(graph).record(key) for key in keys}
     equal = np.zeros(6)
-    inputs = nnshell.load_inputs(images, limit=count, **options).open(graph)
+    inputs = nnshell.load_inputs(images, limit=count, **options).open(project)
     for batch in inputs.batches(flow.batch_size(graph)):
         whole = integers.run(batch.arrays)
         names = [entry.name for entry in file.get_inputs()]

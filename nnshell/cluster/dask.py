@@ -36,8 +36,8 @@ from nnshell.execution.engines import Engine, EngineName, make_engine
 from nnshell.experiments.bench import Bench, Done, Outcome, Trials
 from nnshell.flow import Runner, open_graph
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.graph import Graph
 from nnshell.quantization import QuantizationOptions
+from nnshell.session.project import Project
 from nnshell.state.document import to_text
 from nnshell.state.write import state_of
 from nnshell.support.errors import NNShellError, UsageError
@@ -86,36 +86,36 @@ class Cluster:
 
     # -- samples -------------------------------------------------------------------------------
 
-    def runner(self, graph: Graph) -> Runner:
+    def runner(self, project: Project) -> Runner:
         """What ``flow.validate`` runs batches with instead of engines of its own."""
 
         def run(
             batches: Iterator[Batch], engine: EngineName, key: str
         ) -> tuple[Iterator[Batch], Engine, Engine]:
-            stream = _Stream(self, graph, engine, key)
+            stream = _Stream(self, project, engine, key)
             return stream.of(batches), _Arrived(stream, 0), _Arrived(stream, 1)
 
         return run
 
     # -- candidates ----------------------------------------------------------------------------
 
-    def trials(self, graph: Graph, batches: Sequence[Batch]) -> Trials:
+    def trials(self, project: Project, batches: Sequence[Batch]) -> Trials:
         """What ``sensitivity`` measures candidates with."""
 
         def run(tried: Sequence[QuantizationOptions], progress: Done | None) -> list[Outcome]:
-            package, samples = self.hold(packed(graph)), self.hold(_packed_batches(batches))
+            package, samples = self.hold(packed(project)), self.hold(_packed_batches(batches))
             texts = [json.dumps(options.to_mapping()) for options in tried]
             found = self._all(_try_candidate, texts, (package, samples), progress)
             return [Outcome(*entry) for entry in found]
 
         return run
 
-    def points(self, graph: Graph, chip: str | None) -> Run:
+    def points(self, project: Project, chip: str | None) -> Run:
         """What a sweep simulates its points with; a text is why a point is impossible."""
 
         def run(candidates: Sequence[Parameters]) -> list[Point | str]:
             texts = [json.dumps([asdict(entry), chip]) for entry in candidates]
-            found = self._all(_simulate_point, texts, (self.hold(packed(graph)),), None)
+            found = self._all(_simulate_point, texts, (self.hold(packed(project)),), None)
             return [entry if isinstance(entry, str) else _point(entry) for entry in found]
 
         return run
@@ -147,9 +147,9 @@ class Cluster:
 class _Stream:
     """Batches on their way through the cluster, in order."""
 
-    def __init__(self, cluster: Cluster, graph: Graph, engine: EngineName, key: str) -> None:
+    def __init__(self, cluster: Cluster, project: Project, engine: EngineName, key: str) -> None:
         self._cluster, self._question = cluster, json.dumps([engine, key])
-        self._graph = cluster.hold(packed(graph))
+        self._graph = cluster.hold(packed(project))
         self.current: Any = None
 
     def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -202,15 +202,16 @@ def _reason(error: BaseException) -> str:
 # -- what travels ------------------------------------------------------------------------------
 
 
-def packed(graph: Graph) -> bytes:
-    """A graph as JSON: its state, its model file."""
-    assert graph.source is not None
-    model = graph.source.path
+def packed(project: Project) -> bytes:
+    """A project as JSON: its state, its model file."""
+    source = project.graph.source
+    assert source is not None
+    model = source.path
     content = {
         "version": nnshell.__version__,
         "model": model.name,
         "bytes": base64.b64encode(model.read_bytes()).decode(),
-        "state": to_text(state_of(graph, model.with_suffix(".json"))),
+        "state": to_text(state_of(project, model.with_suffix(".json"))),
     }
     return json.dumps(content).encode()
 
@@ -261,7 +262,7 @@ def _guarded(work: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _graph(package: bytes) -> Graph:
+def _project(package: bytes) -> Project:
     content = json.loads(package)
     if content["version"] != nnshell.__version__:
         raise NNShellError(
@@ -279,9 +280,12 @@ def _graph(package: bytes) -> Graph:
 @lru_cache(maxsize=4)
 def _engines(package: bytes, question: str) -> tuple[str, Engine, Engine]:
     name, key = json.loads(question)
-    graph = _graph(package)
+    project = _project(package)
+    graph, target = project.graph, project.settings.int8_target
     floats = make_engine(graph, "float", keys=[key])
-    return key, floats if name == "float" else make_engine(graph, name, keys=[key]), floats
+    if name == "float":
+        return key, floats, floats
+    return key, make_engine(graph, name, keys=[key], target=target), floats
 
 
 def _run_batch(package: bytes, question: str, *arrays: bytes) -> tuple[str, bytes, bytes]:
@@ -303,7 +307,8 @@ def _bench(package: bytes, samples: bytes) -> Bench:
         )
         for entry in json.loads(samples)
     ]
-    return Bench(_graph(package), batches)
+    project = _project(package)
+    return Bench(project.graph, project.basis, batches)
 
 
 def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, float, float | None]:
@@ -316,7 +321,7 @@ def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, fl
 def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:
     values, chip = json.loads(text)
     with _LOCK:
-        graph = _graph(package)
-    network = network_from_graph(graph)
+        project = _project(package)
+    network = network_from_graph(project.graph)
     found = point_at(network, Parameters(**values), load_chip(chip) if chip else None)
     return found if isinstance(found, str) else asdict(found)

@@ -11,6 +11,7 @@ from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.support.errors import UsageError
 
+SIMULATION = "simulation"  # of NNTool: its integers, where the chip's kernels make others
 EngineName = Literal["float", "int8", "simulated", "isolated"]
 
 
@@ -26,10 +27,12 @@ def make_engine(
     *,
     keys: Sequence[str] | None = None,
     everything: bool = False,
+    target: str = SIMULATION,
 ) -> Engine:
     """An engine that computes the tensors ``keys``, the graph outputs, or ``everything``.
 
     UsageError for a key that is no computed tensor's: a constant has no value for each sample.
+    ``target`` is the setting ``int8_target``: whose integers count where they differ.
     """
     if keys is None:
         keys = tensor_keys(graph) if everything else [node.name for node in graph.outputs]
@@ -43,7 +46,7 @@ def make_engine(
     if name == "int8":
         from nnshell.execution.fast_engine import FastEngine
 
-        return FastEngine(graph, keys, graph.settings.int8_target)
+        return FastEngine(graph, keys, target)
     if name == "simulated":
         from nnshell.execution.simulated_engine import SimulatedEngine
 
@@ -51,7 +54,7 @@ def make_engine(
     if name == "isolated":
         from nnshell.execution.isolated_engine import IsolatedEngine
 
-        return IsolatedEngine(graph, keys, graph.settings.int8_target)
+        return IsolatedEngine(graph, keys, target)
     raise UsageError(
         f"there is no engine '{name}'", hint="engines: float, int8, simulated, isolated"
     )

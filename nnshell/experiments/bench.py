@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from nnshell.execution.engines import make_engine
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
-from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.support.errors import QuantizationError
+from nnshell.quantization import Basis, QuantizationOptions
 
 Done = Callable[[int], None]
 
@@ -42,26 +41,28 @@ Trials = Callable[[Sequence[QuantizationOptions], Done | None], list[Outcome]]
 class Bench:
     """Inputs that all candidates are judged on, and what the float graph makes of them."""
 
-    def __init__(self, graph: Graph, batches: Sequence[Batch]) -> None:
-        if graph.statistics is None:
-            raise QuantizationError(
-                "there are no statistics to quantize from",
-                where=graph.name,
-                hint="run aquant first",
-            )
+    def __init__(self, graph: Graph, basis: Basis, batches: Sequence[Batch]) -> None:
         self.graph = graph
-        self.options = graph.quantization_options or QuantizationOptions()
+        self.basis = basis
         self._batches = batches
         self._key = graph.outputs[0].name
         floats = make_engine(graph, "float", keys=[self._key])
         self._reference = [floats.run(batch.arrays)[self._key] for batch in batches]
         self.float_outcome = outcome(batches, self._reference, self._reference)
 
-    def try_options(self, options: QuantizationOptions, graph: Graph | None = None) -> Outcome:
-        """What a copy of the graph, or of a changed one, does when it is quantized so."""
-        twin = (graph or self.graph).copy()
-        assert self.graph.statistics is not None
-        quantize_graph(twin, self.graph.statistics, options)
+    @property
+    def options(self) -> QuantizationOptions:
+        """Those that the graph was quantized with."""
+        return self.basis.options
+
+    def try_options(self, options: QuantizationOptions) -> Outcome:
+        """What a copy of the graph does when it is quantized with these options."""
+        return self.try_basis(self.basis.with_options(options))
+
+    def try_basis(self, basis: Basis) -> Outcome:
+        """What a copy of the graph does when it is quantized from ``basis``."""
+        twin = self.graph.copy()
+        basis.quantize(twin)
         engine = make_engine(twin, "simulated", keys=[self._key])
         found = [engine.run(batch.arrays)[self._key] for batch in self._batches]
         return outcome(self._batches, found, self._reference)

@@ -19,7 +19,7 @@ from nnshell.experiments.steps import (
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
-from nnshell.quantization import QuantizationOptions
+from nnshell.quantization import Basis, QuantizationOptions
 from nnshell.support.errors import UsageError
 
 WIDTHS = (8, 6, 5, 4, 3, 2)  # that a mixture is made of
@@ -40,6 +40,7 @@ class Mixture:
 
 def mixed(
     graph: Graph,
+    basis: Basis,
     batches: Sequence[Batch],
     *,
     drop: float | None = None,
@@ -54,7 +55,7 @@ def mixed(
     """
     if (drop is None) == (size_bytes is None):
         raise UsageError("say how far to go", hint="--drop POINTS or --size BYTES")
-    mixer = Mixer(graph, batches, progress)
+    mixer = Mixer(graph, basis, batches, progress)
     if size_bytes is not None:
         return mixer.within_size(size_bytes)
     assert drop is not None
@@ -85,9 +86,13 @@ class Mixer:
     """Mixtures by size, from the noise of every node at every width, measured once."""
 
     def __init__(
-        self, graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+        self,
+        graph: Graph,
+        basis: Basis,
+        batches: Sequence[Batch],
+        progress: Done | None = None,
     ) -> None:
-        self._bench = Bench(graph, batches)
+        self._bench = Bench(graph, basis, batches)
         self._steps = {
             name: items for name, items in computing_steps(graph).items() if weights_of(items)
         }

@@ -14,7 +14,7 @@ from nnshell.experiments.steps import FLOAT_NODE, computing_steps, weights_of, w
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import INT8_BITS
-from nnshell.quantization import QuantizationOptions
+from nnshell.quantization import Basis, QuantizationOptions
 
 _WORTH = 0.97  # of the noise that is left when a change to one node is worth naming
 
@@ -42,16 +42,17 @@ class Advice:
 
 def sensitivity(
     graph: Graph,
+    basis: Basis,
     batches: Sequence[Batch],
     progress: Done | None = None,
     trials: Trials | None = None,
 ) -> list[Sensitivity]:
     """Every node that computes, the one that does most harm alone first.
 
-    Bits and clip types are those of the graph's quantization options. ``trials`` measures the
+    Bits and clip types are those of ``basis``. ``trials`` measures the
     candidates elsewhere, as on a cluster.
     """
-    options, steps = graph.quantization_options or QuantizationOptions(), computing_steps(graph)
+    options, steps = basis.options, computing_steps(graph)
     tried: list[QuantizationOptions] = []
     for name, items in steps.items():
         local = options.for_node(items[0].path)
@@ -60,7 +61,7 @@ def sensitivity(
             with_nodes(options, {"*": FLOAT_NODE, name: own}),
             options.with_node(name, FLOAT_NODE),
         ]
-    run = trials or Bench(graph, batches).try_all
+    run = trials or Bench(graph, basis, batches).try_all
     outcomes = run(tried, progress)
     found = []
     for index, (name, items) in enumerate(steps.items()):
@@ -71,19 +72,23 @@ def sensitivity(
 
 
 def advise(
-    graph: Graph, batches: Sequence[Batch], found: Sequence[Sensitivity], most: int = 3
+    graph: Graph,
+    basis: Basis,
+    batches: Sequence[Batch],
+    found: Sequence[Sensitivity],
+    most: int = 3,
 ) -> list[Advice]:
     """For the worst nodes, what of some changes to them alone takes most noise from the output.
 
     Changes that keep the bits come first; wider weights or activations only where none of those
     takes some hundredths of the noise.
     """
-    bench = Bench(graph, batches)
+    bench = Bench(graph, basis, batches)
     before, advice = bench.try_options(bench.options), []
     for entry in found[:most]:
         path = computing_steps(graph)[entry.node][0].path
         local = bench.options.for_node(path)
-        for changes in (_same_bits(graph, local), _more_bits(local, bool(entry.weights))):
+        for changes in (_same_bits(basis, local), _more_bits(local, bool(entry.weights))):
             tried = [
                 (c, bench.try_options(bench.options.with_node(entry.node, c))) for c in changes
             ]
@@ -94,9 +99,8 @@ def advise(
     return advice
 
 
-def _same_bits(graph: Graph, local: QuantizationOptions) -> list[Mapping[str, Any]]:
-    assert graph.statistics is not None
-    kept = any(entry.histogram is not None for entry in graph.statistics.tensors.values())
+def _same_bits(basis: Basis, local: QuantizationOptions) -> list[Mapping[str, Any]]:
+    kept = any(entry.histogram is not None for entry in basis.statistics.tensors.values())
     clips = ("none", "mse", "kth") if kept else ("none",)
     weights = ("none", "mse") if local.weight_bits <= INT8_BITS else ()
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -22,6 +22,15 @@ from nnshell.support.settings import SETTINGS, Settings
 _LOG = logging.getLogger(__name__)
 
 _FALLBACKS = ("last aquant", "settings")
+
+
+class InputContext(Protocol):
+    """What images are bound to, as a project is: a graph and what is known of its inputs."""
+
+    graph: Graph
+    settings: Settings
+    input_options: InputOptions | None  # of the last calibration
+    told: set[str]  # notes that are news only once
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +61,22 @@ class Images:
             self, first=self.first + start, count=None if stop is None else max(0, stop - start)
         )
 
-    def merged(self, graph: Graph) -> InputOptions:
+    def merged(self, context: InputContext) -> InputOptions:
         """The options with what they leave out filled in, as ``resolve_options`` says."""
-        return resolve_options(graph, self.options).options
+        return resolve_options(context, self.options).options
 
-    def open(self, graph: Graph) -> InputSet:
-        """The samples as ``graph`` takes them. Raises InputError when they do not fit it."""
-        resolved = resolve_options(graph, self.options)
+    def open(self, context: InputContext) -> InputSet:
+        """The samples as the graph takes them. Raises InputError when they do not fit it."""
+        resolved = resolve_options(context, self.options)
         for layer in _FALLBACKS:
             if resolved.from_layer(layer):
                 _LOG.info("input options from %s: %s", layer, resolved.describe(layer))
-        specs = input_specs(graph)
+        specs = input_specs(context.graph)
         if self.arrays:
             inputs = inputs_from_arrays(self.arrays, specs, resolved.options, self.labels)
         else:
             inputs = open_inputs(self.patterns, specs, resolved.options, split=self.split)
-        inputs = replace(inputs, told=graph.told)
+        inputs = replace(inputs, told=context.told)
         if self.first == 0 and self.count is None:
             return inputs
         stop = None if self.count is None else self.first + self.count
@@ -102,22 +111,22 @@ def checked(inputs: InputSet, size: int) -> Iterator[Batch]:
         _LOG.warning("%s", warning)
 
 
-def bind(graph: Graph, images: Images | InputSet | Batch) -> InputSet:
+def bind(context: InputContext, images: Images | InputSet | Batch) -> InputSet:
     """An open set of inputs, whatever stands for it."""
     if isinstance(images, Images):
-        return images.open(graph)
+        return images.open(context)
     if isinstance(images, Batch):
         raise TypeError("a batch is no set of inputs; pass images or an open input set")
     return images
 
 
-def resolve_options(graph: Graph, given: InputOptions) -> MergedOptions:
+def resolve_options(context: InputContext, given: InputOptions) -> MergedOptions:
     """Options of a command, then those of the last calibration of this graph, then settings.
 
     How many samples and which (``limit``, ``seed``) is never taken from an earlier command.
     """
-    earlier = replace(graph.input_options or InputOptions(), limit=None, seed=None)
-    settings = options_of_settings(graph.settings)
+    earlier = replace(context.input_options or InputOptions(), limit=None, seed=None)
+    settings = options_of_settings(context.settings)
     if given.norm_func is not None:  # it takes the place of divisor and offset: say nothing of them
         earlier, settings = (replace(o, divisor=None, offset=None) for o in (earlier, settings))
     return merge(("command", given), ("last aquant", earlier), ("settings", settings))

@@ -20,7 +20,6 @@ from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
 from nnshell.support.errors import GraphError
-from nnshell.support.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +74,6 @@ class Source:
     sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command of the recipe that made the graph what it is; options are plain JSON values."""
-
-    command: str
-    options: dict[str, Any] = field(default_factory=dict)
-    line: str = ""  # as the user typed it
-
-
-@dataclass(frozen=True, slots=True)
-class ImportNote:
-    """What reading the model made of a node of the file: ``absorbed`` went into ``node``."""
-
-    node: str
-    absorbed: str
-    text: str
-
-
 class Graph:
     """Nodes by name. Passes edit it in place; ``copy`` gives an independent graph."""
 
@@ -100,16 +81,6 @@ class Graph:
         self.name = name
         self.source = source
         self.nodes: dict[str, Node] = {}
-        self.recipe: list[Step] = []
-        self.settings = Settings()  # shared with the session that opened the graph
-        self.snapshots: list[Graph] = []  # the graph before each command, for undo
-        self.statistics: Any = None  # quantization.Statistics of the last calibration
-        self.learned: Any = None  # quantization.Learned: chosen integers, biases and ranges
-        self.input_options: Any = None  # inputs.InputOptions of the last calibration
-        self.quantization_options: Any = None  # options of the last quantize
-        self.import_notes: list[ImportNote] = []
-        self.told: set[str] = set()  # notes on its inputs that are news only once
-        self.pass_records: list[Any] = []  # passes.PassRecord, in the order they ran
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -278,28 +249,14 @@ class Graph:
             node.outputs = node.op.infer(self.input_types(node), node.body)
 
     def copy(self) -> Graph:
-        """Independent nodes and lists; operators, arrays and settings are shared.
-
-        Operators and arrays never change. The copy has no snapshots of its own.
-        """
+        """Independent nodes; operators and arrays, which never change, are shared."""
         twin = Graph(self.name, self.source)
         twin.nodes = {name: node.copy() for name, node in self.nodes.items()}
-        twin.recipe = list(self.recipe)
-        twin.settings = self.settings
-        twin.statistics = self.statistics
-        twin.learned = self.learned
-        twin.input_options = self.input_options
-        twin.quantization_options = self.quantization_options
-        twin.import_notes = list(self.import_notes)
-        twin.told = self.told
-        twin.pass_records = list(self.pass_records)
         return twin
 
     def restore(self, saved: Graph) -> None:
-        """Become what ``saved`` is (undo, or an interrupted command)."""
-        snapshots = self.snapshots
-        self.__dict__.update(saved.copy().__dict__)
-        self.snapshots = snapshots
+        """Become what ``saved`` is; it must not be used any more."""
+        self.name, self.source, self.nodes = saved.name, saved.source, saved.nodes
 
     def clear_quantization(self) -> None:
         for node in self:

@@ -11,7 +11,7 @@ from nnshell.learning.blocks import blocks_of
 from nnshell.learning.layers import round_layers
 from nnshell.learning.ranges import tuned_ranges
 from nnshell.learning.trial import Trial
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 from nnshell.support.errors import UsageError
 
 METHODS = ("gptq", "brecq", "network")
@@ -32,6 +32,7 @@ def check_method(method: str) -> None:
 
 def learn_rounding(
     graph: Graph,
+    basis: Basis,
     batches: Sequence[Batch],
     method: str = "gptq",
     *,
@@ -51,16 +52,16 @@ def learn_rounding(
     check_method(method)
     steps = iterations or ITERATIONS.get(method, 0)
     if method == "gptq":
-        found = round_layers(graph, batches, progress)
+        found = round_layers(graph, basis, batches, progress)
     elif method == "network":
         from nnshell.learning.network import learn_network
 
-        found = learn_network(graph, batches, steps, seed, progress)
+        found = learn_network(graph, basis, batches, steps, seed, progress)
     else:
         from nnshell.learning.reconstruct import Training, learn_blocks
 
-        found = learn_blocks(graph, batches, Training(steps, drop, seed), progress)
-    return tuned_ranges(graph, _first(batches), found) if ranges else found
+        found = learn_blocks(graph, basis, batches, Training(steps, drop, seed), progress)
+    return tuned_ranges(graph, basis, _first(batches), found) if ranges else found
 
 
 def _first(batches: Sequence[Batch]) -> list[Batch]:
@@ -73,10 +74,14 @@ def _first(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def parts(
-    graph: Graph, batches: Sequence[Batch], method: str = "gptq", iterations: int | None = None
+    graph: Graph,
+    basis: Basis,
+    batches: Sequence[Batch],
+    method: str = "gptq",
+    iterations: int | None = None,
 ) -> int:
     """How often ``progress`` is called."""
     if method == "network":
         return iterations or ITERATIONS[method]
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     return len(blocks_of(trial.flat)) if method == "brecq" else len(trial.filters())

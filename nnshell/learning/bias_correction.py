@@ -30,18 +30,18 @@ from nnshell.ir.requests import ChosenFilter
 from nnshell.learning.channel_moments import channel_moments, taps_mean
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 from nnshell.support.errors import QuantizationError
 
 Done = Callable[[int], None]
 
 
 def corrected_by_means(
-    graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+    graph: Graph, basis: Basis, batches: Sequence[Batch], progress: Done | None = None
 ) -> Learned:
     """Biases of all filters, from the quantization that the graph has, by means over samples."""
-    trial, bench = Trial(graph, batches), Bench(graph, batches)
-    least = bench.try_options(trial.options, trial.copy()).noise
+    trial, bench = Trial(graph, basis, batches), Bench(graph, basis, batches)
+    least = bench.try_basis(trial.basis).noise
     for path in [item.path for item in trial.filters()]:
         flat = trial.flat
         item = flat.by_path[path]
@@ -49,7 +49,7 @@ def corrected_by_means(
         real = _means(item, trial.tensors("float", [source])[source])
         read = _means(item, trial.tensors("simulated", [source])[source])
         found = Learned({path: _corrected(flat, item, real, read)})
-        noise = bench.try_options(trial.options, trial.copy(found)).noise
+        noise = bench.try_basis(trial.basis.with_learned(found)).noise
         if noise < least:
             least = noise
             trial.learn(found)
@@ -58,11 +58,11 @@ def corrected_by_means(
     return trial.found
 
 
-def corrected_analytically(graph: Graph) -> Learned:
+def corrected_analytically(graph: Graph, basis: Basis) -> Learned:
     """Biases of the filters whose inputs' means are known without samples."""
-    trial = Trial(graph, None)
+    trial = Trial(graph, basis, None)
     flat = trial.flat
-    known = channel_moments(flat, trial.statistics)
+    known = channel_moments(flat, basis.statistics)
     found = {}
     for item in trial.filters():
         if item.inputs[0] in known:

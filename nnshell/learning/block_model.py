@@ -131,9 +131,9 @@ class LearnedWeights(torch.nn.Module):
 class BlockModel(torch.nn.Module):
     """Runs a block in training: ``drop`` is the share of values that stay unrounded (QDrop)."""
 
-    def __init__(self, flat: FlatGraph, grouping: Grouping, block: Block) -> None:
+    def __init__(self, flat: FlatGraph, grouping: Grouping, block: Block, learned: Learned) -> None:
         super().__init__()
-        self._flat, self._grouping = flat, grouping
+        self._flat, self._grouping, self._learned = flat, grouping, learned
         self.block = block
         self._build = ForeignGraph()
         self._names = {tensor: f"{tensor.path}[{tensor.index}]" for tensor in block.inputs}
@@ -170,9 +170,8 @@ class BlockModel(torch.nn.Module):
         assert made is not None
         values = [self._flat.maker(t).node.op for t in item.inputs[_WEIGHTS:]]
         weights, bias = (op.value for op in values if isinstance(op, Constant))
-        learned: Learned | None = self._flat.graph.learned
         bits = made.inputs[_WEIGHTS].bits
-        chosen = None if learned is None else learned.filter_of(item.path, bits)
+        chosen = self._learned.filter_of(item.path, bits)
         corrected = bias if chosen is None or chosen.bias is None else chosen.bias
         return LearnedWeights(made, weights, corrected)
 

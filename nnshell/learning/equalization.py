@@ -13,17 +13,15 @@ becomes even as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.execution.engines import make_engine
-from nnshell.inputs.input_set import Batch
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
-from nnshell.ir.graph import Graph, Step
+from nnshell.ir.graph import Graph
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.global_pool import GlobalPool
@@ -33,10 +31,6 @@ from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.pad import Pad
 from nnshell.ops.relu import Relu
 from nnshell.passes.inputs import fit_batch
-from nnshell.quantization import QuantizationOptions
-from nnshell.quantization.ranges.calibration import calibrate_graph
-from nnshell.session.edits import requantized
-from nnshell.session.recipe import recorded
 from nnshell.support.errors import GraphError, UsageError
 
 Vector = NDArray[np.float64]
@@ -61,39 +55,14 @@ class Pair:
     after: float
 
 
-def equalize(
-    graph: Graph, batches: Sequence[Batch] | None = None, threshold: float = THRESHOLD
-) -> list[Pair]:
-    """Equalize all pairs of filters; recorded. A quantized graph is quantized again.
+def equalize_filters(graph: Graph, threshold: float = THRESHOLD) -> list[Pair]:
+    """Equalize all pairs of filters of a float graph.
 
-    It is calibrated again for that, on ``batches``: the ranges it has are of the old channels.
-    Raises UsageError when there is no pair or the samples are missing, GraphError when the float
-    function would change.
+    Ranges and learned values of the graph before are of the old channels. Raises UsageError when
+    there is no pair, GraphError when the float function would change.
     """
-    if graph.quantized and not batches:
-        raise UsageError(
-            "the graph is quantized: its ranges must be measured again",
-            where=graph.name,
-            hint="weight_equalization IMAGES",
-        )
-    with recorded(graph, "weight_equalization", {"threshold": threshold}), requantized(graph):
-        found = _equalized(graph, threshold)
-        if batches and graph.statistics is not None:
-            options = graph.quantization_options or QuantizationOptions()
-            graph.statistics = calibrate_graph(graph, batches, clip_type=options.clip_types)
-    return found
-
-
-def replay_equalization(graph: Graph, step: Step) -> None:
-    """The state's ranges are those measured last, so none are measured here."""
-    with requantized(graph):
-        _equalized(graph, **step.options)
-
-
-def _equalized(graph: Graph, threshold: float) -> list[Pair]:
     if not threshold > 0:
         raise UsageError("the threshold must be above 0", hint="give --threshold 0.1")
-    graph.learned = None  # was found for the old weights
     flat = flatten(graph)
     pairs = _pairs(flat)
     if not pairs:

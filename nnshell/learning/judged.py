@@ -1,4 +1,4 @@
-"""Applying what was learned when it helps: before and after, measured on samples."""
+"""Judging what was learned: before and after, measured on samples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from nnshell.experiments.bench import Bench, Outcome
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
-from nnshell.learning.trial import apply_learned
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +20,12 @@ class Change:
     applied: bool
 
 
-def apply_if_better(
-    graph: Graph, command: str, candidates: Sequence[Learned], batches: Sequence[Batch]
-) -> Change:
-    """Apply the candidate with the least noise, if it has less than there is; recorded."""
-    bench = Bench(graph, batches)
-    before = bench.try_options(bench.options)
-    tried = [(bench.try_options(bench.options, _with(graph, c)), c) for c in candidates]
-    after, best = min(tried, key=lambda pair: pair[0].noise)
-    applied = after.noise < before.noise
-    if applied:
-        apply_learned(graph, command, best)
-    return Change(before, after, applied)
-
-
-def _with(graph: Graph, found: Learned) -> Graph:
-    twin = graph.copy()
-    twin.learned = (graph.learned or Learned()).updated(found)
-    return twin
+def best_of(
+    graph: Graph, basis: Basis, candidates: Sequence[Learned], batches: Sequence[Batch]
+) -> tuple[Change, Learned]:
+    """The candidate with the least noise, and whether that is less than there is without it."""
+    bench = Bench(graph, basis, batches)
+    before = bench.try_basis(basis)
+    outcomes = [(bench.try_basis(basis.with_learned(c)), c) for c in candidates]
+    after, best = min(outcomes, key=lambda pair: pair[0].noise)
+    return Change(before, after, after.noise < before.noise), best

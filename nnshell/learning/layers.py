@@ -26,14 +26,16 @@ from nnshell.learning.rows import (
 from nnshell.learning.trial import Trial
 from nnshell.numeric.records import NO_WEIGHT
 from nnshell.ops.add import Add
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 
 Done = Callable[[int], None]
 
 
-def round_layers(graph: Graph, batches: Sequence[Batch], progress: Done | None = None) -> Learned:
+def round_layers(
+    graph: Graph, basis: Basis, batches: Sequence[Batch], progress: Done | None = None
+) -> Learned:
     """Weights, scales and biases of all filters, each judged behind the ones before it."""
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     for path in [item.path for item in trial.filters()]:
         item = trial.flat.by_path[path]
         trial.learn(Learned({path: _rounded(trial, item)}))
@@ -42,9 +44,11 @@ def round_layers(graph: Graph, batches: Sequence[Batch], progress: Done | None =
     return trial.found
 
 
-def search_scales(graph: Graph, batches: Sequence[Batch], progress: Done | None = None) -> Learned:
+def search_scales(
+    graph: Graph, basis: Basis, batches: Sequence[Batch], progress: Done | None = None
+) -> Learned:
     """Scales of weights that leave the least error of each filter's output, nearest rounding."""
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     for path in [item.path for item in trial.filters()]:
         item = trial.flat.by_path[path]
         weights, source = filter_constants(trial.flat, item)[0], item.inputs[0]

@@ -21,7 +21,7 @@ from nnshell.learning.block_model import BlockModel
 from nnshell.learning.blocks import Block, all_blocks, blocks_of
 from nnshell.learning.reconstruct import optimizer_of
 from nnshell.learning.trial import Trial
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 from nnshell.quantization.solving.groups import group_tensors
 
 _BATCH = 32
@@ -34,19 +34,20 @@ _INNER = 3.0  # what all blocks but the last weigh together, the graph's end bei
 
 def learn_network(
     graph: Graph,
+    basis: Basis,
     batches: Sequence[Batch],
     iterations: int,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
     """Roundings, steps and biases of all blocks; ``progress`` is called for each iteration."""
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     flat = trial.flat
     blocks = blocks_of(flat)
     if not blocks:
         return trial.found
     block = all_blocks(flat, blocks)
-    model = BlockModel(flat, group_tensors(flat, trial.options.kernel), block)
+    model = BlockModel(flat, group_tensors(flat, basis.options.kernel), block, trial.basis.learned)
     weights = _weights(flat, block, [entry.output for entry in blocks])
     samples = _Samples(trial, block, list(weights))
     optimizer, schedule = optimizer_of(model, _RATES, iterations)

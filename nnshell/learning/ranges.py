@@ -25,7 +25,7 @@ from nnshell.learning.blocks import is_filter
 from nnshell.learning.rows import by_group, filter_constants, rows_of
 from nnshell.learning.trial import Trial
 from nnshell.numeric.records import asymmetric_record, symmetric_record
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 from nnshell.quantization.solving.groups import Group, group_tensors
 
 Done = Callable[[int], None]
@@ -52,12 +52,12 @@ class _View:
 
 
 def searched_ranges(
-    graph: Graph, batches: Sequence[Batch], progress: Done | None = None
+    graph: Graph, basis: Basis, batches: Sequence[Batch], progress: Done | None = None
 ) -> Learned:
     """A range for every group of tensors whose range is free."""
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     flat, found = trial.flat, dict[str, Range]()
-    for group in group_tensors(flat, trial.options.kernel).all():
+    for group in group_tensors(flat, basis.options.kernel).all():
         record = _free_record(flat, group)
         if record is not None:
             best = _search(record, _views(trial, flat, group))
@@ -134,23 +134,27 @@ def _search(record: QParams, views: Sequence[_View]) -> Range | None:
 
 
 def tuned_ranges(
-    graph: Graph, batches: Sequence[Batch], found: Learned, progress: Done | None = None
+    graph: Graph,
+    basis: Basis,
+    batches: Sequence[Batch],
+    found: Learned,
+    progress: Done | None = None,
 ) -> Learned:
     """``found`` with ranges drawn in or out, one after the other, where the output gets less noisy.
 
     Each change is judged by the noise of the whole graph behind everything in ``found``.
     """
-    trial, bench = Trial(graph, batches), Bench(graph, batches)
+    trial, bench = Trial(graph, basis, batches), Bench(graph, basis, batches)
     trial.learn(found)
-    least = bench.try_options(trial.options, trial.copy()).noise
-    for group in group_tensors(trial.flat, trial.options.kernel).all():
+    least = bench.try_basis(trial.basis).noise
+    for group in group_tensors(trial.flat, basis.options.kernel).all():
         record = _free_record(trial.flat, group)
         for part in _TRIED if record is not None else ():
             assert record is not None
             low, high = (limit - record.zero_point for limit in record.limits)
             step = part * record.first_scale
             reach = {c.source.path: Range(low * step, high * step) for c in group.candidates}
-            noise = bench.try_options(trial.options, trial.copy(Learned({}, reach))).noise
+            noise = bench.try_basis(trial.basis.with_learned(Learned({}, reach))).noise
             if noise < least:
                 least = noise
                 trial.learn(Learned({}, reach))

@@ -22,7 +22,7 @@ from nnshell.ir.graph import Graph
 from nnshell.learning.block_model import BlockModel
 from nnshell.learning.blocks import blocks_of
 from nnshell.learning.trial import Trial
-from nnshell.quantization import Learned
+from nnshell.quantization import Basis, Learned
 from nnshell.quantization.solving.groups import group_tensors
 
 _BATCH = 16
@@ -40,12 +40,13 @@ class Training:
 
 def learn_blocks(
     graph: Graph,
+    basis: Basis,
     batches: Sequence[Batch],
     training: Training,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
     """Roundings, steps and biases of all blocks, each behind the ones before it."""
-    trial = Trial(graph, batches)
+    trial = Trial(graph, basis, batches)
     torch.manual_seed(training.seed)  # of what stays unrounded
     generator = torch.Generator().manual_seed(training.seed)
     for number in range(len(blocks_of(trial.flat))):
@@ -58,7 +59,9 @@ def learn_blocks(
 def _learn_block(trial: Trial, number: int, training: Training, generator: torch.Generator) -> None:
     flat = trial.flat
     block = blocks_of(flat)[number]
-    model = BlockModel(flat, group_tensors(flat, trial.options.kernel), block)
+    model = BlockModel(
+        flat, group_tensors(flat, trial.basis.options.kernel), block, trial.basis.learned
+    )
     given = trial.tensors("simulated", block.inputs)
     inputs = [_joined(given[tensor]) for tensor in block.inputs]
     wanted = _joined(trial.tensors("float", [block.output])[block.output])

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from nnshell.execution.engines import EngineName, make_engine
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
-from nnshell.ir.graph import Graph, Step
+from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
 from nnshell.learning.blocks import is_filter
-from nnshell.quantization import Learned, QuantizationOptions, Statistics, quantize_graph
-from nnshell.session.recipe import recorded
+from nnshell.quantization import Basis, Learned
 from nnshell.support.errors import InputError, QuantizationError
 
 Runner: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
@@ -31,16 +30,15 @@ class Trial:
     ``batches`` are None where nothing is run.
     """
 
-    def __init__(self, graph: Graph, batches: Sequence[Batch] | None) -> None:
-        if not graph.quantized or graph.statistics is None:
+    def __init__(self, graph: Graph, basis: Basis, batches: Sequence[Batch] | None) -> None:
+        if not graph.quantized:
             raise QuantizationError(
                 "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
             )
         if batches is not None and not batches:
             raise InputError("there are no samples to learn from", hint="check the file pattern")
         self.graph, self.batches = graph, batches or ()
-        self.statistics: Statistics = graph.statistics
-        self.options: QuantizationOptions = graph.quantization_options or QuantizationOptions()
+        self.before = basis  # what the graph was quantized from
         self.found = Learned()
         self._twin = graph.copy()
 
@@ -49,16 +47,15 @@ class Trial:
         """Of the graph quantized with what was learned so far."""
         return flatten(self._twin)
 
-    def learn(self, found: Learned) -> None:
-        self.found = self.found.updated(found)
-        self._twin.learned = (self.graph.learned or Learned()).updated(self.found)
-        quantize_graph(self._twin, self.statistics, self.options)
+    @property
+    def basis(self) -> Basis:
+        """What the graph is to be quantized from, with what was learned so far."""
+        return self.before.with_learned(self.found)
 
-    def copy(self, more: Learned | None = None) -> Graph:
-        """The graph with what was learned so far, and ``more``; to be quantized."""
-        twin = self._twin.copy()
-        twin.learned = (twin.learned or Learned()).updated(more or Learned())
-        return twin
+    def learn(self, found: Learned) -> None:
+        """Quantize the copy with ``found`` on top of what was learned so far."""
+        self.found = self.found.updated(found)
+        self.basis.quantize(self._twin)
 
     def tensors(
         self, name: EngineName, tensors: Sequence[Tensor], samples: int | None = None
@@ -97,16 +94,3 @@ class Trial:
 def _integral(item: Item) -> bool:
     made = item.node.quantization
     return made is not None and made.inputs[1].bits != FLOAT_BITS
-
-
-def apply_learned(graph: Graph, command: str, found: Learned) -> None:
-    """Quantize the graph with what was learned, on top of what was before; recorded."""
-    options = graph.quantization_options or QuantizationOptions()
-    with recorded(graph, command, {"learned": found.to_json()}):
-        graph.learned = (graph.learned or Learned()).updated(found)
-        quantize_graph(graph, graph.statistics, options)
-
-
-def replay_learned(command: str, graph: Graph, step: Step) -> None:
-    """A step of a state file, which holds all that was learned."""
-    apply_learned(graph, command, Learned.from_json(step.options.get("learned")))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnshell.ir.graph import Graph
 from nnshell.ir.select import inner_nodes, near_names, select_one
 from nnshell.passes.base import Note
+from nnshell.passes.manager import PassRecord
+from nnshell.reading.registry import ImportNote
 from nnshell.support.errors import GraphError
 
 IMPORT = "import"  # in place of a pass's name: reading the model file
@@ -21,25 +24,30 @@ class Explanation:
     note: Note
 
 
-def explain(graph: Graph, node: str) -> list[Explanation]:
-    """Every note of import and passes so far that speaks of ``node``, oldest first, each once.
+def explain(
+    graph: Graph,
+    node: str,
+    records: Sequence[PassRecord] = (),
+    imported: Sequence[ImportNote] = (),
+) -> list[Explanation]:
+    """Every note of import and of passes that speaks of ``node``, oldest first, each once.
 
     ``node`` is a selector of one node, or the name of a node that a pass has removed. For a
     fusion the notes of its inner nodes are included. The last line, of pass ``now``, says how the
     node runs. Raises GraphError for an unknown name.
     """
-    names = _names(graph, node)
+    names = _names(graph, node, records, imported)
     told: dict[tuple[str, str], tuple[int, Explanation]] = {}
-    for run, record in enumerate(graph.pass_records):
+    for run, record in enumerate(records):
         for note in record.notes:
             if any(note.concerns(name) for name in names):
                 told[note.node, note.text] = (run, Explanation(record.name, note))
-    imported = [
+    reading = [
         Explanation(IMPORT, Note(note.node, note.text, True, (note.absorbed,)))
-        for note in graph.import_notes
+        for note in imported
         if names & {note.node, note.absorbed}
     ]
-    return [*imported, *_without_outdated(list(told.values())), _now(graph, node)]
+    return [*reading, *_without_outdated(list(told.values())), _now(graph, node)]
 
 
 def _now(graph: Graph, text: str) -> Explanation:
@@ -62,11 +70,13 @@ def _now(graph: Graph, text: str) -> Explanation:
     return Explanation(NOW, Note(outer, line, True))
 
 
-def _names(graph: Graph, text: str) -> set[str]:
+def _names(
+    graph: Graph, text: str, records: Sequence[PassRecord], imported: Sequence[ImportNote]
+) -> set[str]:
     try:
         key, found = select_one(graph, text)
     except GraphError as error:
-        if _was_there(graph, text):
+        if _was_there(text, records, imported):
             return {text}
         raise GraphError(
             error.message, where=error.where, hint=error.hint or near_names(graph, text)
@@ -75,10 +85,11 @@ def _names(graph: Graph, text: str) -> set[str]:
     return {found.name, *fusion, *(inner.name for inner in inner_nodes(found))}
 
 
-def _was_there(graph: Graph, name: str) -> bool:
-    if any(note.absorbed == name for note in graph.import_notes):
+def _was_there(name: str, records: Sequence[PassRecord], imported: Sequence[ImportNote]) -> bool:
+    """Whether passes or the reading of the file speak of a node that is gone."""
+    if any(note.absorbed == name for note in imported):
         return True
-    return any(note.concerns(name) for record in graph.pass_records for note in record.notes)
+    return any(note.concerns(name) for record in records for note in record.notes)
 
 
 def _without_outdated(lines: list[tuple[int, Explanation]]) -> list[Explanation]:

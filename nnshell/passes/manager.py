@@ -43,7 +43,7 @@ def run_passes(
     check: Check | None = None,
     tolerance: float = TOLERANCE,
 ) -> list[PassRecord]:
-    """Run ``passes`` in order and append their records to ``graph.pass_records``.
+    """Run ``passes`` in order and return their records.
 
     The graph is verified after every pass. With ``check`` the float outputs are compared with
     those before the first pass, and the pass that changed them is named. A graph that changed is
@@ -51,12 +51,10 @@ def run_passes(
     """
     saved = graph.copy()
     try:
-        records = _run_all(graph, passes, check, tolerance)
+        return _run_all(graph, passes, check, tolerance)
     except BaseException:
         graph.restore(saved)
         raise
-    graph.pass_records.extend(records)
-    return records
 
 
 def _run_all(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nnshell.quantization.basis import Basis
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.quantize import QuantizedConstant, quantize_graph, remove_quantization
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _LAZY = ("calibrate_graph", "random_batches")
 
 __all__ = [
+    "Basis",
     "Learned",
     "QuantizationOptions",
     "QuantizationRow",

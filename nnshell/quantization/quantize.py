@@ -35,11 +35,14 @@ class QuantizedConstant:
 
 
 def quantize_graph(
-    graph: Graph, statistics: Statistics, options: QuantizationOptions | None = None
+    graph: Graph,
+    statistics: Statistics,
+    options: QuantizationOptions | None = None,
+    learned: Learned | None = None,
 ) -> None:
     """Give every node, constant and inner node of ``graph`` its records and integers.
 
-    ``graph.learned`` takes the place of nearest integers and calibrated ranges where it has any.
+    ``learned`` takes the place of nearest integers and calibrated ranges where it has any.
     Quantize nodes of an earlier run are removed and new ones inserted where records conflict.
     Raises QuantizationError naming the node when its range is missing or not finite, and leaves
     the graph as it was.
@@ -47,7 +50,7 @@ def quantize_graph(
     options = options or QuantizationOptions()
     twin = graph.copy()
     remove_quantization(twin)
-    solution = _solve(twin, statistics, options)
+    solution = _solve(twin, statistics, options, learned)
     _Filler(solution).fill()
     for name, loss in solution.warnings.items():
         _LOG.warning(
@@ -57,8 +60,6 @@ def quantize_graph(
             100 * loss,
         )
     graph.nodes = twin.nodes
-    graph.statistics = statistics
-    graph.quantization_options = options
 
 
 def remove_quantization(graph: Graph) -> None:
@@ -71,9 +72,11 @@ def remove_quantization(graph: Graph) -> None:
         graph.remove(node.name)
 
 
-def _solve(graph: Graph, statistics: Statistics, options: QuantizationOptions) -> Solution:
+def _solve(
+    graph: Graph, statistics: Statistics, options: QuantizationOptions, learned: Learned | None
+) -> Solution:
     for _ in range(_MOST_ROUNDS):
-        solution = Solution(graph, statistics, options)
+        solution = Solution(graph, statistics, options, learned)
         if not solution.conflicts:
             return solution
         for reader in solution.conflicts:
@@ -121,7 +124,7 @@ class _Filler:
         self.solution = solution
         self.flat = solution.flat
         self.graph = solution.flat.graph
-        self.learned: Learned | None = self.graph.learned
+        self.learned = solution.learned
         self.constants: dict[Tensor, tuple[QParams, NDArray[Any] | None]] = {}
 
     def fill(self) -> None:

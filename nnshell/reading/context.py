@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.foreign import ForeignNode
-from nnshell.ir.graph import Graph, ImportNote, Node, Ref, constant_node
+from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.types import Origin
-from nnshell.reading.registry import Unsupported, Value, sanitized, without
+from nnshell.reading.registry import ImportNote, Unsupported, Value, sanitized, without
 from nnshell.support.errors import GraphError
 
 MAX_ELEMENTS = 1 << 28  # of one tensor; a file that asks for more is corrupt or hopeless
@@ -52,6 +52,7 @@ class ImportContext:
         options: Options,
     ) -> None:
         self.graph = graph
+        self.notes: list[ImportNote] = []  # what became of nodes that leave none of their own
         self.batch_size = batch_size
         self.any_batch = any_batch  # the file leaves the batch size open
         self.uses = uses
@@ -235,7 +236,7 @@ class ImportContext:
     def note_absorbed(self, node: str, absorbed: str, how: str) -> None:
         """Remember for explanations that ``absorbed`` became a part of ``node``."""
         text = f"reading the model, {absorbed} {how} {node}"
-        self.graph.import_notes.append(ImportNote(node, absorbed, text))
+        self.notes.append(ImportNote(node, absorbed, text))
 
     # -- building --------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nnshell.ir.graph import Ref
+from nnshell.ir.graph import Graph, Ref
 
 if TYPE_CHECKING:
     from nnshell.reading.context import ImportContext
@@ -49,6 +49,23 @@ class Value:
     def inner(self) -> tuple[int, ...]:
         """Shape without batch axis, as in the graph."""
         return without(self.shape, self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportNote:
+    """What reading the model made of a node of the file: ``absorbed`` went into ``node``."""
+
+    node: str
+    absorbed: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The graph of a model file, and what reading it did to single nodes."""
+
+    graph: Graph
+    notes: tuple[ImportNote, ...] = ()
 
 
 ImportFunction = Callable[["ImportContext"], None]

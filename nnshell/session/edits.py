@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnshell.ir.basic_operators import Constant, Input, Output
-from nnshell.ir.graph import Graph, Node, Step
+from nnshell.ir.graph import Graph, Node
 from nnshell.ir.select import select, select_one
 from nnshell.ops.image_format import ImageFormat
 from nnshell.passes.edit import (
@@ -26,10 +26,12 @@ from nnshell.passes.edit import (
     SetImageFormat,
     graph_input,
 )
-from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.manager import PassRecord
 from nnshell.passes.regions import FROZEN
-from nnshell.quantization import QuantizationOptions, quantize_graph, remove_quantization
+from nnshell.quantization import remove_quantization
+from nnshell.session.project import Project
 from nnshell.session.recipe import recorded, remember_setting
+from nnshell.session.steps import Step
 from nnshell.support.errors import GraphError, QuantizationError, UsageError
 from nnshell.support.settings import describe
 
@@ -57,21 +59,26 @@ _KERNELS = (
 
 
 @contextmanager
-def requantized(graph: Graph) -> Iterator[None]:
+def requantized(project: Project) -> Iterator[None]:
     """Run a block that edits the graph; if it was quantized, quantize it again afterwards.
 
     The block sees the graph without the quantize nodes that were inserted into it.
     """
-    was_quantized = graph.quantized
+    was_quantized = project.quantized
     if was_quantized:
-        remove_quantization(graph)
+        remove_quantization(project.graph)
     yield
     if was_quantized:
-        quantize_graph(graph, graph.statistics, graph.quantization_options)
+        project.quantize(project.basis)
 
 
 def image_format(
-    graph: Graph, input_name: str, format: str, norm: str, *, pixel: Sequence[float] | None = None
+    project: Project,
+    input_name: str,
+    format: str,
+    norm: str,
+    *,
+    pixel: Sequence[float] | None = None,
 ) -> list[PassRecord]:
     """Put an image formatter behind a graph input: it then takes raw pixels, HWC uint8.
 
@@ -79,12 +86,12 @@ def image_format(
     follows from the input's quantization when there is one, so that float and int8 agree; ``pixel``
     gives it as scale and offset instead.
     """
-    meaning = _given_meaning(pixel) if pixel else _pixel_meaning(graph, input_name, norm)
+    meaning = _given_meaning(pixel) if pixel else _pixel_meaning(project.graph, input_name, norm)
     step = SetImageFormat(input_name, format, norm, meaning.scale, meaning.offset)
     options: dict[str, Any] = {"input": input_name, "format": format, "norm": norm}
     options["pixel"] = [meaning.scale, meaning.offset]
-    with recorded(graph, "imageformat", options), requantized(graph):
-        records = run_passes(graph, [step])
+    with recorded(project, "imageformat", options), requantized(project):
+        records = project.run_passes([step])
     if meaning.seen is not None and (format, norm) != ("none", "none"):
         _check_meaning(meaning, input_name)
     return records
@@ -146,14 +153,14 @@ def _check_meaning(meaning: _PixelMeaning, input_name: str) -> None:
 
 
 def freeze(
-    graph: Graph, names: Sequence[str], *, transpose: Sequence[int] | None = None
+    project: Project, names: Sequence[str], *, transpose: Sequence[int] | None = None
 ) -> list[PassRecord]:
     """Keep (or, a second time, no longer keep) the layout of graph inputs and outputs."""
     order = tuple(transpose or ())
     options = {"names": list(names), "transpose": list(order)}
-    with recorded(graph, "freeze", options), requantized(graph):
-        passes = [FreezeOrder(name, not _is_frozen(graph, name), order) for name in names]
-        return run_passes(graph, passes)
+    with recorded(project, "freeze", options), requantized(project):
+        passes = [FreezeOrder(name, not _is_frozen(project.graph, name), order) for name in names]
+        return project.run_passes(passes)
 
 
 def _is_frozen(graph: Graph, name: str) -> bool:
@@ -165,28 +172,30 @@ def _one(graph: Graph, selector: str) -> Node:
 
 
 def remove(
-    graph: Graph, first: str, last: str | None = None, *, up: bool = False, leave: bool = False
+    project: Project, first: str, last: str | None = None, *, up: bool = False, leave: bool = False
 ) -> list[PassRecord]:
     """Cut the nodes between two nodes, or everything after (``up``: before) the first."""
     options = {"first": first, "last": last, "up": up, "leave": leave}
-    with recorded(graph, "remove", options), requantized(graph):
+    with recorded(project, "remove", options), requantized(project):
         step = CutGraph(first, up, leave) if last is None else RemoveBetween(first, last)
-        return run_passes(graph, [step])
+        return project.run_passes([step])
 
 
-def extract(graph: Graph, selector: str) -> list[PassRecord]:
+def extract(project: Project, selector: str) -> list[PassRecord]:
     """Keep one step, as a graph of its own."""
-    with recorded(graph, "extract", {"selector": selector}), requantized(graph):
-        return run_passes(graph, [ExtractNode(_one(graph, selector).name)])
+    with recorded(project, "extract", {"selector": selector}), requantized(project):
+        return project.run_passes([ExtractNode(_one(project.graph, selector).name)])
 
 
-def node_option(graph: Graph, selector: str, key: str, value: str | None) -> list[Node]:
+def node_option(project: Project, selector: str, key: str, value: str | None) -> list[Node]:
     """Set (``None``: clear) an AutoTiler option of the selected nodes; returns them."""
     name = key.upper()
-    nodes = [node for _, node in select(graph, selector) if not isinstance(node.op, Constant)]
+    nodes = [
+        node for _, node in select(project.graph, selector) if not isinstance(node.op, Constant)
+    ]
     for node in nodes:
         _check_option(node, name)
-    with recorded(graph, "nodeoption", {"selector": selector, "key": name, "value": value}):
+    with recorded(project, "nodeoption", {"selector": selector, "key": name, "value": value}):
         for node in nodes:
             node.options.pop(name, None)
             if value is not None:
@@ -213,65 +222,62 @@ def _check_option(node: Node, name: str) -> None:
     )
 
 
-def tune(graph: Graph, selectors: Mapping[str, Mapping[str, Any]]) -> None:
+def tune(project: Project, selectors: Mapping[str, Mapping[str, Any]]) -> None:
     """Quantize again with other options for the selected nodes, from the statistics at hand."""
-    if graph.statistics is None:
-        raise QuantizationError(
-            "there are no statistics to quantize from", where=graph.name, hint="run aquant first"
-        )
-    options = graph.quantization_options or QuantizationOptions()
+    basis = project.basis
+    options = basis.options
     for selector, values in selectors.items():
-        names = [key for key, _ in select(graph, selector)] if selector != "*" else ["*"]
+        names = [key for key, _ in select(project.graph, selector)] if selector != "*" else ["*"]
         for name in names:
             options = options.with_node(name, values)
     plain = {selector: dict(values) for selector, values in selectors.items()}
-    with recorded(graph, "qtune", {"steps": plain}):
-        quantize_graph(graph, graph.statistics, options)
+    with recorded(project, "qtune", {"steps": plain}):
+        project.quantize(basis.with_options(options))
 
 
-def tuning(graph: Graph) -> dict[str, dict[str, Any]]:
+def tuning(project: Project) -> dict[str, dict[str, Any]]:
     """The options of the last quantization by selector, ``*`` those of all nodes, as for `tune`."""
-    if graph.quantization_options is None:
+    if project.quantization_options is None:
         raise QuantizationError(
-            "the graph has no quantization options", where=graph.name, hint="run aquant first"
+            "the graph has no quantization options", where=project.name, hint="run aquant first"
         )
-    values: dict[str, Any] = graph.quantization_options.to_mapping()
+    values: dict[str, Any] = project.quantization_options.to_mapping()
     nodes: dict[str, dict[str, Any]] = values.pop("nodes")
     return {"*": {**values, **nodes.pop("*", {})}, **nodes}
 
 
-def change_setting(graphs: Sequence[Graph], name: str, value: bool | int | float | str) -> None:
-    """Record a setting in the recipe of graphs that share it, so that their states restore it."""
+def change_setting(projects: Sequence[Project], name: str, value: bool | int | float | str) -> None:
+    """Record a setting in the recipe of projects that share it, so that their states restore it."""
     describe(name).check(value)
-    for graph in graphs:
-        remember_setting(graph, name, value)
-    for graph in graphs:
-        graph.settings.assign(name, value)
+    for project in projects:
+        remember_setting(project, name, value)
+    for project in projects:
+        project.settings.assign(name, value)
 
 
-def _replay_tune(graph: Graph, step: Step) -> None:
+def _replay_tune(project: Project, step: Step) -> None:
     steps = step.options.get("steps")
     if not isinstance(steps, dict):
         raise GraphError("a qtune step without its options")
-    tune(graph, steps)
+    tune(project, steps)
 
 
-def _replay_freeze(graph: Graph, step: Step) -> None:
-    freeze(graph, step.options["names"], transpose=step.options.get("transpose"))
+def _replay_freeze(project: Project, step: Step) -> None:
+    freeze(project, step.options["names"], transpose=step.options.get("transpose"))
 
 
-def _replay_image_format(graph: Graph, step: Step) -> None:
+def _replay_image_format(project: Project, step: Step) -> None:
     options = step.options
     pixel = options.get("pixel")  # files of older versions have none
-    image_format(graph, options["input"], options["format"], options["norm"], pixel=pixel)
+    image_format(project, options["input"], options["format"], options["norm"], pixel=pixel)
 
 
-EDITS: dict[str, Callable[[Graph, Step], Any]] = {
+EDITS: dict[str, Callable[[Project, Step], Any]] = {
     "imageformat": _replay_image_format,
     "freeze": _replay_freeze,
-    "remove": lambda graph, step: remove(graph, **step.options),
-    "extract": lambda graph, step: extract(graph, **step.options),
-    "nodeoption": lambda graph, step: node_option(graph, **step.options),
+    "remove": lambda project, step: remove(project, **step.options),
+    "extract": lambda project, step: extract(project, **step.options),
+    "nodeoption": lambda project, step: node_option(project, **step.options),
     "qtune": _replay_tune,
-    "set": lambda graph, step: change_setting([graph], **step.options),
+    "set": lambda project, step: change_setting([project], **step.options),
 }

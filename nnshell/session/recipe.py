@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nnshell.ir.graph import Graph, Step
+from nnshell.session.project import Project
+from nnshell.session.steps import Step
 from nnshell.support.errors import GraphError
 from nnshell.support.settings import Settings
 
@@ -20,33 +21,35 @@ _REPLACED = (*_QUANTIZING, "qtune", *LEARNING)  # by a new quantization, with it
 
 
 @contextmanager
-def recorded(graph: Graph, command: str, options: dict[str, Any] | None = None) -> Iterator[None]:
-    """Run a block that edits ``graph``; on success append it to the recipe, else undo it.
+def recorded(
+    project: Project, command: str, options: dict[str, Any] | None = None
+) -> Iterator[None]:
+    """Run a block that edits a project; on success append it to the recipe, else undo it.
 
-    Leaving the block by any exception, Ctrl-C included, restores the graph.
+    Leaving the block by any exception, Ctrl-C included, restores it.
     """
-    saved = graph.copy()
+    saved = project.copy()
     try:
         yield
     except BaseException:
-        graph.restore(saved)
+        project.restore(saved)
         raise
     if command in _QUANTIZING:
-        graph.recipe = [step for step in graph.recipe if step.command not in _REPLACED]
-    graph.recipe.append(Step(command, options or {}))
-    graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
+        project.recipe = [step for step in project.recipe if step.command not in _REPLACED]
+    project.recipe.append(Step(command, options or {}))
+    project.snapshots = [*project.snapshots, saved][-_SNAPSHOTS:]
 
 
-def remember_setting(graph: Graph, name: str, value: Any) -> None:
+def remember_setting(project: Project, name: str, value: Any) -> None:
     """Append a setting that is about to change; of changes in a row the last is kept."""
-    saved = graph.copy()
-    saved.settings = graph.settings.copy()
-    row = len(graph.recipe)
-    while row and graph.recipe[row - 1].command == _SETTING:
+    saved = project.copy()
+    saved.settings = project.settings.copy()
+    row = len(project.recipe)
+    while row and project.recipe[row - 1].command == _SETTING:
         row -= 1
-    others = [step for step in graph.recipe[row:] if step.options.get("name") != name]
-    graph.recipe = [*graph.recipe[:row], *others, _setting_step(name, value)]
-    graph.snapshots = [*graph.snapshots, saved][-_SNAPSHOTS:]
+    others = [step for step in project.recipe[row:] if step.options.get("name") != name]
+    project.recipe = [*project.recipe[:row], *others, _setting_step(name, value)]
+    project.snapshots = [*project.snapshots, saved][-_SNAPSHOTS:]
 
 
 def opening(options: dict[str, Any], settings: Settings) -> list[Step]:
@@ -57,9 +60,9 @@ def opening(options: dict[str, Any], settings: Settings) -> list[Step]:
     return [Step(_OPEN, options), *changed]
 
 
-def only_opened(graph: Graph) -> bool:
+def only_opened(project: Project) -> bool:
     """Whether nothing was done to the graph since its model was read."""
-    return all(step.command in (_OPEN, _SETTING) for step in graph.recipe)
+    return all(step.command in (_OPEN, _SETTING) for step in project.recipe)
 
 
 def _setting_step(name: str, value: Any, *, typed: bool = False) -> Step:
@@ -67,20 +70,20 @@ def _setting_step(name: str, value: Any, *, typed: bool = False) -> Step:
     return Step(_SETTING, {"name": name, "value": value}, line)
 
 
-def undo(graph: Graph) -> Step:
+def undo(project: Project) -> Step:
     """Take back the last recorded command; returns it. GraphError when there is none.
 
     Settings are the session's: the graph goes on sharing them, and only one that a ``set`` changed
     gets its former value.
     """
-    if not graph.snapshots:
-        raise GraphError("there is nothing to undo", where=graph.name)
-    undone = graph.recipe[-1] if graph.recipe else Step("open")
-    saved, settings = graph.snapshots[-1], graph.settings
+    if not project.snapshots:
+        raise GraphError("there is nothing to undo", where=project.name)
+    undone = project.recipe[-1] if project.recipe else Step("open")
+    saved, settings = project.snapshots[-1], project.settings
     if undone.command == _SETTING:
         name = undone.options["name"]
         settings.assign(name, saved.settings[name])
-    graph.restore(saved)
-    graph.settings = settings
-    graph.snapshots = graph.snapshots[:-1]
+    project.restore(saved)
+    project.settings = settings
+    project.snapshots = project.snapshots[:-1]
     return undone

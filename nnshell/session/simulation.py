@@ -20,7 +20,7 @@ from nnshell.chips.insight.sweep import Axes, Run, Sweep
 from nnshell.chips.insight.sweep import sweep as sweep_network
 from nnshell.chips.tiled.run import TiledRun, run_tiled
 from nnshell.inputs.input_set import InputSet
-from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
 from nnshell.support.settings import describe
 
@@ -29,15 +29,15 @@ _WHOLE = ("cores", "l1", "l2")
 
 
 def simulate(
-    graph: Graph, *, kernels: str | None = None, chip: str | Path | None = None
+    project: Project, *, kernels: str | None = None, chip: str | Path | None = None
 ) -> SimulationReport:
-    """One inference under the graph's settings; ``kernels`` and ``chip`` may be TOML files."""
-    found = _chip(graph, chip)
-    return simulate_network(network_from_graph(graph), _parameters(graph, kernels), chip=found)
+    """One inference under the project's settings; ``kernels`` and ``chip`` may be TOML files."""
+    network, parameters = network_from_graph(project.graph), _parameters(project, kernels)
+    return simulate_network(network, parameters, chip=_chip(project, chip))
 
 
 def sweep(
-    graph: Graph,
+    project: Project,
     lists: Mapping[str, str],
     *,
     kernels: str | None = None,
@@ -46,12 +46,12 @@ def sweep(
 ) -> Sweep:
     """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
     axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
-    network, parameters = network_from_graph(graph), _parameters(graph, kernels)
-    return sweep_network(network, parameters, axes, _chip(graph, chip), run)
+    network, parameters = network_from_graph(project.graph), _parameters(project, kernels)
+    return sweep_network(network, parameters, axes, _chip(project, chip), run)
 
 
 def tiled(
-    graph: Graph,
+    project: Project,
     report: SimulationReport,
     inputs: InputSet,
     progress: Callable[[int], None] | None = None,
@@ -59,19 +59,20 @@ def tiled(
     """The int8 graph tile by tile on every sample, each compared with the whole run."""
     runs = []
     for batch in inputs.batches(1):
-        runs.append(run_tiled(graph, report, [array[0] for array in batch.arrays]))
+        sample = [array[0] for array in batch.arrays]
+        runs.append(run_tiled(project.graph, report, sample, project.settings.int8_target))
         if progress is not None:
             progress(1)
     return runs
 
 
-def _parameters(graph: Graph, kernels: str | None) -> Parameters:
-    parameters = Parameters.from_settings(graph.settings)
+def _parameters(project: Project, kernels: str | None) -> Parameters:
+    parameters = Parameters.from_settings(project.settings)
     return replace(parameters, kernels=kernels) if kernels is not None else parameters
 
 
-def _chip(graph: Graph, path: str | Path | None) -> Chip:
-    return load_chip(path or graph.settings.chip or None)
+def _chip(project: Project, path: str | Path | None) -> Chip:
+    return load_chip(path or project.settings.chip or None)
 
 
 def check_setting(name: str, value: str) -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from nnshell.learning import (
         adaround,
         bias_correction,
-        equalization,
-        judged,
         layers,
         outliers,
         ranges,
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
-    from nnshell.session import edits, recipe, simulation
+    from nnshell.session import edits, improve, recipe, simulation
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
@@ -65,14 +63,13 @@ else:
     codegen = _Lazy("nnshell.targets.autotiler")
     edits = _Lazy("nnshell.session.edits")
     engines = _Lazy("nnshell.execution.engines")
-    equalization = _Lazy("nnshell.learning.equalization")
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.inputs.binding")
     bench = _Lazy("nnshell.experiments.bench")
     mixed = _Lazy("nnshell.experiments.mixed")
     sensitivity = _Lazy("nnshell.experiments.sensitivity")
     experiment_tables = _Lazy("nnshell.reports.experiment_tables")
-    judged = _Lazy("nnshell.learning.judged")
+    improve = _Lazy("nnshell.session.improve")
     layers = _Lazy("nnshell.learning.layers")
     learning_tables = _Lazy("nnshell.reports.learning_tables")
     outliers = _Lazy("nnshell.learning.outliers")
@@ -114,14 +111,13 @@ __all__ = [
     "drawings",
     "edits",
     "engines",
-    "equalization",
     "experiment_tables",
     "explain",
     "flow",
     "graph_tables",
     "image_format",
     "image_sets",
-    "judged",
+    "improve",
     "labels",
     "layers",
     "learning_tables",

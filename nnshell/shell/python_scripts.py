@@ -41,7 +41,7 @@ class CommandBridge(PyBridge):
 
 def names_for_python(shell: Shell) -> dict[str, Any]:
     """What Python code finds: the graph ``G``, all ``graphs``, stored ``tensors``."""
-    graphs = [opened.graph for opened in shell.session.opened]
+    graphs = [opened.project for opened in shell.session.opened]
     current = graphs[shell.session.index] if graphs else None
     return {"G": current, "graphs": graphs, "tensors": shell.session.tensors}
 

@@ -12,25 +12,31 @@ from nnshell.support.errors import GraphError, UsageError
 from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:  # the prompt appears without numpy
-    from nnshell.ir.graph import Graph, Step
+    from nnshell.ir.graph import Graph
+    from nnshell.session.project import Project
+    from nnshell.session.steps import Step
 
 
 @dataclass(slots=True)
 class Opened:
-    """A graph, the file it was opened from, and its recipe when it was last saved."""
+    """A project, the file it was opened from, and its recipe when it was last saved."""
 
-    graph: Graph
+    project: Project
     file: str
     saved: tuple[Step, ...] = ()
 
     @property
+    def graph(self) -> Graph:
+        return self.project.graph
+
+    @property
     def unsaved(self) -> bool:
-        recipe = self.graph.recipe
+        recipe = self.project.recipe
         same = len(recipe) == len(self.saved)
         return not same or any(a is not b for a, b in zip(recipe, self.saved, strict=True))
 
     def mark_saved(self) -> None:
-        self.saved = tuple(self.graph.recipe)
+        self.saved = tuple(self.project.recipe)
 
 
 @dataclass(slots=True)
@@ -49,6 +55,10 @@ class Session:
         if not self.opened:
             raise GraphError("no graph is open", hint="open one: `open MODEL.onnx`")
         return self.opened[self.index]
+
+    @property
+    def project(self) -> Project:
+        return self.current.project
 
     @property
     def graph(self) -> Graph:
@@ -70,7 +80,7 @@ class Session:
     def note_line(self, line: str) -> None:
         """Write a command's line to the step it added to the recipe, their names to any others."""
         for opened in self.opened:
-            recipe = opened.graph.recipe
+            recipe = opened.project.recipe
             new = [step for step in recipe if not step.line]
             with_line = {
                 id(s): replace(s, line=s.command if n else line) for n, s in enumerate(new)
@@ -104,12 +114,11 @@ class Session:
 
 
 def _remember(opened: Opened) -> Callable[[], None]:
-    graph, saved_recipe = opened.graph, opened.saved
-    before, snapshots = graph.copy(), list(graph.snapshots)
+    project, saved_recipe = opened.project, opened.saved
+    bring_back = project.remember()
 
     def restore() -> None:
-        opened.graph, opened.saved = graph, saved_recipe
-        graph.restore(before)
-        graph.snapshots = snapshots
+        opened.project, opened.saved = project, saved_recipe
+        bring_back()
 
     return restore

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from nnshell.ir.graph import Step
+from nnshell.session.steps import Step
 
 FORMAT = "nnshell-state"
 VERSION = 1

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from nnshell.ir.graph import Graph, Step, all_nodes
+from nnshell.ir.graph import Graph, all_nodes
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.ranges.statistics import Statistics
+from nnshell.session.project import Project
+from nnshell.session.steps import Step
 from nnshell.state.document import State
 from nnshell.state.read import read_state
 from nnshell.state.write import digest_of
@@ -43,12 +45,12 @@ class Replay:
     """The functions that carry out the steps of a recipe.
 
     ``open`` reads the model file with the options of its step; ``commands`` are the others by
-    name. A step that quantizes finds what was saved in ``graph.statistics`` and
-    ``graph.quantization_options``.
+    name. A step that quantizes finds what was saved in ``project.statistics`` and
+    ``project.quantization_options``.
     """
 
-    open: Callable[[Path, Step, Settings], Graph]
-    commands: Mapping[str, Callable[[Graph, Step], None]]
+    open: Callable[[Path, Step, Settings], Project]
+    commands: Mapping[str, Callable[[Project, Step], None]]
 
 
 def load_state(
@@ -57,8 +59,8 @@ def load_state(
     *,
     model_path: Path | str | None = None,
     settings: Settings | None = None,
-) -> Graph:
-    """The graph a state file describes, quantized as it was when it was saved.
+) -> Project:
+    """The project a state file describes, quantized as it was when it was saved.
 
     ``model_path`` says where the model is now. ``settings`` are the session's: the saved values
     are put into them, and taken out again when loading fails.
@@ -72,13 +74,13 @@ def load_state(
     try:
         for name, value in state.settings.items():
             settings.assign(name, value)
-        graph = _replay(state, replay, model, settings, path)
-        _apply_node_options(graph, state, path)
+        project = _replay(state, replay, model, settings, path)
+        _apply_node_options(project.graph, state, path)
     except BaseException:
         for item in dataclasses.fields(before):
             setattr(settings, item.name, getattr(before, item.name))
         raise
-    return graph
+    return project
 
 
 def _check_steps(state: State, replay: Replay, path: Path) -> None:
@@ -117,29 +119,29 @@ def _find_model(state: State, path: Path, model_path: Path | str | None) -> Path
     return model
 
 
-def _replay(state: State, replay: Replay, model: Path, settings: Settings, path: Path) -> Graph:
+def _replay(state: State, replay: Replay, model: Path, settings: Settings, path: Path) -> Project:
     steps = list(state.recipe)
     opening = steps.pop(0) if steps and steps[0].command == OPEN else Step(OPEN)
-    graph = _guarded(partial(replay.open, model, opening, settings), opening, path)
-    graph.name = state.graph
-    graph.settings = settings
+    project = _guarded(partial(replay.open, model, opening, settings), opening, path)
+    project.graph.name = state.graph
+    project.settings = settings
     if state.statistics is not None:
-        graph.statistics = _guarded(
+        project.statistics = _guarded(
             partial(Statistics.from_json, state.statistics), Step("statistics"), path
         )
     if state.quantization_options is not None:
-        graph.quantization_options = _guarded(
+        project.quantization_options = _guarded(
             partial(QuantizationOptions.from_mapping, state.quantization_options),
             Step("quantization_options"),
             path,
         )
     done = [opening]
     for step in steps:
-        graph.recipe = list(done)  # with the lines as typed, so that undo brings them back
-        _guarded(partial(replay.commands[step.command], graph, step), step, path)
+        project.recipe = list(done)  # with the lines as typed, so that undo brings them back
+        _guarded(partial(replay.commands[step.command], project, step), step, path)
         done.append(step)
-    graph.recipe = list(state.recipe)
-    return graph
+    project.recipe = list(state.recipe)
+    return project
 
 
 def _guarded(act: Callable[[], Result], step: Step, path: Path) -> Result:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nnshell
-from nnshell.ir.graph import Step
+from nnshell.session.steps import Step
 from nnshell.state import checks
 from nnshell.state.document import FORMAT, VERSION, State
 from nnshell.support.errors import NNShellError, StateError

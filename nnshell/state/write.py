@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nnshell
-from nnshell.ir.graph import Graph, Source, Step, all_nodes
+from nnshell.ir.graph import Graph, Source, all_nodes
+from nnshell.session.project import Project
+from nnshell.session.steps import Step
 from nnshell.state import checks
 from nnshell.state.document import State, to_text
 from nnshell.support.errors import QuantizationError, StateError
@@ -21,20 +23,20 @@ _MODEL_SUFFIXES = (".onnx", ".tflite")
 _BLOCK_BYTES = 1 << 20
 
 
-def save_state(graph: Graph, path: Path | str | None = None) -> Path:
+def save_state(project: Project, path: Path | str | None = None) -> Path:
     """Write the state of a quantized graph and return the file's path.
 
     ``path`` is a file, a folder (it may end with a slash and need not exist), or None for
     ``<model stem>.json`` beside the model. The file is replaced as a whole or not at all.
     """
-    if not graph.quantized:
+    if not project.quantized:
         raise QuantizationError(
             "the graph is not quantized, so there is nothing to save",
-            where=graph.name,
+            where=project.name,
             hint="type `aquant IMAGES` first",
         )
-    target = state_path(_source(graph), path)
-    state = state_of(graph, target)
+    target = state_path(_source(project.graph), path)
+    state = state_of(project, target)
     write_atomically(target, to_text(state).encode())
     return target
 
@@ -54,21 +56,21 @@ def state_path(source: Source, path: Path | str | None = None) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def state_of(graph: Graph, target: Path) -> State:
-    """What a state file at ``target`` says about the graph."""
-    source = _source(graph)
+def state_of(project: Project, target: Path) -> State:
+    """What a state file at ``target`` says about the project."""
+    source = _source(project.graph)
     state = State(
         model=_relative(source.path, target.parent),
         sha256=source.sha256 or digest_of(source.path),
         nnshell=nnshell.__version__,
-        graph=graph.name,
-        recipe=tuple(Step(step.command, plain(step.options), step.line) for step in graph.recipe),
-        settings={entry.name: graph.settings[entry.name] for entry in graph.settings.changed()},
-        quantization_options=_optional(graph.quantization_options),
+        graph=project.name,
+        recipe=tuple(Step(step.command, plain(step.options), step.line) for step in project.recipe),
+        settings={entry.name: project.settings[entry.name] for entry in project.settings.changed()},
+        quantization_options=_optional(project.quantization_options),
         node_options={
-            name: dict(node.options) for name, node, _ in all_nodes(graph) if node.options
+            name: dict(node.options) for name, node, _ in all_nodes(project.graph) if node.options
         },
-        statistics=None if graph.statistics is None else graph.statistics.to_json(),
+        statistics=None if project.statistics is None else project.statistics.to_json(),
     )
     checks.check_plain(dataclasses.asdict(state))
     return state

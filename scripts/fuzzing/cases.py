@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from nnshell.ir.basic_operators import Constant
-from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.graph import all_nodes
 from nnshell.ir.text import print_graph
 from nnshell.ir.verify import verify
+from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError
 
 REFUSED, ACCEPTED = "refused", "accepted"
@@ -106,25 +107,25 @@ def check_unchanged(folder: Path, before: dict[str, str]) -> None:
 # -- graphs --------------------------------------------------------------------------------
 
 
-def check_graph(graph: Graph) -> None:
+def check_graph(project: Project) -> None:
     """A graph that a command returned is whole."""
     try:
-        verify(graph)
+        verify(project.graph)
     except NNShellError as error:
         raise Violation(f"the graph is broken: {error}") from error
 
 
-def fingerprint(graph: Graph) -> str:
-    """A digest of everything that a command may change in a graph."""
-    digest = hashlib.sha256(print_graph(graph).encode("utf-8", "replace"))
-    for key, node, _ in all_nodes(graph):
+def fingerprint(project: Project) -> str:
+    """A digest of everything that a command may change in a project."""
+    digest = hashlib.sha256(print_graph(project.graph).encode("utf-8", "replace"))
+    for key, node, _ in all_nodes(project.graph):
         digest.update(f"{key} {node.origin} {sorted(node.options.items())}".encode())
         if isinstance(node.op, Constant):
             digest.update(np.ascontiguousarray(node.op.value).tobytes())
         for piece in _pieces(node.quantization):
             digest.update(piece)
-    others = (graph.recipe, graph.settings, graph.statistics, graph.quantization_options)
-    for piece in _pieces((*others, graph.input_options)):
+    others = (project.recipe, project.settings, project.statistics, project.quantization_options)
+    for piece in _pieces((*others, project.input_options)):
         digest.update(piece)
     return digest.hexdigest()
 

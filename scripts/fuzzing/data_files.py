@@ -26,8 +26,8 @@ from fuzzing.mutations import (
 from fuzzing.onnx_files import check_results, zeros
 from nnshell import flow
 from nnshell.inputs.options import InputOptions
-from nnshell.ir.graph import Graph
 from nnshell.quantization import QuantizationOptions, load_statistics
+from nnshell.session.project import Project
 from nnshell.shell.options import options_file
 from nnshell.support.settings import SETTINGS, Settings
 
@@ -46,15 +46,15 @@ _STEPS = (
 )
 
 
-def small_graph(random: Random, folder: Path, name: str = "lenet") -> Graph:
+def small_graph(random: Random, folder: Path, name: str = "lenet") -> Project:
     """A graph that was opened from a file in the folder."""
     path = folder / "model.onnx"
     path.write_bytes(FIXED[name](random).model().SerializeToString())
     return flow.open_graph(path)
 
 
-def quantize(graph: Graph) -> None:
-    flow.quantize(graph, flow.calibrate_randomly(graph))
+def quantize(project: Project) -> None:
+    flow.quantize(project, flow.calibrate_randomly(project))
 
 
 # -- states --------------------------------------------------------------------------------
@@ -62,12 +62,12 @@ def quantize(graph: Graph) -> None:
 
 def state_case(random: Random, folder: Path) -> str:
     """A state with a few values changed, with other steps, or with spoiled bytes."""
-    graph = small_graph(random, folder, random.choice(("lenet", "residual", "vectors")))
+    project = small_graph(random, folder, random.choice(("lenet", "residual", "vectors")))
     if random.random() < 0.8:
-        flow.adjust(graph)
-        flow.fuse(graph, "scale8")
-    quantize(graph)
-    path = flow.save_state(graph)
+        flow.adjust(project)
+        flow.fuse(project, "scale8")
+    quantize(project)
+    path = flow.save_state(project)
     content = path.read_bytes()
     if random.random() < 0.3:
         path.write_bytes(spoiled_bytes(random, content))
@@ -93,15 +93,15 @@ def _more_steps(random: Random, recipe: list[Any]) -> None:
 def _opened_state(path: Path) -> str:
     settings = Settings()
     before = settings.copy()
-    opened: list[Graph] = []
+    opened: list[Project] = []
     if refused(lambda: opened.append(flow.open_graph(path, settings=settings))):
         if settings != before:
             raise Violation("a state that was refused changed settings")
         return REFUSED
-    graph = opened[0]
-    check_graph(graph)
-    if graph.quantized:
-        check_results(graph, flow.run(graph, zeros(graph), "int8"))
+    project = opened[0]
+    check_graph(project)
+    if project.quantized:
+        check_results(project, flow.run(project, zeros(project), "int8"))
     return ACCEPTED
 
 
@@ -110,9 +110,9 @@ def _opened_state(path: Path) -> str:
 
 def statistics_case(random: Random, folder: Path) -> str:
     """Ranges for `aquant --stats`, in nnshell's and in NNTool's form."""
-    graph = small_graph(random, folder, random.choice(("lenet", "activations", "arithmetic")))
-    flow.fuse(graph, "scale8")
-    ranges = flow.calibrate_randomly(graph).to_json()
+    project = small_graph(random, folder, random.choice(("lenet", "activations", "arithmetic")))
+    flow.fuse(project, "scale8")
+    ranges = flow.calibrate_randomly(project).to_json()
     document: Any = ranges if random.random() < 0.6 else _as_nntool_writes(random, ranges)
     if random.random() < 0.2:
         for entry in random.sample(sorted(ranges), min(3, len(ranges))):
@@ -122,13 +122,13 @@ def statistics_case(random: Random, folder: Path) -> str:
     if random.random() < 0.3:
         path.write_bytes(spoiled_bytes(random, path.read_bytes()))
     options = QuantizationOptions(clip_type=random.choice(("none", "std3", "laplace", "mix")))
-    before = fingerprint(graph)
-    if refused(lambda: flow.quantize(graph, load_statistics(path), options)):
-        if fingerprint(graph) != before:
+    before = fingerprint(project)
+    if refused(lambda: flow.quantize(project, load_statistics(path), options)):
+        if fingerprint(project) != before:
             raise Violation("statistics that were refused changed the graph")
         return REFUSED
-    check_graph(graph)
-    check_results(graph, flow.run(graph, zeros(graph), "int8"))
+    check_graph(project)
+    check_results(project, flow.run(project, zeros(project), "int8"))
     return ACCEPTED
 
 
@@ -172,7 +172,7 @@ def options_case(random: Random, folder: Path) -> str:
 def inputs_case(random: Random, folder: Path) -> str:
     """A file or a few, mostly spoiled, read with options that rarely fit."""
     model = random.choice(("lenet", "lenet", "lenet", "vectors", "arithmetic", "rows"))
-    graph = small_graph(random, folder, model)
+    project = small_graph(random, folder, model)
     inputs = folder / "inputs"
     inputs.mkdir()
     writer = random.choice(_WRITERS)
@@ -187,11 +187,11 @@ def inputs_case(random: Random, folder: Path) -> str:
     patterns = [random.choice(whole)]
     while random.random() < 0.15:
         patterns.append(random.choice((*whole, *odd)))
-    return _read(random, graph, patterns)
+    return _read(random, project, patterns)
 
 
-def _read(random: Random, graph: Graph, patterns: list[str]) -> str:
-    before = fingerprint(graph)
+def _read(random: Random, project: Project, patterns: list[str]) -> str:
+    before = fingerprint(project)
     options: list[InputOptions] = []
     if refused(lambda: options.append(_some_options(random))):
         return REFUSED
@@ -199,15 +199,15 @@ def _read(random: Random, graph: Graph, patterns: list[str]) -> str:
     def calibrate() -> None:
         images = flow.load_inputs(patterns, options=options[0])
         if random.random() < 0.5:
-            flow.quantize(graph, flow.calibrate(graph, images))
+            flow.quantize(project, flow.calibrate(project, images))
         else:
-            flow.validate(graph, images)
+            flow.validate(project, images)
 
     if refused(calibrate):
-        if fingerprint(graph) != before and graph.quantized:
+        if fingerprint(project) != before and project.quantized:
             raise Violation("inputs that were refused changed the graph")
         return REFUSED
-    check_graph(graph)
+    check_graph(project)
     return ACCEPTED
 
 

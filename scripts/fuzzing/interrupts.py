@@ -64,7 +64,7 @@ def _on_alarm(_number: int, _frame: FrameType | None) -> None:
 
 def _session(shell: Shell) -> list[object]:
     session = shell.session
-    graphs = [fingerprint(opened.graph) for opened in session.opened]
+    graphs = [fingerprint(opened.project) for opened in session.opened]
     return [graphs, session.settings.copy(), session.index, sorted(session.tensors)]
 
 

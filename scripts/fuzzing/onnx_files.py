@@ -14,7 +14,7 @@ from fuzzing.cases import ACCEPTED, REFUSED, Violation, check_graph, fingerprint
 from fuzzing.models import FIXED, random_model
 from fuzzing.mutations import spoil_model, spoiled_bytes
 from nnshell import flow
-from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError
 
 _PIPELINE = ("adjust", "fuse", "quantize", "int8", "simulate", "generate")
@@ -60,11 +60,11 @@ def opened_case(random: Random, path: Path) -> str:
     if random.random() < 0.1:
         options["fold_batchnorm"] = False
     try:
-        graph = flow.open_graph(path, **options)
+        project = flow.open_graph(path, **options)
     except NNShellError as error:
         return _refused(error)
-    check_graph(graph)
-    return _pipeline(random, graph, path.parent)
+    check_graph(project)
+    return _pipeline(random, project, path.parent)
 
 
 def _refused(error: NNShellError) -> str:
@@ -76,45 +76,45 @@ def _raise(error: NNShellError) -> None:
     raise error
 
 
-def _pipeline(random: Random, graph: Graph, folder: Path) -> str:
+def _pipeline(random: Random, project: Project, folder: Path) -> str:
     result = ACCEPTED
     for step in _PIPELINE:
         if step in ("adjust", "fuse", "simulate") and random.random() < 0.15:
             continue
-        before = fingerprint(graph)
-        if refused(lambda step=step: _do(step, graph, folder)):  # type: ignore[misc]
+        before = fingerprint(project)
+        if refused(lambda step=step: _do(step, project, folder)):  # type: ignore[misc]
             result = REFUSED
-            if fingerprint(graph) != before:
+            if fingerprint(project) != before:
                 raise Violation(f"'{step}' was refused and changed the graph")
         else:
-            check_graph(graph)
+            check_graph(project)
     return result
 
 
-def _do(step: str, graph: Graph, folder: Path) -> None:
+def _do(step: str, project: Project, folder: Path) -> None:
     if step == "adjust":
-        flow.adjust(graph)
+        flow.adjust(project)
     elif step == "fuse":
-        flow.fuse(graph, "scale8")
+        flow.fuse(project, "scale8")
     elif step == "quantize":
-        flow.quantize(graph, flow.calibrate_randomly(graph))
+        flow.quantize(project, flow.calibrate_randomly(project))
     elif step == "int8":
         for engine in ("float", "int8"):
-            check_results(graph, flow.run(graph, zeros(graph), engine))  # type: ignore[arg-type]
+            check_results(project, flow.run(project, zeros(project), engine))  # type: ignore[arg-type]
     elif step == "simulate":
-        flow.simulate(graph).to_json()
+        flow.simulate(project).to_json()
     else:
-        flow.generate(graph, folder / "out")
+        flow.generate(project, folder / "out")
 
 
-def zeros(graph: Graph) -> Sequence[NDArray[Any]]:
+def zeros(project: Project) -> Sequence[NDArray[Any]]:
     """One sample for each graph input."""
-    return [np.zeros((1, *node.type.shape), np.float32) for node in graph.inputs]
+    return [np.zeros((1, *node.type.shape), np.float32) for node in project.inputs]
 
 
-def check_results(graph: Graph, results: dict[str, NDArray[Any]]) -> None:
+def check_results(project: Project, results: dict[str, NDArray[Any]]) -> None:
     """Arrays have the shapes that the graph promises."""
-    for node in graph.outputs:
+    for node in project.outputs:
         found = results[node.name].shape[1:]
         if found != node.type.shape:
             raise Violation(f"{node.name} has shape {found}, not {node.type.shape}")

@@ -24,7 +24,8 @@ from fuzzing.models import random_model
 from fuzzing.onnx_files import check_results
 from fuzzing.scripts import prepare
 from nnshell import flow
-from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.graph import all_nodes
+from nnshell.session.project import Project
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.session import Session
@@ -71,7 +72,7 @@ def sequence_case(random: Random, folder: Path) -> str:
     for _ in range(random.randint(_SHORTEST, _LONGEST)):
         _run(shell, _filled(random, shell, random.choice(_LINES)), folder)
     for opened in shell.session.opened:
-        _check_round_trip(opened.graph, folder / "trip.json")
+        _check_round_trip(opened.project, folder / "trip.json")
     return ACCEPTED
 
 
@@ -100,7 +101,7 @@ def _shell() -> Shell:
 def _run(shell: Shell, line: str, folder: Path) -> bool:
     """Run a line; False when it failed, and then nothing has changed."""
     session = shell.session
-    before = [fingerprint(opened.graph) for opened in session.opened]
+    before = [fingerprint(opened.project) for opened in session.opened]
     settings, files, failures = session.settings.copy(), snapshot(folder), shell.failures
     shell.transcript = Transcript()
     shell.onecmd_plus_hooks(line, add_to_history=False)
@@ -110,7 +111,7 @@ def _run(shell: Shell, line: str, folder: Path) -> bool:
         except Violation as violation:
             raise Violation(f"at '{line}': {violation}; steps {_steps(shell)}") from None
     if shell.failures > failures:
-        if [fingerprint(opened.graph) for opened in session.opened] != before:
+        if [fingerprint(opened.project) for opened in session.opened] != before:
             raise Violation(f"'{line}' failed and changed a graph")
         if settings != session.settings:
             raise Violation(f"'{line}' failed and changed settings")
@@ -118,8 +119,8 @@ def _run(shell: Shell, line: str, folder: Path) -> bool:
         return False
     for opened in session.opened:
         try:
-            check_graph(opened.graph)
-            _check_integers(opened.graph)
+            check_graph(opened.project)
+            _check_integers(opened.project)
         except Exception as error:
             raise Violation(f"after '{line}': {error}; steps {_steps(shell)}") from error
     return True
@@ -127,7 +128,7 @@ def _run(shell: Shell, line: str, folder: Path) -> bool:
 
 def _steps(shell: Shell) -> list[str]:
     """The commands that made the current graph."""
-    return [step.line for step in shell.session.graph.recipe] if shell.session.opened else []
+    return [step.line for step in shell.session.project.recipe] if shell.session.opened else []
 
 
 def _filled(random: Random, shell: Shell, line: str) -> str:
@@ -153,35 +154,37 @@ def _catalogue() -> Any:
 # -- what is quantized ---------------------------------------------------------------------
 
 
-def _check_integers(graph: Graph) -> None:
-    """A quantized graph runs."""
-    if graph.quantized and graph.inputs:
-        check_results(graph, _integers(graph))
+def _check_integers(project: Project) -> None:
+    """A quantized project runs."""
+    if project.quantized and project.inputs:
+        check_results(project, _integers(project))
 
 
-def _integers(graph: Graph) -> dict[str, NDArray[Any]]:
+def _integers(project: Project) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(1)
     batch = [
         generator.integers(0, 256, (1, *node.type.shape)).astype(np.uint8)
-        if any(consumer.kind == "image_format" for consumer, _ in graph.consumers(node.name))
+        if any(
+            consumer.kind == "image_format" for consumer, _ in project.graph.consumers(node.name)
+        )
         else generator.normal(0, 1, (1, *node.type.shape)).astype(np.float32)
-        for node in graph.inputs
+        for node in project.inputs
     ]
-    return flow.run(graph, batch, "int8")
+    return flow.run(project, batch, "int8")
 
 
-def _check_round_trip(graph: Graph, path: Path) -> None:
-    """Saved and opened again, the graph computes the same integers."""
-    if not graph.quantized:
+def _check_round_trip(project: Project, path: Path) -> None:
+    """Saved and opened again, the project computes the same integers."""
+    if not project.quantized:
         return
-    flow.save_state(graph, path)
+    flow.save_state(project, path)
     try:
         again = flow.open_graph(path)
     except NNShellError as error:
-        steps = [step.line or step.command for step in graph.recipe]
+        steps = [step.line or step.command for step in project.recipe]
         raise Violation(f"a saved state does not open: {error}; steps {steps}") from error
-    first, second = _integers(graph), _integers(again)
+    first, second = _integers(project), _integers(again)
     different = [k for k in first if k not in second or not np.array_equal(first[k], second[k])]
     if different or first.keys() != second.keys():
-        steps = [step.line or step.command for step in graph.recipe]
+        steps = [step.line or step.command for step in project.recipe]
         raise Violation(f"a saved state gives other integers at {different[:3]}; steps {steps}")

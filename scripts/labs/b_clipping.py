@@ -13,7 +13,7 @@ from common import at_the_prompt, lab_options, show
 
 from nnshell import flow
 from nnshell.learning.layers import search_scales
-from nnshell.learning.trial import apply_learned
+from nnshell.session.improve import apply_learned
 
 lab = lab_options(__doc__, 10_000)
 CLIPS = ("none", "std3", "std2", "std1", "mse", "outputs")
@@ -26,19 +26,21 @@ rows: list[tuple[object, ...]] = [("published", "", 8, *PUBLISHED)]
 noise: list[tuple[object, ...]] = []
 figures: dict[int, list[list[float]]] = {bits: [] for bits in WIDTHS}
 for model in MODELS:
-    graph = lab.open(model)
-    samples = flow.batches_of(graph, lab.training_images(model, lab.calibration))
+    project = lab.open(model)
+    samples = flow.batches_of(project, lab.training_images(model, lab.calibration))
     for dimension in DIMENSIONS:
         for bits in WIDTHS:
             found = []
             for clip in CLIPS:
                 kept = "none" if clip == "outputs" else clip
                 options = {"weight_clip": kept, "weight_bits": bits}
-                lab.quantize(graph, model, quantized_dimension=dimension, **options)
-                twin = graph
+                lab.quantize(project, model, quantized_dimension=dimension, **options)
+                twin = project
                 if clip == "outputs":
-                    twin = graph.copy()
-                    apply_learned(twin, "scale_search", search_scales(twin, samples))
+                    twin = project.copy()
+                    apply_learned(
+                        twin, "scale_search", search_scales(twin.graph, twin.basis, samples)
+                    )
                 found.append(lab.judge(twin, model, "int8" if bits == 8 else "simulated"))
             what = (NAMES[model], dimension, bits)
             figures[bits].append([100 * (entry.accuracy or 0) for entry in found])

@@ -20,8 +20,8 @@ from nnshell.execution.engines import make_engine
 from nnshell.experiments.bench import Outcome, outcome
 from nnshell.inputs.binding import Images
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.graph import Graph
 from nnshell.quantization import QuantizationOptions
+from nnshell.session.project import Project
 
 _IMAGENET = (
     "x: (x/255-np.array([.485,.456,.406]).reshape(3,1,1))/np.array([.229,.224,.225]).reshape(3,1,1)"
@@ -56,12 +56,12 @@ class Lab:
     _floats: dict[tuple[str, int], list[NDArray[Any]]] = field(default_factory=dict)
     _started: float = field(default_factory=perf_counter)
 
-    def open(self, name: str, *, fused: bool = True) -> Graph:
-        graph = flow.open_graph(self.data / MODELS[name].file)
-        flow.adjust(graph)
+    def open(self, name: str, *, fused: bool = True) -> Project:
+        project = flow.open_graph(self.data / MODELS[name].file)
+        flow.adjust(project)
         if fused:
-            flow.fuse(graph, "scale8")
-        return graph
+            flow.fuse(project, "scale8")
+        return project
 
     def images(self, name: str, *, norm: str | None = None) -> Images:
         return flow.load_inputs(self.data / TEST, norm=norm or MODELS[name].norm, limit=self.count)
@@ -70,41 +70,43 @@ class Lab:
         """The first of the training set, which is balanced."""
         return flow.load_inputs(self.data / CALIBRATION, norm=MODELS[name].norm, limit=count)
 
-    def quantize(self, graph: Graph, name: str, **options: Any) -> None:
+    def quantize(self, project: Project, name: str, **options: Any) -> None:
         """Calibrate on the first images of the training set, then quantize."""
         chosen = QuantizationOptions(**options)
-        if graph.statistics is None:
+        if project.statistics is None:
             images = self.training_images(name, self.calibration)
-            graph.statistics = flow.calibrate(graph, images, clip_type=("mse", chosen.clip_type))
-        flow.quantize(graph, graph.statistics, chosen)
+            project.statistics = flow.calibrate(
+                project, images, clip_type=("mse", chosen.clip_type)
+            )
+        flow.quantize(project, project.statistics, chosen)
 
     def judge(
-        self, graph: Graph, name: str, engine: Any = "simulated", count: int | None = None
+        self, project: Project, name: str, engine: Any = "simulated", count: int | None = None
     ) -> Outcome:
         """Accuracy on the test images, and noise and agreement beside the float graph."""
-        key, output = (name, count or self.count), graph.outputs[0].name
+        key, output = (name, count or self.count), project.outputs[0].name
         if key not in self._batches:
             images = flow.load_inputs(self.data / TEST, norm=MODELS[name].norm, limit=key[1])
-            self._batches[key] = flow.batches_of(graph, images)
+            self._batches[key] = flow.batches_of(project, images)
         batches = self._batches[key]
         if key not in self._floats:
-            floats = make_engine(graph, "float", keys=[output])
+            floats = make_engine(project.graph, "float", keys=[output])
             self._floats[key] = [floats.run(batch.arrays)[output] for batch in batches]
         found = self._floats[key]
         if engine != "float":
-            runner = make_engine(graph, engine, keys=[output])
+            runner = make_engine(project.graph, engine, keys=[output])
             found = [runner.run(batch.arrays)[output] for batch in batches]
         if engine == "int8":
-            made = graph.outputs[0].quantization
+            made = project.outputs[0].quantization
             assert made is not None
             found = [made.output.dequantize(array) for array in found]
         return outcome(batches, found, self._floats[key])
 
     def accuracy(
-        self, graph: Graph, name: str, engine: Any = "simulated", count: int | None = None
+        self, project: Project, name: str, engine: Any = "simulated", count: int | None = None
     ) -> float:
         """Per cent of the test images."""
-        return 100 * (self.judge(graph, name, engine, count).accuracy or 0.0)
+        return 100 * (self.judge(project, name, engine, count).accuracy or 0.0)
 
     def say(self, what: str) -> None:
         """Progress, with the seconds since the start."""

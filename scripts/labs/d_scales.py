@@ -9,14 +9,15 @@ from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.reports.scales import scales_text
 
 lab = lab_options(__doc__)
-graph = lab.open("lenet")
-lab.quantize(graph, "lenet")
+project = lab.open("lenet")
+lab.quantize(project, "lenet")
 print("## D. Scales by hand (LeNet 16/32)\n")
-for item in flatten(graph).items:
+for item in flatten(project.graph).items:
     made = item.node.quantization
     if made is not None and isinstance(made.kernel, FilterKernel):
         print(
-            "\n".join(f"    {line}" for line in scales_text(graph, item.path).splitlines()) + "\n"
+            "\n".join(f"    {line}" for line in scales_text(project.graph, item.path).splitlines())
+            + "\n"
         )
 at_the_prompt(
     "lenet",

@@ -16,20 +16,22 @@ from nnshell.numeric.kernels.filters import FilterKernel
 lab = lab_options(__doc__)
 rows = []
 for name in ("lab4", "lenet", "resnet20"):
-    graph = lab.open(name)
-    lab.quantize(graph, name)
-    floats = 4 * graph.parameters()
-    kernels = [i.node.quantization.kernel for i in flatten(graph).items if i.node.quantization]
+    project = lab.open(name)
+    lab.quantize(project, name)
+    floats = 4 * project.graph.parameters()
+    kernels = [
+        i.node.quantization.kernel for i in flatten(project.graph).items if i.node.quantization
+    ]
     filters = [kernel for kernel in kernels if isinstance(kernel, FilterKernel)]
     weights = sum(kernel.weights.nbytes for kernel in filters)
     others = sum(k.bias.nbytes + k.multiplier.nbytes + k.shift.nbytes for k in filters)
     with tempfile.TemporaryDirectory() as folder:
-        flow.export(graph, Path(folder) / "float.onnx", "float")
-        flow.export(graph, Path(folder) / "qdq.onnx", "qdq")
+        flow.export(project, Path(folder) / "float.onnx", "float")
+        flow.export(project, Path(folder) / "qdq.onnx", "qdq")
         sizes = [(Path(folder) / file).stat().st_size for file in ("float.onnx", "qdq.onnx")]
-    simulated = len(to_bytes(export_simulated(graph)))
+    simulated = len(to_bytes(export_simulated(project.graph)))
     share = 100 * weights / floats
-    chip = flow.simulate(graph)
+    chip = flow.simulate(project)
     rows.append(
         (name, floats, weights, others, share, sizes[0], simulated, sizes[1],
          chip.l3_bytes, chip.l2_peak_bytes)

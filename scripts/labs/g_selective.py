@@ -16,26 +16,26 @@ CHOOSING = 128  # training images that choose
 WIDTHS = (5, 4, 3)
 
 lab = lab_options(__doc__, 2000)
-graph = lab.open(MODEL)
-lab.quantize(graph, MODEL, weight_bits=4, act_bits=4, clip_type="mse")
-batches = flow.batches_of(graph, lab.training_images(MODEL, CHOOSING))
-found = sensitivity.sensitivity(graph, batches)
+project = lab.open(MODEL)
+lab.quantize(project, MODEL, weight_bits=4, act_bits=4, clip_type="mse")
+batches = flow.batches_of(project, lab.training_images(MODEL, CHOOSING))
+found = sensitivity.sensitivity(project.graph, project.basis, batches)
 rows = [
     (e.node, e.weights, e.alone.noise_db, 100 * e.alone.agreement, e.without.noise_db)
     for e in found
 ]
 header = ["node", "weights", "noise alone dB", "agreement alone %", "noise without dB"]
 show("G. Sensitivity (ResNet-20, 4 bits)", lab, header, rows, CHOOSING, "training")
-advice = sensitivity.advise(graph, batches, found)
+advice = sensitivity.advise(project.graph, project.basis, batches, found)
 print("What to try with the worst:\n")
 print("\n".join(f"    {line}" for line in advice_lines(advice)) + "\n")
 lab.say("sensitivity is done")
 
-lab.quantize(graph, MODEL, clip_type="mse")
-mixer = mixed.Mixer(graph, batches)
+lab.quantize(project, MODEL, clip_type="mse")
+mixer = mixed.Mixer(project.graph, project.basis, batches)
 lab.say("all nodes were tried at all widths")
-floating = lab.judge(graph, MODEL, "float")
-rows = [("float", 4 * graph.parameters(), None, 100 * (floating.accuracy or 0), 100.0)]
+floating = lab.judge(project, MODEL, "float")
+rows = [("float", 4 * project.graph.parameters(), None, 100 * (floating.accuracy or 0), 100.0)]
 for bits in (8, *WIDTHS):
     uniform = mixer.uniform(bits)
     for what, mixture in ((f"all {bits} bits", uniform), ("mixed", None)):
@@ -44,8 +44,8 @@ for bits in (8, *WIDTHS):
                 continue
             mixture = mixer.within_size(uniform.size_bytes)
         nodes = {name: {"weight_bits": width} for name, width in mixture.bits.items()}
-        lab.quantize(graph, MODEL, clip_type="mse", nodes=nodes)
-        ours = lab.judge(graph, MODEL)
+        lab.quantize(project, MODEL, clip_type="mse", nodes=nodes)
+        ours = lab.judge(project, MODEL)
         accuracy, agreement = 100 * (ours.accuracy or 0), 100 * ours.agreement
         rows.append((what, mixture.size_bytes, ours.noise_db, accuracy, agreement))
         lab.say(f"{what}: {accuracy:.2f} % in {mixture.size_bytes} bytes")

@@ -11,6 +11,7 @@ from common import Lab, at_the_prompt, lab_options, show
 
 from nnshell.ir.basic_operators import Output
 from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.session.project import Project
 
 
 def with_own_scales(graph: Graph) -> None:
@@ -20,9 +21,9 @@ def with_own_scales(graph: Graph) -> None:
         graph.add(Node(name, op, [Ref(node.name)], op.infer((node.type,))))
 
 
-def row(lab: Lab, model: str, what: str, graph: Graph) -> tuple[object, ...]:
-    lab.quantize(graph, model)
-    ours = lab.judge(graph, model, "int8")
+def row(lab: Lab, model: str, what: str, project: Project) -> tuple[object, ...]:
+    lab.quantize(project, model)
+    ours = lab.judge(project, model, "int8")
     return (model, what, 100 * (ours.accuracy or 0), 100 * ours.agreement, ours.noise_db)
 
 
@@ -30,7 +31,7 @@ lab = lab_options(__doc__, 10_000)
 rows = []
 for model in ("lab4", "lenet"):
     unequal = lab.open(model, fused=False)
-    with_own_scales(unequal)
+    with_own_scales(unequal.graph)
     rows += [
         row(lab, model, "fused", lab.open(model)),
         row(lab, model, "unfused, equal scales", lab.open(model, fused=False)),

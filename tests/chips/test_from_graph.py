@@ -42,7 +42,7 @@ def opened(tmp_path: Path) -> Opener:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
         path = tmp_path / "two.words.onnx"
         onnx.save(model, path)
-        read = import_onnx(path)
+        read = import_onnx(path).graph
         run_passes(read, adjust_passes())
         run_passes(read, passes_named(("scale8",)))
         return read

@@ -68,7 +68,9 @@ def test_predictions_are_those_of_one_process(cluster: Cluster, lenet: Graph) ->
 
 def test_sensitivity_and_sweeps_are_those_of_one_process(cluster: Cluster, lenet: Graph) -> None:
     trials = cluster.trials(lenet, batches())
-    assert sensitivity(lenet, batches(), trials=trials) == sensitivity(lenet, batches())
+    assert sensitivity(lenet.graph, lenet.basis, batches(), trials=trials) == sensitivity(
+        lenet.graph, lenet.basis, batches()
+    )
     lists = {"l1": "32k,48k", "cores": "4,8,99"}
     there = simulation.sweep(lenet, lists, run=cluster.points(lenet, None))
     assert there == simulation.sweep(lenet, lists)

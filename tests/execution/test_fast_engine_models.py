@@ -24,9 +24,10 @@ SAMPLES = 2
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=[folder.name for folder in FOLDERS])
 def test_stored_activations_are_met_to_the_bit(folder: Path) -> None:
-    graph, options = replay(folder, own_ranges=False)
+    project, options = replay(folder, own_ranges=False)
+    graph = project.graph
     stored = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
-    images = bind(graph, Images((str(folder / "test" / "*"),), options))
+    images = bind(project, Images((str(folder / "test" / "*"),), options))
     batch = next(images.batches(len(stored)))
     keys = [key.removeprefix("q__") for key in stored[0].files if key.startswith("q__")]
     for wanted in (keys, None):
@@ -41,12 +42,13 @@ def test_stored_activations_are_met_to_the_bit(folder: Path) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=[model.stem for model in MODELS])
 def test_real_networks_give_the_integers_of_the_reference(model: Path) -> None:
-    graph = flow.open_graph(model)
-    flow.adjust(graph)
-    flow.fuse(graph, "scale8")
+    project = flow.open_graph(model)
+    flow.adjust(project)
+    flow.fuse(project, "scale8")
+    graph = project.graph
     random = np.random.default_rng(0)
     batch = [_smooth(random, (SAMPLES, *node.type.shape)) for node in graph.inputs]
-    flow.quantize(graph, calibrate_graph(graph, [batch]))
+    flow.quantize(project, calibrate_graph(graph, [batch]))
     keys = tensor_keys(graph)
     wanted = IntegerEngine(graph).run([array[:1] for array in batch], keys)
     for chosen in (keys, None):

@@ -10,25 +10,31 @@ from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.execution.isolated_engine import IsolatedEngine
 from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 from nnshell.support.errors import InputError
 from nnshell.support.samples import resolve
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
-    graph = flow.open_graph("sample:lenet")
-    flow.adjust(graph)
-    flow.fuse(graph, "scale8")
+def project() -> Project:
+    project = flow.open_graph("sample:lenet")
+    flow.adjust(project)
+    flow.fuse(project, "scale8")
     images = flow.load_inputs("sample:calibration", norm="x: x/128-1", limit=10)
-    flow.quantize(graph, flow.calibrate(graph, images))
-    return graph
+    flow.quantize(project, flow.calibrate(project, images))
+    return project
 
 
 @pytest.fixture(scope="module")
-def batch(graph: Graph) -> list[np.ndarray]:
+def graph(project: Project) -> Graph:
+    return project.graph
+
+
+@pytest.fixture(scope="module")
+def batch(project: Project) -> list[np.ndarray]:
     assert resolve("sample:test").is_dir()
     images = flow.load_inputs("sample:test", norm="x: x/128-1", limit=5)
-    return list(next(images.open(graph).batches(5)).arrays)
+    return list(next(images.open(project).batches(5)).arrays)
 
 
 def test_the_first_step_is_that_of_the_whole_graph(graph: Graph, batch: list[np.ndarray]) -> None:

@@ -22,6 +22,7 @@ from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.tanh import Tanh
 from nnshell.quantization import quantize_graph
 from nnshell.quantization.ranges.calibration import calibrate_graph
+from nnshell.session.project import Project
 
 ACTIVATIONS = {
     "sigmoid": Sigmoid(),
@@ -59,7 +60,7 @@ def gated(op: Operator) -> Graph:
 def test_activations_and_products_are_those_of_the_kernels(name: str, fused: bool) -> None:
     graph = gated(ACTIVATIONS[name])
     if fused:
-        flow.fuse(graph, "scale8")
+        flow.fuse(Project(graph), "scale8")
     x = np.random.default_rng(1).uniform(-4, 4, (64, 3, 6, 6)).astype(np.float32)
     quantize_graph(graph, calibrate_graph(graph, [[x]]))
     record = graph["product"].quantization.output  # type: ignore[union-attr]

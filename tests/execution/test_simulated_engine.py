@@ -23,15 +23,21 @@ from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.global_pool import GlobalAveragePool
 from nnshell.quantization import QuantizationOptions, quantize_graph
 from nnshell.quantization.ranges.calibration import calibrate_graph
+from nnshell.session.project import Project
 from nnshell.support.errors import QuantizationError
 
 
 @pytest.fixture
-def lenet() -> Graph:
-    graph = flow.open_graph("sample:lenet")
-    flow.adjust(graph)
-    flow.fuse(graph, "scale8")
-    return graph
+def project() -> Project:
+    project = flow.open_graph("sample:lenet")
+    flow.adjust(project)
+    flow.fuse(project, "scale8")
+    return project
+
+
+@pytest.fixture
+def lenet(project: Project) -> Graph:
+    return project.graph
 
 
 def images(count: int = 64, seed: int = 0) -> NDArray[np.float32]:
@@ -43,7 +49,7 @@ def images(count: int = 64, seed: int = 0) -> NDArray[np.float32]:
 def quantized(graph: Graph, **options: Any) -> Graph:
     chosen = QuantizationOptions(**options)
     seen = calibrate_graph(graph, [[images()]], clip_type=chosen.clip_types)
-    flow.quantize(graph, seen, chosen)
+    quantize_graph(graph, seen, chosen)
     return graph
 
 
@@ -145,12 +151,14 @@ def test_single_nodes_have_bits_of_their_own(lenet: Graph) -> None:
     assert widths == {3, 4}
 
 
-def test_the_chip_says_that_it_has_8_bits_only(lenet: Graph, tmp_path: Path) -> None:
+def test_the_chip_says_that_it_has_8_bits_only(
+    project: Project, lenet: Graph, tmp_path: Path
+) -> None:
     quantized(lenet, weight_bits=4)
     with pytest.raises(QuantizationError, match=r"4-bit.*--engine simulated"):
         make_engine(lenet, "int8")
     with pytest.raises(QuantizationError, match="4-bit"):
-        flow.generate(lenet, tmp_path)
+        flow.generate(project, tmp_path)
 
 
 def test_a_float_graph_is_not_simulated(lenet: Graph) -> None:
@@ -160,11 +168,11 @@ def test_a_float_graph_is_not_simulated(lenet: Graph) -> None:
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_an_exported_file_gives_the_same_predictions_in_onnxruntime(
-    lenet: Graph, bits: int, tmp_path: Path
+    project: Project, lenet: Graph, bits: int, tmp_path: Path
 ) -> None:
     x = images(100, 4)
     quantized(lenet, weight_bits=bits, act_bits=bits, clip_type="mse")
-    assert flow.export(lenet, tmp_path / "q.onnx") == "qdq"
+    assert flow.export(project, tmp_path / "q.onnx") == "qdq"
     session = onnxruntime.InferenceSession(
         str(tmp_path / "q.onnx"), providers=["CPUExecutionProvider"]
     )

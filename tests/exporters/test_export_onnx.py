@@ -121,7 +121,7 @@ def test_an_exported_graph_can_be_imported_again(example: Example, tmp_path: Pat
     path.write_bytes(export_bytes(graph))
     batch = random_inputs(graph, 1)
     expected = FloatEngine(graph, threads=1).run(batch)
-    found = FloatEngine(import_onnx(path), threads=1).run(batch)
+    found = FloatEngine(import_onnx(path).graph, threads=1).run(batch)
     for name, values in expected.items():
         np.testing.assert_allclose(
             found[name].reshape(values.shape), values, rtol=1e-5, atol=1e-5, err_msg=name

@@ -18,12 +18,12 @@ from onnx import helper, numpy_helper
 from nnshell import flow
 from nnshell.cli import main
 from nnshell.flow import calibrate_randomly, quantize
-from nnshell.ir.graph import Graph
 from nnshell.lowering.step_search import Factors, Staircase, find_rescaling
 from nnshell.ops.image_format import ImageFormat
 from nnshell.quantization import Statistics
 from nnshell.quantization.ranges.statistics import TensorStatistics
 from nnshell.session.edits import freeze, image_format, remove, tune
+from nnshell.session.project import Project
 from nnshell.support.errors import GraphError
 
 
@@ -47,7 +47,7 @@ def save(
 
 
 @pytest.fixture
-def graph(tmp_path: Path) -> Graph:
+def project(tmp_path: Path) -> Project:
     """conv, relu, flatten, linear."""
     generator = np.random.default_rng(0)
     nodes = [
@@ -62,28 +62,30 @@ def graph(tmp_path: Path) -> Graph:
 
 
 @pytest.mark.filterwarnings("error")
-def test_ranges_that_no_integer_bridges_saturate_without_a_warning(graph: Graph) -> None:
+def test_ranges_that_no_integer_bridges_saturate_without_a_warning(project: Project) -> None:
     """The zero point's share of a bias is beyond int64."""
-    ranges = {node.name: TensorStatistics(-1.0, 1.0) for node in graph}
+    ranges = {node.name: TensorStatistics(-1.0, 1.0) for node in project}
     ranges["input_1"] = TensorStatistics(0.0, 2e-8)
     ranges["relu"] = TensorStatistics(0.0, 1e30)
-    flow.quantize(graph, Statistics(ranges))
-    found = flow.run(graph, [np.ones((3, 6, 6), np.float32)], "int8")
+    flow.quantize(project, Statistics(ranges))
+    found = flow.run(project, [np.ones((3, 6, 6), np.float32)], "int8")
     assert found["output_1"].shape == (4,)
 
 
-def test_a_state_opens_after_a_node_that_was_tuned_is_gone(graph: Graph, tmp_path: Path) -> None:
+def test_a_state_opens_after_a_node_that_was_tuned_is_gone(
+    project: Project, tmp_path: Path
+) -> None:
     """A new quantization replaces earlier ones and what was tuned in them."""
-    flow.quantize(graph, flow.calibrate_randomly(graph))
-    tune(graph, {"fc": {"narrow_weights": False}})
-    remove(graph, "fc")
-    flow.quantize(graph, flow.calibrate_randomly(graph))
-    assert [step.command for step in graph.recipe] == ["open", "remove", "aquant"]
-    again = flow.open_graph(flow.save_state(graph, tmp_path / "net.json"))
+    flow.quantize(project, flow.calibrate_randomly(project))
+    tune(project, {"fc": {"narrow_weights": False}})
+    remove(project, "fc")
+    flow.quantize(project, flow.calibrate_randomly(project))
+    assert [step.command for step in project.recipe] == ["open", "remove", "aquant"]
+    again = flow.open_graph(flow.save_state(project, tmp_path / "net.json"))
     image = Random(1).choices(range(9), k=108)
     batch = [np.array(image, np.float32).reshape(1, 3, 6, 6)]
     np.testing.assert_array_equal(
-        flow.run(again, batch, "int8")["output_1"], flow.run(graph, batch, "int8")["output_1"]
+        flow.run(again, batch, "int8")["output_1"], flow.run(project, batch, "int8")["output_1"]
     )
 
 
@@ -143,21 +145,21 @@ def test_a_working_folder_that_is_gone_is_said_so(tmp_path: Path) -> None:
     assert "the working folder does not exist any more" in done.stderr.decode()
 
 
-def test_a_command_that_fails_late_has_written_nothing(graph: Graph, tmp_path: Path) -> None:
+def test_a_command_that_fails_late_has_written_nothing(project: Project, tmp_path: Path) -> None:
     """The layers are in a table before the inputs are found to be none."""
-    assert graph.source is not None
+    assert project.graph.source is not None
     files = sorted(tmp_path.iterdir())
     table, numbers = tmp_path / "layers.csv", tmp_path / "new" / "layers.json"
     command = f"simulate {tmp_path / 'nothing'} --csv {table} --json {numbers}"
-    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 1
+    assert main(["-e", f"open {project.graph.source.path}", "-e", "fquant", "-e", command]) == 1
     assert sorted(tmp_path.iterdir()) == files
 
 
-def test_a_table_beside_the_first_does_not_replace_it(graph: Graph, tmp_path: Path) -> None:
-    assert graph.source is not None
+def test_a_table_beside_the_first_does_not_replace_it(project: Project, tmp_path: Path) -> None:
+    assert project.graph.source is not None
     table = tmp_path / "layers.csv"
     command = f"simulate --memory --csv {table}"
-    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 0
+    assert main(["-e", f"open {project.graph.source.path}", "-e", "fquant", "-e", command]) == 0
     assert "macs" in table.read_text().splitlines()[0].lower()
 
 
@@ -172,29 +174,29 @@ def test_a_table_beside_the_first_does_not_replace_it(graph: Graph, tmp_path: Pa
     ],
 )
 def test_a_hostile_word_is_refused_in_a_short_line(
-    graph: Graph, command: str, message: str, capsys: pytest.CaptureFixture[str]
+    project: Project, command: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert graph.source is not None
-    assert main(["-e", f"open {graph.source.path}", "-e", "fquant", "-e", command]) == 1
+    assert project.graph.source is not None
+    assert main(["-e", f"open {project.graph.source.path}", "-e", "fquant", "-e", command]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert message in said
     assert len(said) < 1000
 
 
-def test_formatters_taken_in_turn_survive_saving(graph: Graph, tmp_path: Path) -> None:
+def test_formatters_taken_in_turn_survive_saving(project: Project, tmp_path: Path) -> None:
     """What a pixel means follows from the records at the time, not from those at the end."""
-    image_format(graph, "input_1", "rgb888", "none")
-    quantize(graph, calibrate_randomly(graph))
-    image_format(graph, "input_1", "rgb888", "none")
-    again = flow.open_graph(flow.save_state(graph, tmp_path / "s.json"))
-    first, second = ([n.op for n in g if isinstance(n.op, ImageFormat)] for g in (graph, again))
+    image_format(project, "input_1", "rgb888", "none")
+    quantize(project, calibrate_randomly(project))
+    image_format(project, "input_1", "rgb888", "none")
+    again = flow.open_graph(flow.save_state(project, tmp_path / "s.json"))
+    first, second = ([n.op for n in g if isinstance(n.op, ImageFormat)] for g in (project, again))
     assert first == second
 
 
-def test_pixels_of_a_camera_are_not_transposed(graph: Graph) -> None:
-    image_format(graph, "input_1", "rgb888", "offset_int8")
+def test_pixels_of_a_camera_are_not_transposed(project: Project) -> None:
+    image_format(project, "input_1", "rgb888", "offset_int8")
     with pytest.raises(GraphError, match="formatter"):
-        freeze(graph, ["input_1"], transpose=(2, 0, 1))
+        freeze(project, ["input_1"], transpose=(2, 0, 1))
 
 
 def test_shifts_beyond_every_integer_are_computed(recwarn: pytest.WarningsRecorder) -> None:

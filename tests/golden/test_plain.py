@@ -22,6 +22,7 @@ from nnshell.execution.engines import Engine, make_engine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.graph import Graph
 from nnshell.quantization import Statistics
+from nnshell.quantization.ranges.calibration import calibrate_graph
 
 from . import plain
 
@@ -68,12 +69,12 @@ class Model:
         body = helper.make_graph(self.nodes, "net", ends[:1], ends[1:], constants)
         opsets = [helper.make_opsetid("", 13)]
         onnx.save(helper.make_model(body, opset_imports=opsets, ir_version=8), path)
-        graph = flow.open_graph(path)
-        flow.adjust(graph)
-        flow.fuse(graph, "scale8")
-        statistics = flow.calibrate_graph(graph, [[samples]], everything=True)
-        flow.quantize(graph, statistics)
-        return graph, statistics
+        project = flow.open_graph(path)
+        flow.adjust(project)
+        flow.fuse(project, "scale8")
+        statistics = calibrate_graph(project.graph, [[samples]], everything=True)
+        flow.quantize(project, statistics)
+        return project.graph, statistics
 
 
 def bounds(statistics: Statistics, key: str) -> tuple[float, float]:

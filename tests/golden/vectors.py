@@ -22,10 +22,11 @@ from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.inputs.binding import Images, bind
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.basic_operators import Constant
-from nnshell.ir.graph import Graph, Node, all_nodes
+from nnshell.ir.graph import Node, all_nodes
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.quantization import calibrate_graph, load_statistics
 from nnshell.session import edits
+from nnshell.session.project import Project
 
 SCALE_TOLERANCE = 1e-6  # of scales from our own ranges; those from the file are equal
 RANGE_TOLERANCE = 1e-6
@@ -59,10 +60,10 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
     With ``own_ranges`` the ranges come from our float engine over ``calib/`` instead of the file.
     """
     report = Report()
-    graph, options = replay(folder, own_ranges)
+    project, options = replay(folder, own_ranges)
     if own_ranges:
-        _compare_ranges(report, graph, folder)
-    nodes = {name: node for name, node, _ in all_nodes(graph)}
+        _compare_ranges(report, project, folder)
+    nodes = {name: node for name, node, _ in all_nodes(project.graph)}
     stored = json.loads((folder / "qrecs.json").read_text())
     missing = sorted(set(stored) ^ set(nodes))
     report.check(not missing, f"nodes in only one of the two: {missing}")
@@ -70,32 +71,32 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
         _compare_records(report, name, stored[name], nodes[name], own_ranges)
         _compare_cache(report, name, stored[name]["cache"], nodes[name])
     _compare_constants(report, folder, nodes, own_ranges)
-    _compare_activations(report, folder, graph, options)
+    _compare_activations(report, folder, project, options)
     return report
 
 
 # -- running the script --------------------------------------------------------------------
 
 
-def replay(folder: Path, own_ranges: bool) -> tuple[Graph, InputOptions]:
-    """The quantized graph, and how test images become its inputs."""
+def replay(folder: Path, own_ranges: bool) -> tuple[Project, InputOptions]:
+    """The project of the quantized graph, and how test images become its inputs."""
     lines = [shlex.split(line) for line in (folder / "script.nns").read_text().splitlines()]
-    graph = flow.open_graph(folder / "model.onnx")
+    project = flow.open_graph(folder / "model.onnx")
     options = InputOptions()
     for words in filter(None, lines):
         command, arguments = words[0], words[1:]
         if command == "adjust":
-            flow.adjust(graph)
+            flow.adjust(project)
         elif command == "fusions":
-            flow.fuse(graph, *(word.removeprefix("--") for word in arguments))
+            flow.fuse(project, *(word.removeprefix("--") for word in arguments))
         elif command == "set":
-            graph.settings.parse(arguments[0], arguments[1])
+            project.settings.parse(arguments[0], arguments[1])
         elif command == "imageformat":
-            edits.image_format(graph, *arguments)
+            edits.image_format(project, *arguments)
         elif command == "aquant":
             pattern, options = _input_options(arguments)
-            _quantize(graph, folder, Images((str(folder / pattern),), options), own_ranges)
-    return graph, options
+            _quantize(project, folder, Images((str(folder / pattern),), options), own_ranges)
+    return project, options
 
 
 def _input_options(words: list[str]) -> tuple[str, InputOptions]:
@@ -117,19 +118,19 @@ def _input_options(words: list[str]) -> tuple[str, InputOptions]:
     return patterns[0], InputOptions(**found)
 
 
-def _quantize(graph: Graph, folder: Path, images: Images, own_ranges: bool) -> None:
+def _quantize(project: Project, folder: Path, images: Images, own_ranges: bool) -> None:
     if not own_ranges:
-        flow.quantize(graph, load_statistics(folder / "stats.json"))
+        flow.quantize(project, load_statistics(folder / "stats.json"))
         return
-    batches = bind(graph, images).batches(16)
-    flow.quantize(graph, calibrate_graph(graph, batches, everything=True))
+    batches = bind(project, images).batches(16)
+    flow.quantize(project, calibrate_graph(project.graph, batches, everything=True))
 
 
 # -- comparing -----------------------------------------------------------------------------
 
 
-def _compare_ranges(report: Report, graph: Graph, folder: Path) -> None:
-    stored, own = load_statistics(folder / "stats.json"), graph.statistics
+def _compare_ranges(report: Report, project: Project, folder: Path) -> None:
+    stored, own = load_statistics(folder / "stats.json"), project.statistics
     for key in stored:
         report.check(key in own, f"no own range for {key}")
         if key in own:
@@ -223,13 +224,15 @@ def _compare_constants(
         report.check(worst <= allowed, f"{name}: differs by {worst}")
 
 
-def _compare_activations(report: Report, folder: Path, graph: Graph, options: InputOptions) -> None:
+def _compare_activations(
+    report: Report, folder: Path, project: Project, options: InputOptions
+) -> None:
     samples = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
-    images = bind(graph, Images((str(folder / "test" / "*"),), options))
+    images = bind(project, Images((str(folder / "test" / "*"),), options))
     batch = next(images.batches(len(samples)))
     engines: dict[str, Engine] = {
-        "reference": IntegerEngine(graph),
-        "fast": make_engine(graph, "int8", everything=True),
+        "reference": IntegerEngine(project.graph),
+        "fast": make_engine(project.graph, "int8", everything=True),
     }
     for name, engine in engines.items():
         results = engine.run(batch.arrays)

@@ -43,7 +43,7 @@ def compare(save: Callable[..., Path]) -> Callable[..., Graph]:
         **parts: Any,
     ) -> Graph:
         path = save(**parts)
-        graph = import_onnx(path, **(options or {}))
+        graph = import_onnx(path, **(options or {})).graph
         verify(graph)
         session = runtime(path)
         feeds = {

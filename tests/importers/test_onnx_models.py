@@ -31,7 +31,7 @@ MODELS = [
 @pytest.mark.parametrize("name", MODELS)
 def test_real_models_compute_what_the_file_says(name: str, test_data: Path) -> None:
     path = test_data / "models" / name
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     feed = session.get_inputs()[0]
     samples = feed.shape[0] if isinstance(feed.shape[0], int) else 2
@@ -104,7 +104,7 @@ def test_a_damaged_model_is_imported_or_refused(data: bytes, tmp_path: Path) -> 
     path = tmp_path / "damaged.onnx"
     path.write_bytes(data)
     try:
-        graph = import_onnx(path)
+        graph = import_onnx(path).graph
         FloatEngine(graph, threads=1).run(
             [np.zeros((1, *node.type.shape), np.float32) for node in graph.inputs]
         )
@@ -115,7 +115,7 @@ def test_a_damaged_model_is_imported_or_refused(data: bytes, tmp_path: Path) -> 
 def test_the_undamaged_model_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "typical.onnx"
     path.write_bytes(TYPICAL)
-    kinds = [node.kind for node in import_onnx(path).steps() if node.kind != "constant"]
+    kinds = [node.kind for node in import_onnx(path).graph.steps() if node.kind != "constant"]
     assert kinds == ["input", "conv2d", "relu", "max_pool", "reshape", "linear", "output"]
 
 

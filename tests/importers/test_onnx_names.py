@@ -23,7 +23,7 @@ Save = Callable[..., Path]
 
 
 def imported(save: Save, nodes: list[Any], shape: list[Any], **constants: Any) -> Graph:
-    return import_onnx(save(nodes=nodes, inputs={"x": shape}, constants=constants))
+    return import_onnx(save(nodes=nodes, inputs={"x": shape}, constants=constants)).graph
 
 
 def names(graph: Graph) -> list[str]:
@@ -55,7 +55,7 @@ def test_node_names_are_sanitized_and_constants_are_called_after_their_node(save
 def test_nodes_without_a_name_are_called_after_operator_and_output(save: Save) -> None:
     nodes = [node("Relu", "x", outputs=("5",)), node("Gemm", "5", "w", outputs=("y:0",))]
     path = save(nodes=nodes, inputs={"x": ["N", 3]}, outputs=("y:0",), constants={"w": zeros(3, 2)})
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     assert [n.name for n in graph if n.kind in ("relu", "linear")] == ["Relu_5", "Gemm_y_0"]
 
 
@@ -97,7 +97,7 @@ def test_equal_names_are_told_apart(save: Save) -> None:
 def test_every_node_knows_its_origin(save: Save) -> None:
     nodes = [node("Clip", "x", outputs=("a",), min=0.0, name="/clip"), node("Relu", "a")]
     path = save(nodes=nodes, inputs={"x": ["N", 3]}, opset=7)
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     assert str(graph["_clip"].origin) == f"Clip '/clip' in {path.name}"
     assert graph["Relu_y"].origin.foreign_name == "y"
     assert graph["output_1"].origin.foreign_name == "y"
@@ -125,14 +125,14 @@ def test_batch_normalization_is_folded_in_float32_in_the_order_of_nntool(save: S
     ]
     constants = {"w": w, "b": b, "s": scale, "h": shift, "m": mean, "v": variance}
     path = save(nodes=nodes, inputs={"x": ["N", 2, 4, 4]}, constants=constants)
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     assert "bn" not in graph
     deviation = np.sqrt(variance + np.float32(1e-3))
     new_weights = w * (scale / deviation).reshape(3, 1, 1, 1)
     new_bias = ((b - mean) * scale) / deviation + shift
     np.testing.assert_array_equal(graph.constant(graph["conv"].inputs[1]), new_weights)
     np.testing.assert_array_equal(graph.constant(graph["conv"].inputs[2]), new_bias)
-    unfolded = import_onnx(path, fold_batchnorm=False)
+    unfolded = import_onnx(path, fold_batchnorm=False).graph
     assert unfolded["bn"].kind == "batch_norm"
     np.testing.assert_array_equal(unfolded.constant(unfolded["conv"].inputs[1]), w)
 
@@ -141,7 +141,7 @@ def test_batch_normalization_is_folded_in_float32_in_the_order_of_nntool(save: S
 def test_names_and_shapes_are_those_of_nntool(name: str, test_data: Path) -> None:
     """Every node inside or outside the fusions of the reference, but for those passes remove."""
     folder = test_data / "vectors" / name
-    graph = import_onnx(folder / "model.onnx")
+    graph = import_onnx(folder / "model.onnx").graph
     reference = json.loads((folder / "topology.json").read_text())
     expected = {
         entry["name"]: entry
@@ -167,13 +167,14 @@ def test_what_reading_the_model_absorbed_can_be_explained(save: Save) -> None:
     ]
     ones = {"w": np.ones((2, 1, 3, 3), np.float32), "one": np.ones(2, np.float32)}
     border = {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}
-    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 1, 4, 4]}, constants=ones | border))
-    lines = [line.note.text for line in explain(graph, "conv")]
+    imported = import_onnx(save(nodes=nodes, inputs={"x": ["N", 1, 4, 4]}, constants=ones | border))
+    graph, notes = imported.graph, imported.notes
+    lines = [line.note.text for line in explain(graph, "conv", imported=notes)]
     assert lines[:2] == [
         "reading the model, border became padding of conv",
         "reading the model, norm was folded into the weights and biases of conv",
     ]
-    assert [line.note.text for line in explain(graph, "norm")] == [
+    assert [line.note.text for line in explain(graph, "norm", imported=notes)] == [
         lines[1],
         "norm is no longer in the graph",
     ]
@@ -182,6 +183,6 @@ def test_what_reading_the_model_absorbed_can_be_explained(save: Save) -> None:
 def test_a_file_name_of_any_bytes_gives_a_graph_with_a_printable_name(save: Save) -> None:
     path = save(nodes=[node("Relu", "x")], inputs={"x": ["N", 3]})
     odd = path.rename(path.with_name("net_\udcff.onnx"))
-    graph = import_onnx(odd)
+    graph = import_onnx(odd).graph
     assert graph.name == "net_?"
     assert list(FloatEngine(graph, threads=1).run([np.ones((1, 3))])) == ["output_1"]

@@ -486,5 +486,5 @@ def test_an_expanded_gate_is_a_gate(save: Callable[..., Path]) -> None:
         node("Expand", "g", "s", outputs=("e",)),
         node("Mul", "x", "e"),
     ]
-    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 3, 5, 6]}))
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 3, 5, 6]})).graph
     assert [n.kind for n in graph.steps()] == ["input", "global_average_pool", "mul", "output"]

@@ -62,7 +62,7 @@ def test_a_wrong_attribute_comes_with_what_to_do(save: Save) -> None:
 
 def test_nodes_that_lead_to_no_output_do_not_matter(save: Save) -> None:
     nodes = [node("Elu", "x", outputs=("dead",)), node("Relu", "x")]
-    graph = import_onnx(save(nodes=nodes, inputs={"x": IMAGE}))
+    graph = import_onnx(save(nodes=nodes, inputs={"x": IMAGE})).graph
     assert {n.kind for n in graph} == {"input", "relu", "output"}
 
 
@@ -221,10 +221,10 @@ def test_open_extents_are_named_and_can_be_given(save: Save) -> None:
     text = refusal(path)
     assert "x (height, width)" in text
     assert "--subs" in text
-    graph = import_onnx(path, subs={"height": 6, "width": 7})
+    graph = import_onnx(path, subs={"height": 6, "width": 7}).graph
     assert graph["input_1"].type.shape == (3, 6, 7)
     for name in ("x", "input_1"):
-        graph = import_onnx(path, input_shapes={name: [1, 3, 4, 5]})
+        graph = import_onnx(path, input_shapes={name: [1, 3, 4, 5]}).graph
         assert graph["input_1"].type.shape == (3, 4, 5)
 
 
@@ -265,7 +265,7 @@ def test_samples_of_a_fixed_batch_must_not_mix(save: Save) -> None:
     path = save(
         nodes=[node("Reshape", "x", "s")], inputs={"x": [10, 4, 6]}, constants={"s": ints(5, -1)}
     )
-    graph = import_onnx(path)  # ten channels rather than ten samples
+    graph = import_onnx(path).graph  # ten channels rather than ten samples
     assert graph["input_1"].type.shape == (10, 4, 6)
     nodes = [
         node("Reshape", "x", "s", outputs=("t",)),
@@ -308,7 +308,7 @@ def test_opsets_outside_the_range_are_refused(opset: int, save: Save) -> None:
 
 def test_nodes_in_any_order_are_accepted(save: Save) -> None:
     nodes = [node("Tanh", "t"), node("Relu", "x", outputs=("t",))]
-    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 3]}))
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 3]})).graph
     assert [n.kind for n in graph.steps()] == ["input", "relu", "tanh", "output"]
 
 
@@ -323,7 +323,7 @@ def test_initializers_that_are_also_inputs_are_initializers(save: Save) -> None:
         inputs={"w": [3, 2], "x": ["N", 3]},
         constants={"w": np.ones((3, 2), np.float32)},
     )
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     assert [n.origin.foreign_name for n in graph.inputs] == ["x"]
 
 
@@ -337,7 +337,7 @@ def test_files_of_old_exporters_are_read(save: Save) -> None:
     )
     model = onnx.load(path)
     model.ir_version = 3
-    graph = import_onnx(save(model))
+    graph = import_onnx(save(model)).graph
     assert [n.origin.foreign_name for n in graph.inputs] == ["x"]
 
 
@@ -346,7 +346,7 @@ def test_a_resize_that_the_converter_made_keeps_its_name(save: Save) -> None:
         node("Upsample", "x", outputs=("u",), scales=[1.0, 1.0, 2.0, 2.0]),
         node("Relu", "u"),
     ]
-    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 2, 3, 3]}, opset=7))
+    graph = import_onnx(save(nodes=nodes, inputs={"x": ["N", 2, 3, 3]}, opset=7)).graph
     assert "Upsample_u" in [n.name for n in graph]
 
 
@@ -368,7 +368,7 @@ def external_model(folder: Path, location: str) -> Path:
 
 def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(np.arange(6, dtype="<f4").tobytes())
-    graph = import_onnx(external_model(tmp_path, "weights.bin"))
+    graph = import_onnx(external_model(tmp_path, "weights.bin")).graph
     weights = graph.constant(graph["Gemm_y"].inputs[1])
     assert weights is not None
     assert weights.tolist() == [[0, 2, 4], [1, 3, 5]]

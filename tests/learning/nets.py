@@ -11,8 +11,9 @@ from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.relu import Relu
-from nnshell.quantization import QuantizationOptions, quantize_graph
+from nnshell.quantization import Basis, QuantizationOptions
 from nnshell.quantization.ranges.calibration import calibrate_graph
+from nnshell.session.project import Project
 from tests.quantization.nets import Net
 
 SHAPE = (4, 6, 6)
@@ -42,8 +43,9 @@ def residual() -> Graph:
     return net.graph
 
 
-def quantized(graph: Graph, bits: int = 4) -> Graph:
+def quantized(graph: Graph, bits: int = 4) -> Project:
     seen = calibrate_graph(graph, [pictures(32).arrays], clip_type="mse")
     options = QuantizationOptions(clip_type="mse", weight_bits=bits, act_bits=bits)
-    quantize_graph(graph, seen, options)
-    return graph
+    project = Project(graph)
+    project.quantize(Basis(seen, options))
+    return project

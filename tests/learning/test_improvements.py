@@ -13,12 +13,12 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.work import Window
 from nnshell.learning.bias_correction import corrected_analytically, corrected_by_means
 from nnshell.learning.channel_moments import channel_moments
-from nnshell.learning.equalization import equalize
 from nnshell.learning.outliers import activation_outliers, weight_outliers
-from nnshell.learning.trial import apply_learned
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.quantization import Statistics, TensorStatistics
+from nnshell.session.improve import apply_learned, equalize
+from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
 from tests.learning.nets import SHAPE, conv, pictures, quantized, residual
 from tests.quantization.nets import Net
@@ -44,8 +44,8 @@ def outputs(graph: Graph) -> np.ndarray:
 
 def test_equalized_channels_are_even_and_the_function_is_kept() -> None:
     graph = chain()
-    before = outputs(graph)
-    pairs = equalize(graph)
+    before, project = outputs(graph), Project(graph)
+    pairs = equalize(project)
     assert [(p.first, p.second) for p in pairs] == [
         ("conv_1", "depthwise"),
         ("depthwise", "conv_2"),
@@ -54,33 +54,33 @@ def test_equalized_channels_are_even_and_the_function_is_kept() -> None:
     assert np.allclose(outputs(graph), before, rtol=1e-4, atol=1e-3)
     made = np.abs(graph["conv_1_weights"].op.value).max(axis=(1, 2, 3))  # type: ignore[attr-defined]
     assert made.max() / made.min() < 20
-    assert graph.recipe[-1].command == "weight_equalization"
+    assert project.recipe[-1].command == "weight_equalization"
 
 
 def test_channels_that_a_bound_cuts_off_are_not_scaled() -> None:
     with pytest.raises(UsageError, match="no two filters"):
-        equalize(chain(Relu6))
+        equalize(Project(chain(Relu6)))
 
 
 def test_a_branch_that_others_read_is_not_scaled() -> None:
-    assert [(p.first, p.second) for p in equalize(residual())] == [("first", "second")]
+    assert [(p.first, p.second) for p in equalize(Project(residual()))] == [("first", "second")]
 
 
 def test_a_quantized_graph_needs_samples_to_be_equalized() -> None:
-    graph = quantized(chain(), 8)
+    project = quantized(chain(), 8)
     with pytest.raises(UsageError, match="weight_equalization IMAGES"):
-        equalize(graph)
-    old = graph.statistics
-    equalize(graph, [pictures(32)])
-    assert graph.quantized
-    assert graph.statistics["relu_1"].maximum < old["relu_1"].maximum
+        equalize(project)
+    old = project.statistics
+    equalize(project, [pictures(32)])
+    assert project.quantized
+    assert project.statistics["relu_1"].maximum < old["relu_1"].maximum
 
 
 def test_moments_are_those_of_normally_distributed_inputs() -> None:
     net = Net(*SHAPE)
     relu = net.node("relu", Relu(), conv(net, "conv", net.x))
     net.node("output_1", Output(0), relu)
-    flat = flatten(quantized(net.graph, 8))
+    flat = flatten(quantized(net.graph, 8).graph)
     seen = Statistics({"input_1": TensorStatistics(-4.0, 5.0, 0.5, 1.0, 0.8)})
     found = channel_moments(flat, seen)[Tensor("relu")]
     x = np.random.default_rng(0).normal(0.5, 1.0, (400, *SHAPE)).astype(np.float32)
@@ -91,14 +91,18 @@ def test_moments_are_those_of_normally_distributed_inputs() -> None:
 
 @pytest.mark.parametrize("analytic", [False, True])
 def test_corrected_biases_leave_less_noise(analytic: bool) -> None:
-    graph, batches = quantized(chain(), 3), [pictures(64)]
-    found = corrected_analytically(graph) if analytic else corrected_by_means(graph, batches)
-    bench = Bench(graph, [pictures(64, seed=5)])
+    project, batches = quantized(chain(), 3), [pictures(64)]
+    found = (
+        corrected_analytically(project.graph, project.basis)
+        if analytic
+        else corrected_by_means(project.graph, project.basis, batches)
+    )
+    bench = Bench(project.graph, project.basis, [pictures(64, seed=5)])
     before = bench.try_options(bench.options).noise
-    floats = outputs(graph)
-    apply_learned(graph, "bcorr", found)
-    assert bench.try_options(bench.options, graph).noise < before
-    assert np.array_equal(outputs(graph), floats)
+    floats = outputs(project.graph)
+    apply_learned(project, "bcorr", found)
+    assert bench.try_basis(project.basis).noise < before
+    assert np.array_equal(outputs(project.graph), floats)
 
 
 def test_the_widest_channel_is_named() -> None:

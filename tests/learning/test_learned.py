@@ -12,9 +12,8 @@ import pytest
 from nnshell import flow
 from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.learning.adaround import learn_rounding
-from nnshell.learning.equalization import equalize
-from nnshell.learning.trial import apply_learned
 from nnshell.quantization import Learned, QuantizationOptions
+from nnshell.session.improve import apply_learned, equalize
 from nnshell.support.errors import QuantizationError
 
 
@@ -52,27 +51,27 @@ def test_damaged_values_are_refused(entry: dict[str, Any]) -> None:
 
 
 def test_values_of_another_shape_are_refused(tmp_path: Path) -> None:
-    graph = flow.open_graph("sample:lenet")
-    flow.quantize(graph, flow.calibrate_randomly(graph))
+    project = flow.open_graph("sample:lenet")
+    flow.quantize(project, flow.calibrate_randomly(project))
     wrong = ChosenFilter(8, np.ones(1, np.float32), np.ones((2, 2), np.int8))
     with pytest.raises(QuantizationError, match="does not fit"):
-        apply_learned(graph, "adaround", Learned({"_conv1_Conv": wrong}))
-    assert graph.learned is None
+        apply_learned(project, "adaround", Learned({"_conv1_Conv": wrong}))
+    assert project.learned is None
 
 
 def test_a_state_file_restores_what_was_learned_without_images(tmp_path: Path) -> None:
-    graph = flow.open_graph("sample:lenet")
-    flow.adjust(graph)
-    flow.fuse(graph, "scale8")
+    project = flow.open_graph("sample:lenet")
+    flow.adjust(project)
+    flow.fuse(project, "scale8")
     images = flow.load_inputs("sample:calibration", norm="x: x/128-1", limit=16)
-    equalize(graph)
-    flow.quantize(graph, flow.calibrate(graph, images), QuantizationOptions(weight_bits=4))
-    batches = flow.batches_of(graph, images)
-    equalize(graph, batches)
-    apply_learned(graph, "adaround", learn_rounding(graph, batches))
-    path = flow.save_state(graph, tmp_path / "lenet.json")
+    equalize(project)
+    flow.quantize(project, flow.calibrate(project, images), QuantizationOptions(weight_bits=4))
+    batches = flow.batches_of(project, images)
+    equalize(project, batches)
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, batches))
+    path = flow.save_state(project, tmp_path / "lenet.json")
     back = flow.open_graph(path)
-    for node in graph:
+    for node in project:
         assert node.quantization is not None
         kept = back[node.name].quantization
         assert kept is not None

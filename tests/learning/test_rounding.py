@@ -12,18 +12,19 @@ from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.experiments.bench import Bench
 from nnshell.ir.flat import flatten
-from nnshell.ir.graph import Graph
 from nnshell.learning import adaround
 from nnshell.learning.adaround import learn_rounding
 from nnshell.learning.blocks import blocks_of
-from nnshell.learning.judged import apply_if_better
 from nnshell.learning.layers import search_scales
 from nnshell.learning.ranges import searched_ranges
 from nnshell.learning.rounding import compensated, moments, nearest, output_error, settled
 from nnshell.learning.rows import by_group, filter_constants, rows_of
-from nnshell.learning.trial import Trial, apply_learned
+from nnshell.learning.trial import Trial
 from nnshell.quantization import QuantizationOptions
+from nnshell.quantization.ranges.calibration import calibrate_graph
 from nnshell.session.edits import tune
+from nnshell.session.improve import apply_if_better, apply_learned
+from nnshell.session.project import Project
 from nnshell.session.recipe import undo
 from nnshell.support.errors import QuantizationError, UsageError
 from tests.learning.nets import pictures, quantized, residual
@@ -31,9 +32,9 @@ from tests.learning.nets import pictures, quantized, residual
 LIMITS = (-7, 7)
 
 
-def noise(graph: Graph) -> float:
+def noise(project: Project) -> float:
     """On pictures that nothing was learned from."""
-    bench = Bench(graph, [pictures(64, seed=9)])
+    bench = Bench(project.graph, project.basis, [pictures(64, seed=9)])
     return bench.try_options(bench.options).noise
 
 
@@ -61,8 +62,8 @@ def test_independent_taps_are_rounded_to_the_nearest() -> None:
 
 
 def test_rows_times_weights_are_what_a_filter_makes() -> None:
-    graph = quantized(residual())
-    trial, batch = Trial(graph, [pictures(3)]), pictures(3)
+    project = quantized(residual())
+    trial, batch = Trial(project.graph, project.basis, [pictures(3)]), pictures(3)
     for name in ("first", "second"):
         item = trial.flat.by_path[name]
         weights, bias = filter_constants(trial.flat, item)
@@ -74,49 +75,58 @@ def test_rows_times_weights_are_what_a_filter_makes() -> None:
 
 
 def test_a_residual_branch_is_one_block() -> None:
-    blocks = blocks_of(flatten(quantized(residual())))
+    blocks = blocks_of(flatten(quantized(residual()).graph))
     found = [[item.path for item in block.filters] for block in blocks]
     assert found == [["stem"], ["first", "second"], ["head"]]
     assert blocks[1].output.path == "total_relu"
 
 
 def test_learned_rounding_leaves_less_noise_on_other_pictures() -> None:
-    graph = quantized(residual(), 3)
-    before = noise(graph)
-    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)]))
-    assert noise(graph) < before
-    undo(graph)
-    assert noise(graph) == before
+    project = quantized(residual(), 3)
+    before = noise(project)
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, [pictures(64)]))
+    assert noise(project) < before
+    undo(project)
+    assert noise(project) == before
 
 
 def test_blocks_are_learned_by_gradients() -> None:
     pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
-    graph, batches = quantized(residual(), 3), [pictures(16)]
-    bench = Bench(graph, batches)
+    project, batches = quantized(residual(), 3), [pictures(16)]
+    bench = Bench(project.graph, project.basis, batches)
     before = bench.try_options(bench.options).noise
-    found = learn_rounding(graph, batches, "brecq", iterations=20)
+    found = learn_rounding(project.graph, project.basis, batches, "brecq", iterations=20)
     assert set(found.filters) == {"stem", "first", "second", "head"}
     assert "total_relu" in found.ranges
-    apply_learned(graph, "adaround", found)
-    assert bench.try_options(bench.options, graph).noise < before
+    apply_learned(project, "adaround", found)
+    assert bench.try_basis(project.basis).noise < before
 
 
 def test_all_layers_are_learned_together() -> None:
     pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
-    graph, calls = quantized(residual(), 3), list[int]()
-    before, integers = noise(graph), _weights(graph)
+    project, calls = quantized(residual(), 3), list[int]()
+    before, integers = noise(project), _weights(project)
     done = calls.append
-    found = learn_rounding(graph, [pictures(64)], "network", iterations=30, progress=done)
-    assert calls == [1] * 30 == [1] * adaround.parts(graph, [pictures(64)], "network", 30)
-    apply_learned(graph, "adaround", found)
-    assert noise(graph) < before
-    moved = np.abs(_weights(graph) - integers)
+    found = learn_rounding(
+        project.graph, project.basis, [pictures(64)], "network", iterations=30, progress=done
+    )
+    assert (
+        calls
+        == [1] * 30
+        == [1] * adaround.parts(project.graph, project.basis, [pictures(64)], "network", 30)
+    )
+    apply_learned(project, "adaround", found)
+    assert noise(project) < before
+    moved = np.abs(_weights(project) - integers)
     assert 0 < moved.max() <= 2  # a step of the real weight, and its rounding
 
 
-def _weights(graph: Graph) -> np.ndarray[Any, Any]:
+def _weights(project: Project) -> np.ndarray[Any, Any]:
     """Integers of all filters."""
-    kernels = [item.node.quantization.kernel for item in Trial(graph, None).filters()]  # type: ignore[union-attr]
+    kernels = [
+        item.node.quantization.kernel
+        for item in Trial(project.graph, project.basis, None).filters()
+    ]  # type: ignore[union-attr]
     return np.concatenate([kernel.weights.reshape(-1).astype(int) for kernel in kernels])
 
 
@@ -131,79 +141,83 @@ def test_an_end_that_is_always_zero_teaches_nothing() -> None:
 
 def test_what_reads_float_weights_is_learned_without_them() -> None:
     pytest.importorskip("torch", reason="the extra nnshell[train] is not installed")
-    graph = quantized(residual(), 4)
-    tune(graph, {"*": {"weight_bits": 32}})
-    found = learn_rounding(graph, [pictures(32)], "network", iterations=3)
+    project = quantized(residual(), 4)
+    tune(project, {"*": {"weight_bits": 32}})
+    found = learn_rounding(project.graph, project.basis, [pictures(32)], "network", iterations=3)
     assert not found.filters
     assert found.ranges
 
 
 def test_searched_scales_and_ranges_leave_less_noise_than_extremes() -> None:
-    graph = residual()
-    seen = flow.calibrate_graph(graph, [pictures(32).arrays])
-    flow.quantize(graph, seen, QuantizationOptions(weight_bits=3, act_bits=3, weight_clip="none"))
-    before = noise(graph)
+    project = Project(residual())
+    seen = calibrate_graph(project.graph, [pictures(32).arrays])
+    flow.quantize(project, seen, QuantizationOptions(weight_bits=3, act_bits=3, weight_clip="none"))
+    before = noise(project)
     batches = [pictures(32)]
-    found = search_scales(graph, batches).updated(searched_ranges(graph, batches))
-    assert apply_if_better(graph, "scale_search", [found], batches).applied
-    assert noise(graph) < 0.8 * before
+    found = search_scales(project.graph, project.basis, batches).updated(
+        searched_ranges(project.graph, project.basis, batches)
+    )
+    assert apply_if_better(project, "scale_search", [found], batches).applied
+    assert noise(project) < 0.8 * before
 
 
 def test_what_does_not_help_is_left_out() -> None:
-    graph = quantized(residual())
+    project = quantized(residual())
     batches = [pictures(64)]
-    apply_learned(graph, "adaround", learn_rounding(graph, batches))
-    steps = len(graph.recipe)
-    again = search_scales(graph, batches)  # back to the nearest integers
-    assert not apply_if_better(graph, "scale_search", [again], batches).applied
-    assert len(graph.recipe) == steps
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, batches))
+    steps = len(project.recipe)
+    again = search_scales(project.graph, project.basis, batches)  # back to the nearest integers
+    assert not apply_if_better(project, "scale_search", [again], batches).applied
+    assert len(project.recipe) == steps
 
 
 def test_learned_integers_run_in_all_engines_alike() -> None:
-    graph = quantized(residual(), 8)
-    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(64)]))
+    project = quantized(residual(), 8)
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, [pictures(64)]))
     x = pictures(32, seed=3).arrays
-    fast, slow = FastEngine(graph).run(x)["output_1"], IntegerEngine(graph).run(x)["output_1"]
+    fast, slow = (
+        engine(project.graph).run(x)["output_1"] for engine in (FastEngine, IntegerEngine)
+    )
     assert np.array_equal(fast, slow)
-    record = graph["output_1"].quantization.output  # type: ignore[union-attr]
-    simulated = flow.make_engine(graph, "simulated").run(x)["output_1"]
+    record = project["output_1"].quantization.output  # type: ignore[union-attr]
+    simulated = flow.make_engine(project.graph, "simulated").run(x)["output_1"]
     assert np.abs(record.dequantize(fast) - simulated).max() <= 1.01 * record.first_scale
 
 
 def test_weights_of_other_bits_forget_what_was_learned() -> None:
-    graph = quantized(residual())
-    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(32)]))
-    learned = graph["first"].quantization.kernel.weights  # type: ignore[union-attr]
-    tune(graph, {"first": {"weight_bits": 5}})
-    assert graph["first"].quantization.input.bits == 4  # type: ignore[union-attr]
-    assert np.abs(graph["first"].quantization.kernel.weights).max() > 7  # type: ignore[union-attr]
-    tune(graph, {"first": {"weight_bits": 4}})
-    assert np.array_equal(graph["first"].quantization.kernel.weights, learned)  # type: ignore[union-attr]
+    project = quantized(residual())
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, [pictures(32)]))
+    learned = project["first"].quantization.kernel.weights  # type: ignore[union-attr]
+    tune(project, {"first": {"weight_bits": 5}})
+    assert project["first"].quantization.input.bits == 4  # type: ignore[union-attr]
+    assert np.abs(project["first"].quantization.kernel.weights).max() > 7  # type: ignore[union-attr]
+    tune(project, {"first": {"weight_bits": 4}})
+    assert np.array_equal(project["first"].quantization.kernel.weights, learned)  # type: ignore[union-attr]
 
 
 def test_a_new_quantization_forgets_everything_learned() -> None:
-    graph = quantized(residual())
-    apply_learned(graph, "adaround", learn_rounding(graph, [pictures(32)]))
-    flow.quantize(graph, graph.statistics, graph.quantization_options)
-    assert graph.learned is None
-    assert [step.command for step in graph.recipe] == ["aquant"]
+    project = quantized(residual())
+    apply_learned(project, "adaround", learn_rounding(project.graph, project.basis, [pictures(32)]))
+    flow.quantize(project, project.statistics, project.quantization_options)
+    assert project.learned is None
+    assert [step.command for step in project.recipe] == ["aquant"]
 
 
 def test_refusals_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(QuantizationError, match="aquant"):
-        learn_rounding(residual(), [pictures(2)])
+        learn_rounding(residual(), quantized(residual()).basis, [pictures(2)])
     monkeypatch.setattr(adaround, "find_spec", lambda name: None)
     for method in ("brecq", "network"):
         with pytest.raises(UsageError, match=r"pip install 'nnshell\[train\]'"):
-            learn_rounding(quantized(residual()), [pictures(2)], method)
+            project = quantized(residual())
+            learn_rounding(project.graph, project.basis, [pictures(2)], method)
 
 
 def test_tuned_ranges_leave_less_noise_where_they_are_learned() -> None:
-    graph, batches = quantized(residual()), [pictures(16)]
-    bench = Bench(graph, batches)
-    plain, tuned = graph.copy(), graph.copy()
-    plain.learned = learn_rounding(graph, batches)
-    tuned.learned = learn_rounding(graph, batches, ranges=True)
-    assert tuned.learned.ranges
-    noise_of = [bench.try_options(bench.options, twin).noise for twin in (plain, tuned)]
+    project, batches = quantized(residual()), [pictures(16)]
+    bench = Bench(project.graph, project.basis, batches)
+    plain = learn_rounding(project.graph, project.basis, batches)
+    tuned = learn_rounding(project.graph, project.basis, batches, ranges=True)
+    assert tuned.ranges
+    noise_of = [bench.try_basis(project.basis.with_learned(each)).noise for each in (plain, tuned)]
     assert noise_of[1] < noise_of[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime
@@ -41,7 +43,10 @@ from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.sub import Sub
 from nnshell.ops.tanh import Tanh
 from nnshell.ops.transpose import Transpose
+from nnshell.passes import manager
+from nnshell.passes.base import Pass
 from nnshell.passes.inputs import turned
+from nnshell.passes.manager import Check, PassRecord
 
 
 class Net:
@@ -491,3 +496,19 @@ class RandomNet:
 
 def random_graph(random: Random, steps: int = 12) -> Graph:
     return RandomNet(random).build(steps)
+
+
+_RECORDS: WeakKeyDictionary[Graph, list[PassRecord]] = WeakKeyDictionary()
+
+
+def run_passes(
+    graph: Graph, passes: Iterable[Pass], *, check: Check | None = None
+) -> list[PassRecord]:
+    """As the manager's; the records of all runs on a graph are kept for ``records_of``."""
+    records = manager.run_passes(graph, passes, check=check)
+    _RECORDS.setdefault(graph, []).extend(records)
+    return records
+
+
+def records_of(graph: Graph) -> list[PassRecord]:
+    return _RECORDS.get(graph, [])

@@ -41,7 +41,6 @@ from nnshell.passes.hard_sigmoid import (
     MatchCloseHardSigmoid,
     MatchFarHardSigmoid,
 )
-from nnshell.passes.manager import run_passes
 from nnshell.passes.memory import DuplicateConstants, InsertCopies
 from nnshell.passes.move_activations import MoveActivationBeforeSplit
 from nnshell.passes.remove_noops import RemoveCopies, RemoveNoOps, RemoveQuantize
@@ -49,7 +48,7 @@ from nnshell.passes.remove_relus import RemoveRelus
 from nnshell.passes.reshapes import RemoveReshapes, RemoveReshapesBeforeLinear
 from nnshell.passes.slices_to_split import SlicesToSplit
 
-from .nets import FloatCheck, Net, lines, text
+from .nets import FloatCheck, Net, lines, records_of, run_passes, text
 
 
 def run(graph: Graph, *passes: Pass) -> str:
@@ -58,7 +57,7 @@ def run(graph: Graph, *passes: Pass) -> str:
 
 
 def notes(graph: Graph) -> str:
-    return "\n".join(n.text for record in graph.pass_records for n in record.notes)
+    return "\n".join(n.text for record in records_of(graph) for n in record.notes)
 
 
 def cut(net: Net, x: Ref, axis: int, start: int, end: int, name: str = "slice") -> Ref:

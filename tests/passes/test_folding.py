@@ -25,9 +25,9 @@ from nnshell.passes.crop_filters import CropFilters
 from nnshell.passes.fold_batch_norm import BatchNormToConv, FoldBatchNorm, SplitBatchNorm
 from nnshell.passes.fold_constants import FoldBias, FoldScale
 from nnshell.passes.fold_pad import FoldPad
-from nnshell.passes.manager import PassRecord, run_passes
+from nnshell.passes.manager import PassRecord
 
-from .nets import FloatCheck, Net, lines, text
+from .nets import FloatCheck, Net, lines, records_of, run_passes, text
 
 
 def run(graph: Graph, *passes: Pass) -> list[PassRecord]:
@@ -35,7 +35,7 @@ def run(graph: Graph, *passes: Pass) -> list[PassRecord]:
 
 
 def notes(graph: Graph) -> str:
-    return "\n".join(n.text for record in graph.pass_records for n in record.notes)
+    return "\n".join(n.text for record in records_of(graph) for n in record.notes)
 
 
 def value(graph: Graph, name: str) -> np.ndarray:

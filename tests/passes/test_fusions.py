@@ -23,10 +23,9 @@ from nnshell.ops.relu import Relu, Relu6, ReluN
 from nnshell.ops.sigmoid import Sigmoid
 from nnshell.ops.tanh import Tanh
 from nnshell.ops.transpose import Transpose
-from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import POW2, SCALE8
 
-from .nets import FloatCheck, Net, lines, text
+from .nets import FloatCheck, Net, lines, records_of, run_passes, text
 
 HALVE = Window((2, 2), (2, 2))
 
@@ -37,7 +36,7 @@ def fused(graph: Graph) -> Graph:
 
 
 def near_misses(graph: Graph) -> list[str]:
-    return [n.text for record in graph.pass_records for n in record.notes if not n.done]
+    return [n.text for record in records_of(graph) for n in record.notes if not n.done]
 
 
 def chain(*ops: Operator) -> Graph:

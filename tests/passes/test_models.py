@@ -30,7 +30,7 @@ MODELS = (
 
 
 def prepared(path: Path) -> Graph:
-    graph = import_onnx(path)
+    graph = import_onnx(path).graph
     run_passes(graph, (*ADJUST, *SCALE8))
     return graph
 
@@ -85,7 +85,7 @@ def test_resnet_has_its_average_pool_at_step_73(test_data: Path) -> None:
 @pytest.mark.parametrize("pipeline", [SCALE8, POW2], ids=["scale8", "pow2"])
 @pytest.mark.parametrize("name", MODELS)
 def test_float_outputs_stay(test_data: Path, name: str, pipeline: tuple[Any, ...]) -> None:
-    graph = import_onnx(test_data / "models" / f"{name}.onnx", fold_batchnorm=False)
+    graph = import_onnx(test_data / "models" / f"{name}.onnx", fold_batchnorm=False).graph
     batch = sample(graph, count=1)
     before = FloatEngine(graph, threads=1).run(batch)
     run_passes(graph, (*ADJUST, *pipeline))

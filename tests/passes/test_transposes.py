@@ -21,10 +21,9 @@ from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.edit import FreezeOrder
-from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import adjust_passes
 
-from .nets import FloatCheck, Net, lines, text
+from .nets import FloatCheck, Net, lines, records_of, run_passes, text
 
 LAST, FIRST = Transpose((1, 2, 0)), Transpose((2, 0, 1))
 
@@ -35,7 +34,7 @@ def adjusted(graph: Graph, **options: int) -> str:
 
 
 def notes(graph: Graph) -> str:
-    return "\n".join(n.text for record in graph.pass_records for n in record.notes)
+    return "\n".join(n.text for record in records_of(graph) for n in record.notes)
 
 
 def transposes(graph: Graph) -> list[str]:

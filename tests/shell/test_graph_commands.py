@@ -282,21 +282,21 @@ def test_the_lab_session_runs_as_its_sheet_says(commands: Any, run: Run) -> None
 def test_ctrl_c_leaves_graph_settings_and_prompt_as_they_were(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import nnshell.flow
+    from nnshell.session.project import Project
 
     shell.onecmd_plus_hooks("aquant img/* -D 128 -O -1")
-    before = (list(shell.session.graph.nodes), list(shell.session.graph.recipe), shell.prompt)
-    real = nnshell.flow.quantize_graph
+    before = (list(shell.session.graph.nodes), list(shell.session.project.recipe), shell.prompt)
+    real = Project.quantize
 
     def interrupted(*arguments: Any) -> None:
         real(*arguments)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("nnshell.flow.quantize_graph", interrupted)
+    monkeypatch.setattr(Project, "quantize", interrupted)
     assert not shell.onecmd_plus_hooks("aquant img/*")
-    graph = shell.session.graph
-    assert (list(graph.nodes), list(graph.recipe), shell.prompt) == before
-    assert graph.quantized and graph.input_options.divisor == 128
+    project = shell.session.project
+    assert (list(project.graph.nodes), list(project.recipe), shell.prompt) == before
+    assert project.quantized and project.input_options.divisor == 128
     assert "stopped; graph and settings are as before" in capfd.readouterr().err
 
 

@@ -169,14 +169,16 @@ def test_files_are_completed(shell: Shell, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_prompt_names_the_graph_and_the_toolbar_its_state(shell: Shell) -> None:
-    from nnshell.ir.graph import Graph, Step
+    from nnshell.ir.graph import Graph
+    from nnshell.session.project import Project
+    from nnshell.session.steps import Step
     from nnshell.shell.session import Opened
 
     assert shell.prompt == "(NNT) "
     assert "no graph" in shell.get_bottom_toolbar()
-    shell.session.add(Opened(Graph("lenet"), "models/lenet.onnx"), keep=False)
+    shell.session.add(Opened(Project(Graph("lenet")), "models/lenet.onnx"), keep=False)
     shell.refresh()
     assert shell.prompt == "(NNT lenet.onnx 0) "
     assert "saved" in shell.get_bottom_toolbar()
-    shell.session.graph.recipe.append(Step("adjust"))
+    shell.session.project.recipe.append(Step("adjust"))
     assert "unsaved changes" in shell.get_bottom_toolbar()

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnshell.ir.graph import Graph, Step, constant_node
+from nnshell.ir.graph import Graph, constant_node
+from nnshell.session.project import Project
+from nnshell.session.steps import Step
 from nnshell.shell.history import HistoryFile
 from nnshell.shell.session import Opened, Session
 from nnshell.support.errors import GraphError, UsageError
@@ -26,24 +28,25 @@ def graph_with(*names: str) -> Graph:
 def session_with(*graphs: Graph) -> Session:
     session = Session()
     for graph in graphs:
-        session.add(Opened(graph, "g.onnx"), keep=True)
+        session.add(Opened(Project(graph), "g.onnx"), keep=True)
     return session
 
 
 @pytest.mark.parametrize("error", [GraphError("no"), KeyboardInterrupt(), ValueError("bug")])
 def test_a_command_that_does_not_finish_changes_nothing(error: BaseException) -> None:
     session = session_with(graph_with("a"))
-    graph, settings = session.graph, session.settings
+    project, settings = session.project, session.settings
+    graph = project.graph
     with pytest.raises(type(error)), session.transaction():
         graph.add(constant_node("b", np.zeros(1, np.float32)))
-        graph.recipe.append(Step("adjust"))
-        graph.snapshots.append(graph_with())
+        project.recipe.append(Step("adjust"))
+        project.snapshots.append(Project(graph_with()))
         session.settings.assign("l1_size", 1)
         session.tensors["x"] = 1
-        session.add(Opened(graph_with("c"), "c.onnx"), keep=True)
+        session.add(Opened(Project(graph_with("c")), "c.onnx"), keep=True)
         raise error
-    assert session.graph is graph and session.settings is settings
-    assert list(graph.nodes) == ["a"] and not graph.recipe and not graph.snapshots
+    assert session.project is project and session.graph is graph and session.settings is settings
+    assert list(graph.nodes) == ["a"] and not project.recipe and not project.snapshots
     assert settings.l1_size == 64000
     assert session.tensors == {} and len(session.opened) == 1
 
@@ -51,7 +54,7 @@ def test_a_command_that_does_not_finish_changes_nothing(error: BaseException) ->
 def test_a_replaced_graph_comes_back() -> None:
     session = session_with(graph_with("a"))
     with pytest.raises(KeyboardInterrupt), session.transaction():
-        session.add(Opened(graph_with("b"), "b.onnx"), keep=False)
+        session.add(Opened(Project(graph_with("b")), "b.onnx"), keep=False)
         raise KeyboardInterrupt
     assert list(session.graph.nodes) == ["a"]
 
@@ -59,26 +62,26 @@ def test_a_replaced_graph_comes_back() -> None:
 def test_a_command_that_finishes_keeps_its_changes() -> None:
     session = session_with(graph_with("a"))
     with session.transaction():
-        session.graph.recipe.append(Step("adjust"))
-    assert len(session.graph.recipe) == 1
+        session.project.recipe.append(Step("adjust"))
+    assert len(session.project.recipe) == 1
 
 
 def test_unsaved_changes_are_those_since_the_last_save() -> None:
     session = session_with(graph_with("a"))
     current = session.current
     assert not current.unsaved
-    current.graph.recipe.append(Step("adjust"))
+    current.project.recipe.append(Step("adjust"))
     session.note_line("adjust")
-    assert current.unsaved and current.graph.recipe[0].line == "adjust"
+    assert current.unsaved and current.project.recipe[0].line == "adjust"
     current.mark_saved()
     assert not current.unsaved
-    current.graph.recipe[:] = [Step("adjust")]
+    current.project.recipe[:] = [Step("adjust")]
     assert current.unsaved
 
 
 def test_noting_the_line_of_a_saved_step_keeps_it_saved() -> None:
     session = session_with(graph_with("a"))
-    session.graph.recipe.append(Step("open"))
+    session.project.recipe.append(Step("open"))
     session.current.mark_saved()
     session.note_line("open g.onnx")
     assert not session.current.unsaved
@@ -92,7 +95,7 @@ def test_no_graph_says_how_to_get_one() -> None:
 def test_a_second_graph_replaces_the_first_unless_kept() -> None:
     session = session_with(graph_with("a"), graph_with("b"))
     session.select(0)
-    session.add(Opened(graph_with("c"), "c.onnx"), keep=False)
+    session.add(Opened(Project(graph_with("c")), "c.onnx"), keep=False)
     assert [list(o.graph.nodes) for o in session.opened] == [["c"], ["b"]]
     with pytest.raises(UsageError):
         session.select(2)

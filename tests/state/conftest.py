@@ -11,33 +11,34 @@ from nnshell.exporters.onnx import export_bytes
 from nnshell.importers.onnx.importer import import_onnx
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import graph_of, random_inputs
-from nnshell.ir.graph import Graph, Step, all_nodes
+from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ops.conv2d import Conv2D
-from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import SCALE8, adjust_passes
-from nnshell.quantization import QuantizationOptions, quantize_graph
+from nnshell.quantization import Basis, QuantizationOptions
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
+from nnshell.session.project import Project
+from nnshell.session.steps import Step
 from nnshell.state import Replay
 from nnshell.support.errors import UsageError
 from nnshell.support.settings import Settings
 
 
-def _open(path: Path, step: Step, settings: Settings) -> Graph:
-    return import_onnx(path, **step.options)
+def _open(path: Path, step: Step, settings: Settings) -> Project:
+    return Project(import_onnx(path, **step.options).graph, settings)
 
 
-def _adjust(graph: Graph, step: Step) -> None:
-    run_passes(graph, adjust_passes(**step.options))
+def _adjust(project: Project, step: Step) -> None:
+    project.run_passes(adjust_passes(**step.options))
 
 
-def _fusions(graph: Graph, step: Step) -> None:
+def _fusions(project: Project, step: Step) -> None:
     if step.options["names"] != ["scale8"]:
         raise UsageError(f"no fusions {step.options['names']!r}")
-    run_passes(graph, SCALE8)
+    project.run_passes(SCALE8)
 
 
-def _quantize(graph: Graph, step: Step) -> None:
-    quantize_graph(graph, graph.statistics, graph.quantization_options)
+def _quantize(project: Project, step: Step) -> None:
+    project.quantize(project.basis)
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +55,14 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def graph(model: Path) -> Graph:
+def project(model: Path) -> Project:
     """Opened, adjusted, fused and quantized, with a recipe, a setting and node options."""
-    made = import_onnx(model)
-    made.settings = Settings()
+    made = Project(import_onnx(model).graph)
     made.settings.assign("input_norm_func", "x: x/128-1")
-    run_passes(made, adjust_passes())
-    run_passes(made, SCALE8)
+    made.run_passes(adjust_passes())
+    made.run_passes(SCALE8)
     options = QuantizationOptions(quantized_dimension="tensor")
-    quantize_graph(made, _ranges(made), options)
+    made.quantize(Basis(_ranges(made.graph), options))
     made["input_1"].options["ALLOCATE"] = "1"
     made.recipe = [
         Step("open", {}, "open net.onnx"),

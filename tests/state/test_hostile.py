@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 from nnshell.state import Replay, load_state, read_state, save_state
 from nnshell.state.read import MAX_FILE_BYTES
 from nnshell.support.errors import NNShellError, StateError
@@ -168,9 +168,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 )
 @given(data=st.data())
 def test_mutated_values_give_errors_of_ours_or_a_graph(
-    data: st.DataObject, graph: Graph, replay: Replay
+    data: st.DataObject, project: Project, replay: Replay
 ) -> None:
-    path = save_state(graph)
+    path = save_state(project)
     document = json.loads(path.read_text())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.sampled_from(places(document)))
@@ -190,9 +190,9 @@ def test_mutated_values_give_errors_of_ours_or_a_graph(
 )
 @given(data=st.data())
 def test_mutated_bytes_give_errors_of_ours_or_a_graph(
-    data: st.DataObject, graph: Graph, replay: Replay
+    data: st.DataObject, project: Project, replay: Replay
 ) -> None:
-    path = save_state(graph)
+    path = save_state(project)
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(0, max(len(content) - 1, 0)))

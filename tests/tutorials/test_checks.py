@@ -19,7 +19,7 @@ def graph() -> Graph:
     flow.fuse(opened, "scale8")
     images = flow.load_inputs("sample:calibration", norm="x: x/128-1", limit=4)
     flow.quantize(opened, flow.calibrate(opened, images))
-    return opened
+    return opened.graph
 
 
 @pytest.fixture

@@ -61,8 +61,8 @@ def simulate(
 
 
 def simulate_graph(graph: Graph, settings: Settings | None = None) -> SimulationReport:
-    """Simulate a graph under a session's settings, by default those it was opened with."""
-    settings = settings if settings is not None else graph.settings
+    """Simulate a graph under a session's settings, by default those of a new session."""
+    settings = settings if settings is not None else Settings()
     parameters = Parameters.from_settings(settings)
     return simulate(network_from_graph(graph), parameters, chip=load_chip(settings.chip or None))
 

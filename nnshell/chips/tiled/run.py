@@ -50,20 +50,25 @@ class TiledRun:
         return all(layer.equal for layer in self.layers)
 
 
-def run_tiled(graph: Graph, report: SimulationReport, sample: Sequence[NDArray[Any]]) -> TiledRun:
+def run_tiled(
+    graph: Graph,
+    report: SimulationReport,
+    sample: Sequence[NDArray[Any]],
+    target: str = "simulation",
+) -> TiledRun:
     """One sample (arrays without a batch axis) through the plan of ``report``, compared layer by
-    layer with the int8 engine.
+    layer with the int8 engine. ``target`` is whose integers count, as in ``IntegerEngine``.
 
     Raises:
         QuantizationError: the graph is not quantized.
         GraphError: the plan reads what is not there, or does not fit.
     """
-    engine = IntegerEngine(graph, graph.settings.int8_target)
+    engine = IntegerEngine(graph, target)
     whole = engine.run([array[np.newaxis] for array in sample])
     if report.shortfalls:
         raise GraphError(f"cannot run tiled: {report.shortfalls[0]}")
     return RunState(
-        graph, report, dict(engine.checked([a[np.newaxis] for a in sample])), whole
+        graph, report, dict(engine.checked([a[np.newaxis] for a in sample])), whole, target
     ).run()
 
 
@@ -75,6 +80,7 @@ class RunState:
     report: SimulationReport
     given: dict[str, NDArray[Any]]
     whole: dict[str, NDArray[Any]]
+    target: str = "simulation"
     homes: dict[str, Area] = field(default_factory=dict)
     parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     l2: Memory = field(init=False)
@@ -172,7 +178,7 @@ class RunState:
     def _run_whole(self, node: Node) -> int:
         """An operator that is not cut: from its inputs' bytes to its output's."""
         inputs = [self._value(ref) for ref in node.inputs]
-        made = _evaluate(node, inputs, self.graph.settings.int8_target == "chip")
+        made = _evaluate(node, inputs, self.target == "chip")
         records = records_of(node).outputs
         pieces = [
             bytes_of(array, record.dtype) for array, record in zip(made, records, strict=False)
@@ -199,7 +205,7 @@ class RunState:
             data = self._start(ref.node, first + self._size(ref))[first:].read()
             return data.view(self.dtype(ref)).astype(np.int64).reshape(shape)
         inputs = [self._value(below) for below in node.inputs]
-        return _evaluate(node, inputs, self.graph.settings.int8_target == "chip")[ref.index]
+        return _evaluate(node, inputs, self.target == "chip")[ref.index]
 
     def _agrees(self, node: Node) -> bool:
         keys = [node.name, *(f"{node.name}[{n}]" for n in range(1, len(node.outputs)))]

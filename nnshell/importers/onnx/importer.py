@@ -22,12 +22,11 @@ from nnshell.importers.onnx.nodes import Importer, Problem
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
 from nnshell.importers.onnx.unsupported import GENERAL_ADVICE, advice
 from nnshell.ir.basic_operators import Input
-from nnshell.ir.graph import Graph
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.verify import verify
 from nnshell.ops.transpose import Transpose
 from nnshell.reading.context import Options
-from nnshell.reading.registry import IMPORTS
+from nnshell.reading.registry import IMPORTS, Imported
 from nnshell.support.errors import ModelError
 
 # the operators that become nodes, and those that are evaluated on constants, by ONNX name
@@ -42,7 +41,7 @@ def import_onnx(
     fold_batchnorm: bool = True,
     subs: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
-) -> Graph:
+) -> Imported:
     """Read an ONNX model of opset 7 or newer.
 
     ``subs`` gives the extents that the file leaves open by their names; ``input_shapes`` gives
@@ -61,23 +60,23 @@ def _imported(
     options: Options,
     subs: Mapping[str, int],
     input_shapes: Mapping[str, Sequence[int]],
-) -> Graph:
+) -> Imported:
     file = read_onnx(path, native)
     _refuse_unknown_operators(file)
     model = converted(file, native)
     shapes = known_shapes(model, file.path.name, subs, input_shapes)
     set_input_shapes(model, shapes)
     importer = Importer(file, model, shapes, options, native)
-    graph = importer.run()
+    imported = importer.run()
     if importer.problems and importer.batch_size > 1:
         # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
         unbatched = Importer(file, model, shapes, options, native, batched=False)
-        graph_of_one = unbatched.run()
+        of_one = unbatched.run()
         if not unbatched.problems:
-            return _finished(graph_of_one)
+            return _finished(of_one)
     if importer.problems:
         raise _report(file, importer.problems)
-    return _finished(graph)
+    return _finished(imported)
 
 
 def _refuse_unknown_operators(file: OnnxFile) -> None:
@@ -122,7 +121,8 @@ def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
     )
 
 
-def _finished(graph: Graph) -> Graph:
+def _finished(imported: Imported) -> Imported:
+    graph = imported.graph
     graph.prune()
     for node in graph.inputs:
         consumers = graph.consumers(node.name)
@@ -132,4 +132,4 @@ def _finished(graph: Graph) -> Graph:
             node.op = Input(given, node.op.index)
     graph.infer_types()
     verify(graph)
-    return graph
+    return imported

@@ -23,7 +23,7 @@ from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Options
-from nnshell.reading.registry import IMPORTS, Unsupported, Value, sanitized, without
+from nnshell.reading.registry import IMPORTS, Imported, Unsupported, Value, sanitized, without
 
 LOGGER = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ class Importer:
             options=options,
         )
 
-    def run(self) -> Graph:
-        """The graph; only fit for use when there are no ``problems``."""
+    def run(self) -> Imported:
+        """The graph and notes; only fit for use when there are no ``problems``."""
         for index, given in enumerate(self.shapes):
             self._add_input(index, given)
         for tensor in self.model.graph.initializer:
@@ -100,7 +100,7 @@ class Importer:
             self._import(node)
         for index, output in enumerate(self.model.graph.output):
             self._add_output(index, output.name)
-        return self.context.graph
+        return Imported(self.context.graph, tuple(self.context.notes))
 
     # -- ends ------------------------------------------------------------------------------
 

@@ -44,11 +44,17 @@ NOTABLE_LOSS = 0.25
 class Solution:
     """Records of all tensors of a graph; ``conflicts`` are the inputs that need another one."""
 
-    def __init__(self, graph: Graph, statistics: Statistics, options: QuantizationOptions) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        statistics: Statistics,
+        options: QuantizationOptions,
+        learned: Learned | None = None,
+    ) -> None:
         self.flat: FlatGraph = flatten(graph)
         self.statistics = statistics
         self.options = options
-        self.learned: Learned | None = graph.learned
+        self.learned = learned
         self.grouping: Grouping = group_tensors(self.flat, options.kernel)
         self._records: dict[int, QParams] = {}
         self._kept: dict[tuple[str, str, int], Range] = {}  # clipped ranges

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nnshell.inputs.input_set import Batch, InputSet
     from nnshell.inputs.sources import Split
     from nnshell.ir.graph import Graph
+    from nnshell.session.project import Project
     from nnshell.shell.app import Shell  # noqa: F401 - names the type in the string below
     from nnshell.shell.session import Session
 
@@ -32,6 +33,10 @@ class Commands(CommandSet["Shell"]):
     @property
     def session(self) -> Session:
         return self._cmd.session
+
+    def project(self) -> Project:
+        """The current project; GraphError when no graph is open."""
+        return self._cmd.session.project
 
     def graph(self) -> Graph:
         """The current graph; GraphError when none is open."""
@@ -72,7 +77,7 @@ class Commands(CommandSet["Shell"]):
     ) -> Iterator[tuple[InputSet, Progress]]:
         """The inputs that the options name, and a progress bar (unless "") while they are used."""
         images = flow.load_inputs(args.input_files, options=input_options(args), split=split)
-        inputs = images.open(self.graph())
+        inputs = images.open(self.project())
         if not doing:
             yield inputs, lambda _: None
             return
@@ -82,4 +87,4 @@ class Commands(CommandSet["Shell"]):
     def batches(self, args: argparse.Namespace, split: Split = "test") -> list[Batch]:
         """All samples that the options name, for commands that run them many times."""
         with self.inputs(args, "reading", split) as (inputs, _):
-            return flow.batches_of(self.graph(), inputs)
+            return flow.batches_of(self.project(), inputs)

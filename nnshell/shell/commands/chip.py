@@ -107,7 +107,7 @@ class ChipCommands(Commands):
         _check_form(args)
         if args.cluster is not None:
             raise UsageError("--cluster is for lists", hint="simulate --l1 32k,48k,64k --cluster A")
-        report = simulation.simulate(self.graph(), kernels=args.kernels, chip=args.chip)
+        report = simulation.simulate(self.project(), kernels=args.kernels, chip=args.chip)
         for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
@@ -125,9 +125,9 @@ class ChipCommands(Commands):
         _refuse_with_lists(lists, args)
         with self.cluster(args) as cluster:
             chip = args.chip or self.session.settings.chip or None
-            run = None if cluster is None else cluster.points(self.graph(), chip)
+            run = None if cluster is None else cluster.points(self.project(), chip)
             found = simulation.sweep(
-                self.graph(), lists, kernels=args.kernels, chip=args.chip, run=run
+                self.project(), lists, kernels=args.kernels, chip=args.chip, run=run
             )
         if args.json is not None:
             text = json.dumps(simulation_tables.sweep_json(found)) + "\n"
@@ -136,7 +136,7 @@ class ChipCommands(Commands):
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
         with self.inputs(args, "running tile by tile") as (inputs, done):
-            runs = simulation.tiled(self.graph(), report, inputs, done)
+            runs = simulation.tiled(self.project(), report, inputs, done)
         self.show_beside(simulation_tables.tiled_table(runs), args)
         if not all(run.equal for run in runs):
             raise GraphError(
@@ -160,17 +160,22 @@ class ChipCommands(Commands):
 
     def _predict(self, args: argparse.Namespace) -> None:
         """The int8 graph on inputs: the class of each, or else what every output says."""
-        graph = self.graph()
+        project = self.project()
+        graph = project.graph
         with self.inputs(args, "running int8") as (inputs, done):
             classes = tensor_text.class_count(graph)
             if classes is None:
                 parts = flow.run_batches(
-                    graph, inputs, "int8", keys=[node.name for node in graph.outputs], progress=done
+                    project,
+                    inputs,
+                    "int8",
+                    keys=[node.name for node in graph.outputs],
+                    progress=done,
                 )
                 real = ((b.names, tensors.dequantized(graph, found)) for b, found in parts)
                 table = tensor_text.output_table(graph.name, real)
             else:
-                report = flow.validate(graph, _labelled(inputs, classes), "int8", progress=done)
+                report = flow.validate(project, _labelled(inputs, classes), "int8", progress=done)
                 table = tensor_text.prediction_table(report)
         self.show_beside(table, args)
 

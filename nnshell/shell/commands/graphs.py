@@ -97,12 +97,12 @@ class GraphCommands(Commands):
     @cmd2.with_argparser(open_parser)
     def do_open(self, args: argparse.Namespace) -> None:
         """Read a model or a state."""
-        graph = flow.open_graph(args.file, settings=self.session.settings, **import_values(args))
-        self.session.add(Opened(graph, args.file), keep=args.new)
+        project = flow.open_graph(args.file, settings=self.session.settings, **import_values(args))
+        self.session.add(Opened(project, args.file), keep=args.new)
         self.session.current.mark_saved()
-        self.write_lines([graph_tables.graph_summary(graph)])
-        if self.session.settings.adjust_order and recipe.only_opened(graph):
-            flow.adjust(graph)  # a model, not a state, which has adjusted already
+        self.write_lines([graph_tables.graph_summary(project.graph)])
+        if self.session.settings.adjust_order and recipe.only_opened(project):
+            flow.adjust(project)  # a model, not a state, which has adjusted already
 
     @cmd2.with_argparser(show_parser)
     def do_show(self, args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nnshell.shell.parser import Parser
 
 if TYPE_CHECKING:
-    from nnshell.ir.graph import Step
+    from nnshell.session.steps import Step
     from nnshell.shell.app import Shell
 
 
@@ -25,7 +25,7 @@ def history_parser() -> Parser:
 
 
 def run_history(shell: Shell, args: argparse.Namespace) -> None:
-    lines = shell.typed_lines() if args.typed else list(map(line_of, shell.session.graph.recipe))
+    lines = shell.typed_lines() if args.typed else list(map(line_of, shell.session.project.recipe))
     first = max(len(lines) - args.last, 0) if args.last is not None else 0
     for number, line in enumerate(lines[first:], start=first + 1):
         shell.write(line if args.script else f"{number:4}  {line}")

@@ -42,14 +42,15 @@ class KeepCommands(Commands):
     @cmd2.with_argparser(save_state_parser)
     def do_save_state(self, args: argparse.Namespace) -> None:
         """Write a state file."""
-        path = flow.save_state(self.graph(), args.path)
+        path = flow.save_state(self.project(), args.path)
         self.session.current.mark_saved()
         self.write(f"saved state to {path}")
 
     @cmd2.with_argparser(save_stats_parser)
     def do_save_stats(self, args: argparse.Namespace) -> None:
         """Write the ranges of the calibration."""
-        if self.graph().statistics is None:
+        statistics = self.project().statistics
+        if statistics is None:
             raise QuantizationError("there are no ranges yet", hint="run aquant first")
-        self.graph().statistics.save(args.file)
+        statistics.save(args.file)
         self.write(f"saved ranges to {args.file}")

@@ -94,18 +94,18 @@ class LaboratoryCommands(Commands):
             if getattr(args, name) is not None:
                 raise UsageError("only a C project has a folder, --batch and --layout",
                                  hint="export c FOLDER")  # fmt: skip
-        form = flow.export(self.graph(), args.file, args.form)
+        form = flow.export(self.project(), args.file, args.form)
         self.write(f"wrote {args.file} ({form})")
 
     def _export_c(self, args: argparse.Namespace) -> None:
         if args.form is not None:
             raise UsageError("--form is for ONNX files", hint=f"export c {args.folder}")
-        project = flow.export_c(
-            self.graph(), args.folder, batch=args.batch or 1, layout=args.layout or "planned"
+        written = flow.export_c(
+            self.project(), args.folder, batch=args.batch or 1, layout=args.layout or "planned"
         )
         self.write(
-            f"wrote {args.folder} ({len(project.files)} files): {project.arena_bytes:,} bytes of "
-            f"RAM for tensors, {project.constant_bytes:,} bytes of constants; "
+            f"wrote {args.folder} ({len(written.files)} files): {written.arena_bytes:,} bytes of "
+            f"RAM for tensors, {written.constant_bytes:,} bytes of constants; "
             f"`make -C {args.folder}` builds model_main"
         )
 
@@ -118,22 +118,24 @@ class LaboratoryCommands(Commands):
     @cmd2.with_argparser(sensitivity_parser)
     def do_sensitivity(self, args: argparse.Namespace) -> None:
         """Rank nodes by what quantizing them costs."""
-        graph = self.graph()
-        batches = self.batches(args)
+        project, batches = self.project(), self.batches(args)
+        graph, basis = project.graph, project.basis
         count = sensitivity.steps_to_try(graph)
         with self.cluster(args) as cluster, progress("trying nodes", count) as done:
-            trials = None if cluster is None else cluster.trials(graph, batches)
-            found = sensitivity.sensitivity(graph, batches, done, trials)
-        advice = sensitivity.advise(graph, batches, found)
+            trials = None if cluster is None else cluster.trials(project, batches)
+            found = sensitivity.sensitivity(graph, basis, batches, done, trials)
+        advice = sensitivity.advise(graph, basis, batches, found)
         title = f"{graph.name}: sensitivity"
         self.show(experiment_tables.sensitivity_table(title, found, advice), args)
 
     @cmd2.with_argparser(mixed_parser)
     def do_mixed(self, args: argparse.Namespace) -> None:
         """Give each node's weights the bits they need."""
-        graph = self.graph()
-        batches = self.batches(args)
+        project, batches = self.project(), self.batches(args)
+        graph, basis = project.graph, project.basis
         with progress("trying widths", mixed.mixture_steps(graph)) as done:
-            found = mixed.mixed(graph, batches, drop=args.drop, size_bytes=args.size, progress=done)
-        edits.tune(graph, {name: {"weight_bits": bits} for name, bits in found.bits.items()})
+            found = mixed.mixed(
+                graph, basis, batches, drop=args.drop, size_bytes=args.size, progress=done
+            )
+        edits.tune(project, {name: {"weight_bits": bits} for name, bits in found.bits.items()})
         self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", found), args)

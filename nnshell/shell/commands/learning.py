@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cmd2
 
 from nnshell.shell.api import (
     adaround,
     bias_correction,
-    equalization,
     experiment_tables,
     flow,
-    judged,
+    improve,
     layers,
     learning_tables,
     outliers,
@@ -26,6 +27,11 @@ from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
 from nnshell.support.errors import UsageError
+
+if TYPE_CHECKING:
+    from nnshell.experiments.bench import Bench
+    from nnshell.inputs.input_set import Batch
+    from nnshell.session.project import Project
 
 
 def weight_equalization_parser() -> Parser:
@@ -109,55 +115,62 @@ class LearningCommands(Commands):
     @cmd2.with_argparser(weight_equalization_parser)
     def do_weight_equalization(self, args: argparse.Namespace) -> None:
         """Even out channels between filters."""
-        graph, batches = self.graph(), None
+        project, batches = self.project(), None
         if args.input_files:
             batches = self.batches(args, "train")
-        bench = benches.Bench(graph, batches) if graph.quantized and batches else None
+        bench = _bench(project, batches) if project.quantized and batches else None
         before = bench and bench.try_options(bench.options)
-        pairs = equalization.equalize(graph, batches, args.threshold)
-        self.show(learning_tables.equalization_table(graph.name, pairs), args)
+        pairs = improve.equalize(project, batches, args.threshold)
+        self.show(learning_tables.equalization_table(project.name, pairs), args)
         if bench and before and batches:
-            again = benches.Bench(graph, batches)
+            again = _bench(project, batches)
             self.write(experiment_tables.before_and_after(before, again.try_options(again.options)))
 
     @cmd2.with_argparser(bcorr_parser)
     def do_bcorr(self, args: argparse.Namespace) -> None:
         """Correct biases for the shift that quantization causes."""
-        graph = self.graph()
+        project = self.project()
         batches = self.batches(args, "train")
         if args.analytic:
-            found = bias_correction.corrected_analytically(graph)
+            found = bias_correction.corrected_analytically(project.graph, project.basis)
         else:
-            with progress("correcting", adaround.parts(graph, batches)) as done:
-                found = bias_correction.corrected_by_means(graph, batches, done)
-        change = judged.apply_if_better(graph, "bcorr", [found], batches)
+            count = adaround.parts(project.graph, project.basis, batches)
+            with progress("correcting", count) as done:
+                found = bias_correction.corrected_by_means(
+                    project.graph, project.basis, batches, done
+                )
+        change = improve.apply_if_better(project, "bcorr", [found], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(scale_search_parser)
     def do_scale_search(self, args: argparse.Namespace) -> None:
         """Search scales against the error of layers' outputs."""
-        graph = self.graph()
+        project = self.project()
         batches = self.batches(args, "train")
-        with progress("searching scales", adaround.parts(graph, batches)) as done:
-            scales = layers.search_scales(graph, batches, done)
-        reach = ranges.searched_ranges(graph, batches)
+        with progress(
+            "searching scales", adaround.parts(project.graph, project.basis, batches)
+        ) as done:
+            scales = layers.search_scales(project.graph, project.basis, batches, done)
+        reach = ranges.searched_ranges(project.graph, project.basis, batches)
         both = scales.updated(reach)
-        change = judged.apply_if_better(graph, "scale_search", [scales, reach, both], batches)
+        change = improve.apply_if_better(project, "scale_search", [scales, reach, both], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(adaround_parser)
     def do_adaround(self, args: argparse.Namespace) -> None:
         """Learn how to round weights."""
-        graph = self.graph()
+        project = self.project()
         adaround.check_method(args.method)
         if (args.iterations is not None and args.iterations < 1) or not 0 <= args.drop < 1:
             raise UsageError("--iterations is 1 or more, --drop at least 0 and below 1")
         batches = self.batches(args, "train")
         with progress(
-            "learning", adaround.parts(graph, batches, args.method, args.iterations)
+            "learning",
+            adaround.parts(project.graph, project.basis, batches, args.method, args.iterations),
         ) as done:
             found = adaround.learn_rounding(
-                graph,
+                project.graph,
+                project.basis,
                 batches,
                 args.method,
                 iterations=args.iterations,
@@ -166,17 +179,26 @@ class LearningCommands(Commands):
                 ranges=args.ranges,
                 progress=done,
             )
-        change = judged.apply_if_better(graph, "adaround", [found], batches)
+        change = improve.apply_if_better(project, "adaround", [found], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(outliers_parser)
     def do_outliers(self, args: argparse.Namespace) -> None:
         """Show which channels force the scales."""
-        graph = self.graph()
+        project = self.project()
         if not args.input_files:
-            self.show(learning_tables.outlier_table(graph, outliers.weight_outliers(graph)), args)
+            self.show(
+                learning_tables.outlier_table(
+                    project.graph, outliers.weight_outliers(project.graph)
+                ),
+                args,
+            )
             return
         with self.inputs(args, "reading") as (inputs, done):
-            batches = flow.batches_of(graph, inputs)
-            found = outliers.activation_outliers(graph, batches, done)
-        self.show(learning_tables.outlier_table(graph, found), args)
+            batches = flow.batches_of(project, inputs)
+            found = outliers.activation_outliers(project.graph, batches, done)
+        self.show(learning_tables.outlier_table(project.graph, found), args)
+
+
+def _bench(project: Project, batches: Sequence[Batch]) -> Bench:
+    return benches.Bench(project.graph, project.basis, batches)

@@ -22,8 +22,8 @@ from nnshell.shell.options import add_format_option
 from nnshell.shell.parser import Parser, not_here
 
 if TYPE_CHECKING:
-    from nnshell.ir.graph import Graph
     from nnshell.passes.manager import PassRecord
+    from nnshell.session.project import Project
 
 _GROUPS = (
     ("scale8", "scaled_match_group", "fusions for int8 (SQ8)"),
@@ -154,7 +154,7 @@ class PrepareCommands(Commands):
     def do_adjust(self, args: argparse.Namespace) -> None:
         """Order tensors as the chip's kernels want them."""
         steps = 1 if args.one_cycle else args.num_steps
-        self._report(flow.adjust(self.graph(), postprocess=not args.no_postprocess, steps=steps))
+        self._report(flow.adjust(self.project(), postprocess=not args.no_postprocess, steps=steps))
 
     @cmd2.with_argparser(fusions_parser)
     def do_fusions(self, args: argparse.Namespace) -> None:
@@ -162,11 +162,13 @@ class PrepareCommands(Commands):
         if args.list:
             self._cmd.show(_catalogue(), args.format)
         elif args.explain:
-            for line in explain.explain(self.graph(), args.explain):
+            project = self.project()
+            notes = project.pass_records, project.import_notes
+            for line in explain.explain(project.graph, args.explain, *notes):
                 self.write(f"{line.pass_name}: {line.note.text}")
         elif args.group or args.apply:
             groups = [args.group] if args.group else []
-            self._report(flow.fuse(self.graph(), *groups, *(args.apply or ())))
+            self._report(flow.fuse(self.project(), *groups, *(args.apply or ())))
         else:
             hint = "`fusions --scale8` is for int8, `fusions -l` lists all"
             self._cmd.warn(f"no set of fusions is chosen, so nothing is fused: {hint}")
@@ -180,7 +182,7 @@ class PrepareCommands(Commands):
                 f"a format and a normalization are missing, as in `{example}`; no change"
             )
             return
-        self._report(edits.image_format(self.graph(), args.input, args.format, args.norm))
+        self._report(edits.image_format(self.project(), args.input, args.format, args.norm))
 
     @cmd2.with_argparser(nodeoption_parser)
     def do_nodeoption(self, args: argparse.Namespace) -> None:
@@ -188,7 +190,7 @@ class PrepareCommands(Commands):
         if args.key is None:
             self._show_options(args.selector or "*")
             return
-        for node in edits.node_option(self.graph(), args.selector, args.key, args.value):
+        for node in edits.node_option(self.project(), args.selector, args.key, args.value):
             done = "clear" if args.value is None else "set"
             self.write(f"{done} option {args.key.upper()} of {node.name}")
 
@@ -200,29 +202,29 @@ class PrepareCommands(Commands):
     @cmd2.with_argparser(freeze_parser)
     def do_freeze(self, args: argparse.Namespace) -> None:
         """Keep the layout of inputs and outputs."""
-        self._report(edits.freeze(self.graph(), args.names, transpose=args.transpose))
+        self._report(edits.freeze(self.project(), args.names, transpose=args.transpose))
 
     @cmd2.with_argparser(remove_parser)
     def do_remove(self, args: argparse.Namespace) -> None:
         """Cut nodes out."""
-        graph, first, last = self.graph(), args.first, args.last
-        self._report(edits.remove(graph, first, last, up=args.up, leave=args.leave))
+        project, first, last = self.project(), args.first, args.last
+        self._report(edits.remove(project, first, last, up=args.up, leave=args.leave))
 
     @cmd2.with_argparser(extract_parser)
     def do_extract(self, args: argparse.Namespace) -> None:
         """Keep one step only."""
-        self._report(edits.extract(self.graph(), args.selector))
+        self._report(edits.extract(self.project(), args.selector))
 
     @cmd2.with_argparser(undo_parser)
     def do_undo(self, _: argparse.Namespace) -> None:
         """Take back the last command that changed the graph."""
-        step = recipe.undo(self.graph())
+        step = recipe.undo(self.project())
         self.write(f"took back: {step.line or step.command}")
 
     @cmd2.with_argparser(passes_parser)
     def do_passes(self, args: argparse.Namespace) -> None:
         """List the passes that ran."""
-        self._cmd.show(_passes_table(self.graph(), everything=args.all), args.format)
+        self._cmd.show(_passes_table(self.project(), everything=args.all), args.format)
 
     def _report(self, records: list[PassRecord]) -> None:
         """One line per change."""
@@ -244,7 +246,7 @@ def _catalogue() -> Table:
     return Table("Fusions, in the order in which groups run them", columns, rows)
 
 
-def _passes_table(graph: Graph, *, everything: bool) -> Table:
+def _passes_table(project: Project, *, everything: bool) -> Table:
     columns = (
         Column("Pass"),
         Column("Time", "right", "ms", digits=1),
@@ -252,9 +254,9 @@ def _passes_table(graph: Graph, *, everything: bool) -> Table:
         Column("Notes", wraps=True),
     )
     rows = []
-    for record in graph.pass_records:
+    for record in project.pass_records:
         if record.changed or everything:
             done = sum(note.done for note in record.notes)
             texts = "; ".join(note.text for note in record.notes)
             rows.append((record.name, record.seconds * 1e3, done, texts))
-    return Table(f"{graph.name}: passes", columns, tuple(rows))
+    return Table(f"{project.name}: passes", columns, tuple(rows))

@@ -102,7 +102,7 @@ class QuantizeCommands(Commands):
         """Calibrate on images and quantize."""
         options = self._options(args)
         if args.stats:
-            flow.quantize(self.graph(), args.stats, options)
+            flow.quantize(self.project(), args.stats, options)
         elif args.input_files:
             self._calibrate(args, options)
         else:
@@ -112,24 +112,24 @@ class QuantizeCommands(Commands):
     @cmd2.with_argparser(fquant_parser)
     def do_fquant(self, args: argparse.Namespace) -> None:
         """Quantize with ranges of random inputs."""
-        graph, options = self.graph(), self._options(args)
+        project, options = self.project(), self._options(args)
         ranges = flow.calibrate_randomly(
-            graph,
+            project,
             uniform=args.uniform,
             normal=args.normal,
             num_inference=args.num_inference,
             seed=args.seed,
             clip_type=options.clip_types,
         )
-        flow.quantize(graph, ranges, options)
+        flow.quantize(project, ranges, options)
         self.write(_DONE)
 
     def _calibrate(self, args: argparse.Namespace, options: QuantizationOptions) -> None:
-        graph, clip_types = self.graph(), options.clip_types
+        project, clip_types = self.project(), options.clip_types
         with self.inputs(args, "calibrating", "train") as (inputs, done):
-            ranges = flow.calibrate(graph, inputs, clip_type=clip_types, progress=done)
-        graph.input_options = image_sets.resolve_options(graph, input_options(args)).options
-        flow.quantize(graph, ranges, options, inputs=args.input_files)
+            ranges = flow.calibrate(project, inputs, clip_type=clip_types, progress=done)
+        project.input_options = image_sets.resolve_options(project, input_options(args)).options
+        flow.quantize(project, ranges, options, inputs=args.input_files)
 
     @cmd2.with_argparser(qtune_parser)
     def do_qtune(self, args: argparse.Namespace) -> None:
@@ -139,13 +139,13 @@ class QuantizeCommands(Commands):
             selected.setdefault(selector, {}).update(map(option_value, pairs))
         if not selected:
             raise UsageError("nothing to tune", hint="`qtune --step SELECTOR KEY=VALUE`")
-        edits.tune(self.graph(), selected)
+        edits.tune(self.project(), selected)
         self.write("quantization options set")
 
     @cmd2.with_argparser(qtunesave_parser)
     def do_qtunesave(self, args: argparse.Namespace) -> None:
         """Write the quantization options to a file."""
-        values = edits.tuning(self.graph())
+        values = edits.tuning(self.project())
         write_atomically(Path(args.file), (json.dumps(values, indent=1) + "\n").encode())
         self.write(f"saved quantization options to {args.file}")
 

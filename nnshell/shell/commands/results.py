@@ -109,17 +109,17 @@ class ResultCommands(Commands):
             return
         with self.inputs(args, "comparing") as (inputs, done):
             compared = flow.compare(
-                graph, inputs, inner=args.inner, isolated=args.step, progress=done
+                self.project(), inputs, inner=args.inner, isolated=args.step, progress=done
             )
         alone = ", each step alone" if args.step else ""
         title = f"{graph.name}: integers against floats{alone}"
         self.show(quantization_tables.comparison_table(title, compared, worst_first=True), args)
 
     def _report_lowest(self, args: argparse.Namespace) -> None:
-        graph, limit = self.graph(), args.report_lowest
+        project, limit = self.project(), args.report_lowest
         with self.inputs(args, "comparing") as (inputs, done):
-            found = flow.compare_samples(graph, inputs, progress=done)
-        self.show(quantization_tables.sample_table(graph.name, found, limit), args)
+            found = flow.compare_samples(project, inputs, progress=done)
+        self.show(quantization_tables.sample_table(project.name, found, limit), args)
 
     @cmd2.with_argparser(validate_parser)
     def do_validate(self, args: argparse.Namespace) -> None:
@@ -132,13 +132,13 @@ class ResultCommands(Commands):
                 inputs = inputs.with_labels(labels.read_labels(args.label_json, inputs.names))
             engine: EngineName = args.engine or "float"
             report = flow.validate(
-                self.graph(),
+                self.project(),
                 inputs,
                 engine,
                 output=output,
                 threshold=args.class_thr if args.binary_classification else None,
                 progress=done,
-                runner=None if cluster is None else cluster.runner(self.graph()),
+                runner=None if cluster is None else cluster.runner(self.project()),
             )
         if args.json:
             write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())

@@ -71,8 +71,8 @@ def _change(shell: Shell, name: str, text: str) -> None:
             norm_functions.parse_norm(text)  # a mistake is told where it is typed
         if setting.suffix:
             simulation.check_setting(setting.name, text)
-        graphs = [opened.graph for opened in shell.session.opened]
-        edits.change_setting(graphs, setting.name, value)
+        projects = [opened.project for opened in shell.session.opened]
+        edits.change_setting(projects, setting.name, value)
         shell.session.settings.assign(name, value)
         return
     settable = shell.settables[name]

@@ -104,7 +104,9 @@ class TensorCommands(Commands):
         graph, keys = self.graph(), self._keys(args.step)
         engine: EngineName = "int8" if args.quantize else "float"
         engine = "isolated" if args.quantize_all_steps else engine
-        for batch, found in flow.run_batches(graph, inputs, engine, keys=keys, progress=done):
+        for batch, found in flow.run_batches(
+            self.project(), inputs, engine, keys=keys, progress=done
+        ):
             real = args.dequantize and engine != "float"
             computed = tensors.dequantized(graph, found) if real else dict(found)
             if printing:

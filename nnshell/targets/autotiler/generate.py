@@ -52,11 +52,12 @@ def generate(
 ) -> GeneratedFiles:
     """Write the AutoTiler files of a quantized graph.
 
-    What is None is taken from the settings; without ``header_file`` there is no header.
-    ``tensor_directory`` is relative to the working directory and goes into model.c as it is. Either
-    all files are written or, with an NNShellError, none is changed.
+    What is None is taken from the settings, by default those of a new session; without
+    ``header_file`` there is no header. ``tensor_directory`` is relative to the working directory
+    and goes into model.c as it is. Either all files are written or, with an NNShellError, none is
+    changed.
     """
-    settings = settings if settings is not None else graph.settings
+    settings = settings if settings is not None else Settings()
     folder = Path(settings.model_directory if model_directory is None else model_directory)
     tensors = str(settings.tensor_directory if tensor_directory is None else tensor_directory)
     hashed = settings.anonymise if anonymise is None else anonymise
@@ -105,7 +106,7 @@ def render_model(
     anonymise: bool | None = None,
 ) -> str:
     """The text of model.c without writing anything."""
-    settings = settings if settings is not None else graph.settings
+    settings = settings if settings is not None else Settings()
     tensors = str(settings.tensor_directory if tensor_directory is None else tensor_directory)
     hashed = settings.anonymise if anonymise is None else anonymise
     return write_model(build(graph, settings, anonymise=hashed), settings, tensors)

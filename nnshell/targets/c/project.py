@@ -36,14 +36,18 @@ class CProject:
     macs: int
 
 
-def c_project(graph: Graph, *, batch: int = 1, layout: Layout = "planned") -> CProject:
+def c_project(
+    graph: Graph, *, batch: int = 1, layout: Layout = "planned", target: str = "simulation"
+) -> CProject:
     """The project of a quantized graph; ``batch`` samples are run by one call.
+
+    ``target`` is whose integers count, as in ``IntegerEngine``.
 
     Raises QuantizationError when the graph is not quantized or a node has no C form.
     """
     if not 1 <= batch <= LARGEST_BATCH:
         raise UsageError(f"no batch of {batch}", hint=f"1 to {LARGEST_BATCH} samples")
-    program = network_of(graph, graph_outputs(graph), chip=graph.settings.int8_target == "chip")
+    program = network_of(graph, graph_outputs(graph), chip=target == "chip")
     arena = plan_arena(program, shared=layout == "planned")
     sources = render(program, arena, batch)
     kernels = _needed_kernels(program)
@@ -69,10 +73,15 @@ def c_project(graph: Graph, *, batch: int = 1, layout: Layout = "planned") -> CP
 
 
 def export_c(
-    graph: Graph, folder: Path | str, *, batch: int = 1, layout: Layout = "planned"
+    graph: Graph,
+    folder: Path | str,
+    *,
+    batch: int = 1,
+    layout: Layout = "planned",
+    target: str = "simulation",
 ) -> CProject:
     """Write the project to a folder: all of its files or none."""
-    project = c_project(graph, batch=batch, layout=layout)
+    project = c_project(graph, batch=batch, layout=layout, target=target)
     root = Path(folder)
     write_all_atomically(
         {root / name: text.encode("utf-8") for name, text in project.files.items()}
