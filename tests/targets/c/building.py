@@ -79,7 +79,7 @@ def assert_project_computes(
     """Sanitized and without a warning, the project gives the reference's integers."""
     name = compiler()
     assert name is not None
-    project = c_project(graph, batch=2)
+    project = c_project(graph, batch=2, target=target)
     program = build(project, folder, [name], SANITIZED)
     expected = IntegerEngine(graph, target).run(batch, [node.name for node in graph.outputs])
     for key, values in run([program], graph, batch).items():

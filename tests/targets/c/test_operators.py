@@ -33,7 +33,6 @@ def examples() -> Graph:
 @pytest.mark.parametrize("target", ["simulation", "chip"])
 def test_every_operator_gives_the_integers_of_the_reference(tmp_path: Path, target: str) -> None:
     graph = examples()
-    graph.settings.int8_target = target
     batch = random_inputs(graph, 4)
     quantize_graph(graph, calibrate_graph(graph, [batch]))
     wild = [a if a.dtype.kind != "f" else a * np.float32(3) for a in random_inputs(graph, 5, 1)]

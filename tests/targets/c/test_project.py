@@ -11,6 +11,7 @@ import pytest
 from nnshell import flow
 from nnshell.ir.examples import random_inputs
 from nnshell.ir.graph import Graph
+from nnshell.session.project import Project
 from nnshell.quantization import calibrate_graph, quantize_graph
 from nnshell.support.errors import NNShellError, QuantizationError, UsageError
 from nnshell.targets.c.memory import plan_arena
@@ -77,7 +78,7 @@ def test_a_file_of_samples_is_run_whatever_the_batch(tmp_path: Path, batch: int)
     name = compiler()
     assert name is not None
     program = build(c_project(graph, batch=batch), tmp_path, [name], SANITIZED)
-    expected = flow.run(graph, samples, "int8", keys=["output_1"])["output_1"]
+    expected = flow.run(Project(graph), samples, "int8", keys=["output_1"])["output_1"]
     np.testing.assert_array_equal(run([program], graph, samples)["output_1"], expected)
     done = subprocess.run(
         [program, "--predict", tmp_path / "samples.raw"], capture_output=True, check=True
