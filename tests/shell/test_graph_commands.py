@@ -93,7 +93,6 @@ def test_a_graph_that_cannot_be_opened_ends_with_1(run: Run) -> None:
         ("open net.onnx --subs batch", "NAME=VALUE"),
         ("open net.onnx --use_hard_tanh", "--use_hard_tanh is not part of nnshell"),
         ("graph 3", "there is no graph 3"),
-        ("fusions", "no fusions were chosen"),
         ("fusions -a nosuch_fusion", "nosuch_fusion"),
         ("aquant", "no input files"),
         ("aquant nosuch/*.png", "nosuch"),

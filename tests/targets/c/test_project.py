@@ -11,8 +11,8 @@ import pytest
 from nnshell import flow
 from nnshell.ir.examples import random_inputs
 from nnshell.ir.graph import Graph
-from nnshell.session.project import Project
 from nnshell.quantization import calibrate_graph, quantize_graph
+from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError, QuantizationError, UsageError
 from nnshell.targets.c.memory import plan_arena
 from nnshell.targets.c.names import comment, comment_block, string
