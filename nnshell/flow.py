@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from nnshell.execution.engines import Engine, EngineName, make_engine
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.importers.tflite.importer import import_tflite
 from nnshell.inputs.binding import Images, bind, checked, noted
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
@@ -28,9 +29,9 @@ from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph
 from nnshell.passes.base import Pass
 from nnshell.passes.catalogue import passes_named
-from nnshell.passes.inputs import fit_batch
+from nnshell.passes.inputs import as_in_file, fit_batch
 from nnshell.passes.manager import PassRecord
-from nnshell.passes.pipelines import adjust_passes
+from nnshell.passes.pipelines import adjust_passes, opening_passes, preparation
 from nnshell.quantization import Basis, QuantizationOptions, Statistics, load_statistics
 from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
 from nnshell.reports.tensors import joined
@@ -41,7 +42,7 @@ from nnshell.session.recipe import LEARNING, opening, recorded
 from nnshell.session.steps import Step
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
-from nnshell.support.errors import ModelError, UsageError
+from nnshell.support.errors import UsageError
 from nnshell.support.files import write_atomically
 from nnshell.support.samples import is_installed, resolve
 from nnshell.support.settings import Settings
@@ -73,7 +74,7 @@ def open_graph(
     model_path: str | Path | None = None,
     settings: Settings | None = None,
 ) -> Project:
-    """Read a model (.onnx), or restore a state file (.json), which needs no images.
+    """Read a model (.onnx, .tflite), or restore a state file (.json), which needs no images.
 
     ``subs`` gives symbolic dimensions a value, ``input_shapes`` whole inputs. ``model_path`` is
     where a state's model is now. ``sample:lenet`` is the sample that ships with the package.
@@ -81,13 +82,12 @@ def open_graph(
     path = resolve(path)
     if path.suffix == ".json":
         return load_state(path, REPLAY, model_path=model_path, settings=settings)
-    if path.suffix == ".tflite":
-        raise ModelError(
-            "TFLite files are not read yet", where=str(path), hint="convert it to ONNX: tf2onnx"
+    if path.suffix.lower() == ".tflite":
+        imported = import_tflite(path, input_shapes=input_shapes)
+    else:
+        imported = import_onnx(
+            path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes
         )
-    imported = import_onnx(
-        path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes
-    )
     options: dict[str, Any] = {
         "fold_batchnorm": fold_batchnorm,
         "subs": dict(subs or {}),
@@ -95,7 +95,9 @@ def open_graph(
     }
     settings = settings if settings is not None else Settings()
     recipe = opening({key: value for key, value in options.items() if value}, settings)
-    return Project(imported.graph, settings, recipe, import_notes=imported.notes)
+    project = Project(imported.graph, settings, recipe, import_notes=imported.notes)
+    project.run_passes(opening_passes(imported.graph))
+    return project
 
 
 def adjust(
@@ -107,12 +109,12 @@ def adjust(
     elimination steps are taken.
     """
     with recorded(project, "adjust", {"postprocess": postprocess, "steps": steps}):
-        return _run(project, adjust_passes(postprocess=postprocess, steps=steps))
+        return _run(project, adjust_passes(project.graph, postprocess=postprocess, steps=steps))
 
 
 def fuse(project: Project, *names: str) -> list[PassRecord]:
     """Match nodes to the chip's kernels: groups (``scale8``) and single fusions by name."""
-    passes = passes_named(names)
+    passes = (*preparation(project.graph), *passes_named(names))
     with recorded(project, "fusions", {"names": list(names)}):
         return _run(project, passes)
 
@@ -128,7 +130,12 @@ def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]
     generator = np.random.default_rng(_CHECK_SEED)
     shapes = [(_CHECK_SAMPLES, *node.type.shape) for node in graph.inputs]
     sample = [generator.standard_normal(shape, np.float32) for shape in shapes]
-    return lambda candidate: make_engine(candidate, "float").run(fit_batch(candidate, sample))
+
+    def outputs(candidate: Graph) -> Mapping[str, NDArray[Any]]:
+        results = make_engine(candidate, "float").run(fit_batch(candidate, sample))
+        return as_in_file(candidate, results)
+
+    return outputs
 
 
 def load_inputs(

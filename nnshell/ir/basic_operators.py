@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True)
 class Input(Operator):
-    """Graph input number ``index``."""
+    """Graph input number ``index``.
+
+    Axis ``i`` is the file's axis ``order[i]``; an empty order is the file's own.
+    """
 
     kind: ClassVar[str] = "input"
     role: ClassVar[Role] = "input"
     boundary: ClassVar[bool] = True
     type: TensorType
     index: int = 0
+    order: tuple[int, ...] = ()
 
     @property
     def port(self) -> int:
@@ -68,13 +72,14 @@ class Input(Operator):
 @register
 @dataclass(frozen=True)
 class Output(Operator):
-    """Graph output number ``index``; takes its input unchanged."""
+    """Graph output number ``index``; takes its input unchanged. ``order`` is as ``Input``'s."""
 
     kind: ClassVar[str] = "output"
     role: ClassVar[Role] = "output"
     boundary: ClassVar[bool] = True
     keeps_record: ClassVar[bool] = True
     index: int = 0
+    order: tuple[int, ...] = ()
 
     @property
     def port(self) -> int:
@@ -186,7 +191,7 @@ class Fusion(Operator):
     """Nodes that run as one kernel; the body is a graph of fusion inputs, nodes, fusion output.
 
     ``name`` is NNTool's: ``conv_fusion_conv_pool_active``, ``linear_fusion_linear_active``,
-    ``activation_fusion_add_active`` ...
+    ``broadcastable_activation_fusion_add_active`` ...
     """
 
     kind: ClassVar[str] = "fusion"
@@ -292,7 +297,7 @@ class Reshape(Operator):
         return (result,)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"{inputs[0]} -> {outputs[0]}"
+        return f"{inputs[0]}->{outputs[0]}"
 
     def work(
         self,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 Perm = tuple[int, ...]
 Shape = tuple[int, ...]
+Entry = TypeVar("Entry")
 
 
 def identity(rank: int) -> Perm:
@@ -22,7 +24,7 @@ def after(first: Perm, second: Perm) -> Perm:
     return tuple(first[axis] for axis in second)
 
 
-def permuted(values: Sequence[int], perm: Perm) -> tuple[int, ...]:
+def permuted(values: Sequence[Entry], perm: Perm) -> tuple[Entry, ...]:
     return tuple(values[axis] for axis in perm)
 
 

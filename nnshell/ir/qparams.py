@@ -25,8 +25,9 @@ class QParams:
     """Scale and zero point of a tensor.
 
     ``scale`` has one element (per tensor) or one per channel along ``axis``. Activation scales are
-    float64; weight scales are float32 because NNTool computes and keeps them so, and the integers
-    depend on it. ``minimum`` and ``maximum`` are the recorded real range, same length as ``scale``.
+    float64; weight scales are float32 (float64 where the weights are) because NNTool computes and
+    keeps them so, and the integers depend on it. ``minimum`` and ``maximum`` are the recorded real
+    range, same length as ``scale``.
     """
 
     scale: NDArray[np.floating[Any]]
@@ -61,10 +62,16 @@ class QParams:
             and np.array_equal(self.scale, other.scale)
         )
 
-    def quantize(self, real: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-        """floor(real/scale + 0.5) + zero_point, saturated; ``real`` broadcast along ``axis``."""
+    def quantize(
+        self, real: NDArray[np.floating[Any]], *, double: bool = False
+    ) -> NDArray[np.int64]:
+        """floor(real/scale + 0.5) + zero_point, saturated; ``real`` broadcast along ``axis``.
+
+        ``real`` is taken as float32, which networks compute in, unless ``double`` says otherwise.
+        """
         low, high = self.limits
-        scaled = np.asarray(real, np.float32) / self._broadcast(np.ndim(real))
+        numbers = np.asarray(real, np.float64) if double else np.asarray(real, np.float32)
+        scaled = numbers / self._broadcast(np.ndim(real))
         rounded = np.floor(scaled + 0.5) + self.zero_point
         integers: NDArray[np.int64] = np.clip(rounded, low, high).astype(np.int64)
         return integers

@@ -106,12 +106,16 @@ def _reference_text(ref: Ref) -> str:
 
 
 def _attributes_text(node: Node) -> str:
-    shown = [
-        f"{entry.name}={_literal(getattr(node.op, entry.name))}"
-        for entry in _attribute_fields(type(node.op))
-        if getattr(node.op, entry.name) != entry.default
-    ]
+    shown = _given_fields(node.op)
     return f" {{{', '.join(shown)}}}" if shown else ""
+
+
+def _given_fields(op: Operator) -> list[str]:
+    return [
+        f"{entry.name}={_literal(getattr(op, entry.name))}"
+        for entry in _attribute_fields(type(op))
+        if getattr(op, entry.name) != entry.default
+    ]
 
 
 def _attribute_fields(kind: type[Operator]) -> list[Field[Any]]:
@@ -128,6 +132,8 @@ def _literal(value: Any) -> str:
             if getattr(value, entry.name) != entry.default
         ]
         return f"Window({', '.join(given)})"
+    if isinstance(value, Operator):
+        return f"{value.kind}({', '.join(_given_fields(value))})"
     return repr(value)
 
 
@@ -241,7 +247,7 @@ def _parse_attributes(text: str, number: int) -> dict[str, Any]:
 
 
 def _evaluated(node: ast.expr) -> Any:
-    """A literal, ``inf``, or a ``Window`` of literals."""
+    """A literal, ``inf``, or a ``Window`` or an operator of literals."""
     match node:
         case ast.Constant():
             return node.value
@@ -254,8 +260,17 @@ def _evaluated(node: ast.expr) -> Any:
         case ast.Name(id="inf"):
             return float("inf")
         case ast.Call(func=ast.Name(id="Window"), args=[]):
-            return Window(**{str(entry.arg): _evaluated(entry.value) for entry in node.keywords})
+            return Window(**_evaluated_keywords(node))
+        case ast.Call(func=ast.Name(id=kind), args=[]) if kind in OPERATORS:
+            try:
+                return OPERATORS[kind](**_evaluated_keywords(node))
+            except TypeError as error:
+                raise ValueError(str(error)) from error
     raise ValueError(ast.dump(node))
+
+
+def _evaluated_keywords(call: ast.Call) -> dict[str, Any]:
+    return {str(entry.arg): _evaluated(entry.value) for entry in call.keywords}
 
 
 def _parse_value(

@@ -3,7 +3,8 @@
 Activations: symmetric ``s = max(|max| / 127, |min| / 128)``, zero point 0; asymmetric
 ``s = (max - min) / 255``, zero point ``round(-128 - min / s)``; both in float64.
 Weights: ``s = max|w| / 127`` for each output channel, kept in float32 because NNTool does and the
-integers depend on it. Biases: ``s = s_input * s_weights`` in float64.
+integers depend on it; in float64 where the weights are, as those that a file stores as integers.
+Biases: ``s = s_input * s_weights`` in float64.
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ def weight_record(
 
     ``clip`` is one of ``WEIGHT_CLIPS``: which extremes are cut off for finer steps.
     """
-    weights = np.asarray(values, np.float32)
+    real = values.dtype.type if values.dtype == np.float64 else np.float32
+    weights = np.asarray(values, real)
     if not np.isfinite(weights).all():
         raise QuantizationError(
             "the weights hold NaN or infinity", where=where, hint="open a model without them"
@@ -149,15 +151,15 @@ def weight_record(
     reach = clipped_reach(rows, clip, largest)
     if reach is not None:
         low, high = np.maximum(low, -reach), np.minimum(high, reach)
-    high = np.where((low == 0) & (high == 0), np.float32(1), high)  # a dead channel
-    top, bottom = np.abs(high) / np.float32(largest), np.abs(low)
-    bottom = bottom / np.float32(largest if narrow else -smallest)
-    scale = np.maximum(top, bottom).astype(np.float32)
+    high = np.where((low == 0) & (high == 0), real(1), high)  # a dead channel
+    top, bottom = np.abs(high) / real(largest), np.abs(low)
+    bottom = bottom / real(largest if narrow else -smallest)
+    scale = np.maximum(top, bottom).astype(real)
     return QParams(scale, 0, "int8", axis, low, high, narrow=narrow, bits=bits)
 
 
-def _without_specks(extremes: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(np.abs(extremes) < NO_WEIGHT, np.float32(0), extremes).astype(np.float32)
+def _without_specks(extremes: FloatArray) -> FloatArray:
+    return np.where(np.abs(extremes) < NO_WEIGHT, 0, extremes).astype(extremes.dtype)
 
 
 def bias_record(data: QParams, weights: QParams) -> QParams:

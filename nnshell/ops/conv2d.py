@@ -243,7 +243,7 @@ def import_conv(ctx: ImportContext) -> None:
     if given.one_row:
         weights = weights[:, :, np.newaxis]
     source, border = absorbed(ctx, given.ref)
-    filters = [ctx.add_constant(f"{ctx.name}_weights", weights), _bias(ctx, len(weights))]
+    filters = [ctx.parameter(1, weights, "weights"), _bias(ctx, len(weights))]
     conv = ctx.add(Conv2D(padded(window, border), groups), [source, *filters])
     note_border(ctx, conv, given.ref, border)
     produce_spatial(ctx, conv, given)
@@ -253,4 +253,4 @@ def _bias(ctx: ImportContext, filters: int) -> Ref:
     """The file's bias under its own name, or zeros."""
     if ctx.has(2):
         return ctx.named_constant(2, ctx.weights(2))
-    return ctx.add_constant(f"{ctx.name}_biases", np.zeros(filters, np.float32))
+    return ctx.missing_bias(filters)

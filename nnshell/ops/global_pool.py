@@ -1,4 +1,7 @@
-"""Mean or maximum over all of height and width: (channels, h, w) becomes (channels, 1, 1)."""
+"""Mean or maximum over all of height and width: (channels, h, w) becomes (channels, 1, 1).
+
+Without ``keep_dims`` it becomes a vector of channels.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from nnshell.ir.facts import Role
-from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.foreign import ForeignGraph, with_batch
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
+from nnshell.ir.moving import moved, narrowest
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
-from nnshell.lowering.requantize import Accumulator, requantize
+from nnshell.lowering.requantize import Accumulator, requantize, settled
 from nnshell.lowering.windows import lower_global_mean
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.families.shapes import INFOS_BYTES, feature_map
@@ -49,9 +53,12 @@ class GlobalPool(Operator):
     role: ClassVar[Role] = "global_pool"
     onnx_op: ClassVar[str] = ""
     word: ClassVar[str] = ""
+    keep_dims: bool = True
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         channels, _, _ = feature_map(inputs[0], self.kind)
+        if not self.keep_dims:
+            return (TensorType((channels,)),)
         return (TensorType((channels, 1, 1), Layout.CHW),)
 
     @property
@@ -65,7 +72,7 @@ class GlobalPool(Operator):
         return inputs[0]
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"{self.word} A (1, 2) keep_dims"
+        return f"{self.word} A (1, 2){' keep_dims' if self.keep_dims else ''}"
 
     def work(
         self,
@@ -91,12 +98,30 @@ class GlobalPool(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        return (build.node(self.onnx_op, inputs, hint=self.kind),)
+        pooled = build.node(self.onnx_op, inputs, hint=self.kind)
+        return (pooled if self.keep_dims else _as_vector(build, pooled, outputs[0]),)
+
+    def _shaped(self, pooled: IntArray) -> IntArray:
+        """The result of a reduction that kept both axes, with or without them."""
+        return pooled if self.keep_dims else pooled.reshape(pooled.shape[:2])
+
+    def _shaped_tensor(
+        self, build: IntegerGraph, pooled: IntegerTensor, output: TensorType
+    ) -> IntegerTensor:
+        if self.keep_dims:
+            return pooled
+        pooled = settled(build, pooled)
+        return moved(build, pooled, _as_vector(build, narrowest(pooled), output), output.shape)
 
     @classmethod
     def examples(cls) -> list[Example]:
         shapes = ((4, 6, 5), (3, 1, 7), (2, 1, 1))
-        return [Example(cls(), (TensorType(shape, Layout.CHW),)) for shape in shapes]
+        kept = [Example(cls(), (TensorType(shape, Layout.CHW),)) for shape in shapes]
+        return [*kept, Example(cls(False), (TensorType((4, 6, 5), Layout.CHW),), (), "vector")]
+
+
+def _as_vector(build: ForeignGraph, name: str, output: TensorType) -> str:
+    return build.node("Reshape", [name, with_batch(build, output.shape)])
 
 
 @register
@@ -128,7 +153,8 @@ class GlobalAveragePool(GlobalPool):
         count = inputs[0].shape[2] * inputs[0].shape[3]
         mean = np.sign(total) * ((np.abs(total) << MEAN_BITS) // count)
         scaled = quantization.kernel.scaling.apply(mean)
-        return saturate(scaled + quantization.output.zero_point, quantization.output.limits)
+        pooled = saturate(scaled + quantization.output.zero_point, quantization.output.limits)
+        return self._shaped(pooled)
 
     def lower(
         self,
@@ -140,7 +166,8 @@ class GlobalAveragePool(GlobalPool):
         given = build.shifted(inputs[0], -quantization.input.zero_point)
         mean = Accumulator.of(lower_global_mean(build, given, MEAN_BITS))
         scaling, output = quantization.kernel.scaling, quantization.output
-        return (requantize(build, mean, scaling, output, output.zero_point),)
+        pooled = requantize(build, mean, scaling, output, output.zero_point)
+        return (self._shaped_tensor(build, pooled, outputs[0]),)
 
 
 @register
@@ -162,7 +189,7 @@ class GlobalMaxPool(GlobalPool):
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)
-        return largest
+        return self._shaped(largest)
 
     def lower(
         self,
@@ -173,7 +200,8 @@ class GlobalMaxPool(GlobalPool):
     ) -> tuple[IntegerTensor, ...]:
         x = inputs[0]
         name = build.node("GlobalMaxPool", [x.name], hint=self.kind)
-        return (IntegerTensor(name, outputs[0].shape, x.low, x.high, x.wide),)
+        pooled = IntegerTensor(name, (x.shape[0], 1, 1), x.low, x.high, x.wide)
+        return (self._shaped_tensor(build, pooled, outputs[0]),)
 
 
 @imports("GlobalAveragePool", "GlobalMaxPool")
@@ -197,9 +225,10 @@ def import_reduce(ctx: ImportContext) -> None:
     if not inner:
         ctx.produce_value(value)
         return
-    pool = GlobalAveragePool() if ctx.node.op == "ReduceMean" else GlobalMaxPool()
-    reduced = ctx.add(pool, [_spatial(ctx, value, inner)])
-    keep = ctx.integer("keepdims", 1)
+    made = GlobalAveragePool if ctx.node.op == "ReduceMean" else GlobalMaxPool
+    keep = bool(ctx.integer("keepdims", 1))
+    plain = len(value.inner) == 3 and inner == [1, 2]  # the kernel's own axes
+    reduced = ctx.add(made(keep or not plain), [_spatial(ctx, value, inner)])
     shape = [1 if axis in inner else n for axis, n in enumerate(value.inner)]
     if not keep:
         shape = [n for axis, n in enumerate(value.inner) if axis not in inner]

@@ -144,13 +144,12 @@ def add_linear(
     ctx: ImportContext, given: Ref, weights: NDArray[Any], bias: NDArray[Any] | None = None
 ) -> Ref:
     """Add a linear node with its constants, ``<node>_weights`` (out, in) and ``<node>_biases``."""
+    filters = ctx.parameter(1, np.ascontiguousarray(weights), "weights")
     if bias is None:
-        bias = np.zeros(len(weights), np.float32)
-    constants = [
-        ctx.add_constant(f"{ctx.name}_weights", np.ascontiguousarray(weights, np.float32)),
-        ctx.add_constant(f"{ctx.name}_biases", np.ascontiguousarray(bias, np.float32)),
-    ]
-    return ctx.add(Linear(), [given, *constants])
+        offsets = ctx.missing_bias(len(weights))
+    else:
+        offsets = ctx.parameter(2, np.ascontiguousarray(bias), "biases")
+    return ctx.add(Linear(), [given, filters, offsets])
 
 
 @imports("Gemm")

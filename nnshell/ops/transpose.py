@@ -75,7 +75,7 @@ class Transpose(Operator):
         return (TensorType(tuple(given.shape[axis] for axis in self.perm), layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"{inputs[0]} -> {outputs[0]} ({', '.join(str(axis) for axis in self.perm)})"
+        return f"T {','.join(str(axis) for axis in self.perm)}"
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

@@ -34,7 +34,7 @@ KINDS: dict[type[Operator], str] = {
     MaxPool: "activation_fusion_pool_active",
     AveragePool: "activation_fusion_pool_active",
     GlobalPool: "activation_fusion_global_pool_active",
-    Add: "activation_fusion_add_active",
+    Add: "broadcastable_activation_fusion_add_active",
     MatMul: "matmul_fusion_matmul_active",
 }
 ALONE = (Sub, Mul, Div)  # elementwise kernels without an activation

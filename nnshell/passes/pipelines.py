@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from nnshell.ir.graph import Graph
 from nnshell.passes.base import Pass
+from nnshell.passes.channels_first import ChannelsFirst, has_channels_last
 from nnshell.passes.concats import (
     CombineConcats,
     RemoveConcatSplit,
@@ -30,6 +32,10 @@ from nnshell.passes.remove_relus import RemoveRelus
 from nnshell.passes.reshapes import RemoveReshapes, RemoveReshapesBeforeLinear
 from nnshell.passes.slices_to_split import SlicesToSplit
 from nnshell.passes.transposes import EliminateTransposes, InsertTransposes
+
+OPENING: tuple[Pass, ...] = (
+    FoldPad(),  # of TFLite models: converters write pads of their own before filters
+)
 
 ADJUST: tuple[Pass, ...] = (
     InsertTransposes(),  # where a kernel works along another axis
@@ -119,12 +125,30 @@ GROUP_ALIASES = {
 }
 
 
-def adjust_passes(*, postprocess: bool = True, steps: int | None = None) -> tuple[Pass, ...]:
+def opening_passes(graph: Graph) -> tuple[Pass, ...]:
+    """The passes of `open`: none but on graphs whose channels are last."""
+    return OPENING if has_channels_last(graph) else ()
+
+
+def adjust_passes(
+    graph: Graph, *, postprocess: bool = True, steps: int | None = None
+) -> tuple[Pass, ...]:
     """The passes of `adjust`: without ``postprocess`` transposes are only put in, with ``steps``
-    at most so many are eliminated."""
+    at most so many are eliminated.
+
+    A graph whose channels are last is brought to channels first as NNTool does it; every other one
+    has only the transposes of its file and a few more.
+    """
+    if has_channels_last(graph):
+        return (ChannelsFirst(postprocess, steps if steps is None else max(steps, 0)),)
     if not postprocess:
         return (InsertTransposes(),)
     if steps is None:
         return ADJUST
     limited = EliminateTransposes(max_steps=max(steps, 0))
     return tuple(limited if isinstance(step, EliminateTransposes) else step for step in ADJUST)
+
+
+def preparation(graph: Graph) -> tuple[Pass, ...]:
+    """What `fusions` needs first: fusions are of kernels, and those take channels first."""
+    return (ChannelsFirst(),) if has_channels_last(graph) else ()

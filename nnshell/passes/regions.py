@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nnshell.ir.basic_operators import Input
+from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.permutations import Perm, after, inverse, moves_nothing
+from nnshell.ir.permutations import Perm, after, identity, inverse, moves_nothing, permuted
 from nnshell.ir.types import Layout
 from nnshell.ops.linear import Linear
 from nnshell.ops.transpose import Transpose
@@ -30,7 +30,7 @@ from nnshell.passes.rewriting import insert_on_edge, make_node, set_constant
 
 MOST_NODES = 200
 FROZEN = "FIXED_ORDER"  # node option of graph inputs and outputs whose order must stay
-TURNED = "turn-input"  # in the origin of an input that takes channels first now
+TURNED = "turn-axes"  # in the origin of an input or output whose axes have another order now
 _HWC_TO_CHW: Perm = (2, 0, 1)
 
 
@@ -184,7 +184,7 @@ def may_turn(node: Node, perm: Perm) -> bool:
         return False
     height, width, channels = node.type.shape
     last = node.type.layout is Layout.HWC or channels < min(height, width)
-    return last and node.type.dtype == "float32" and TURNED not in node.origin.passes
+    return last and node.type.dtype == "float32" and not node.op.order
 
 
 # -- doing it ------------------------------------------------------------------------------
@@ -251,7 +251,16 @@ def sort_columns(graph: Graph, linear: Node, shape: tuple[int, ...], perm: Perm)
 def turn_input(node: Node, perm: Perm) -> None:
     """Make a graph input take its axes in order ``perm``: channels first instead of last."""
     assert isinstance(node.op, Input)
-    shape = tuple(node.type.shape[axis] for axis in perm)
-    node.op = replace(node.op, type=replace(node.type, shape=shape, layout=Layout.CHW))
+    shape = permuted(node.type.shape, perm)
+    layout = Layout.CHW if perm == _HWC_TO_CHW else Layout.NONE
+    order = after(node.op.order or identity(len(perm)), perm)
+    node.op = replace(node.op, type=replace(node.type, shape=shape, layout=layout), order=order)
     node.outputs = node.op.infer(())
+    node.origin = node.origin.touched_by(TURNED)
+
+
+def turn_output(node: Node, perm: Perm) -> None:
+    """Make a graph output give its axes in order ``perm``."""
+    assert isinstance(node.op, Output)
+    node.op = replace(node.op, order=after(node.op.order or identity(len(perm)), perm))
     node.origin = node.origin.touched_by(TURNED)

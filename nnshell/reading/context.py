@@ -9,8 +9,8 @@ axis, or none once the file has squeezed or reshaped it away, which only a batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,6 +32,15 @@ class Options:
     """What the whole import is told."""
 
     fold_batchnorm: bool = True
+    double_weights: bool = False  # float64 constants stay float64, as do the scales made of them
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What constants are called. ONNX's are called after their reader, and its spelling of it."""
+
+    constants: Mapping[str, str] = field(default_factory=dict)  # by the file's tensor
+    missing_bias: str = "biases"  # NODE_biases: zeros where the file has none
 
 
 class ImportContext:
@@ -50,6 +59,7 @@ class ImportContext:
         uses: dict[str, int],
         reserved: set[str],
         options: Options,
+        naming: Naming | None = None,
     ) -> None:
         self.graph = graph
         self.notes: list[ImportNote] = []  # what became of nodes that leave none of their own
@@ -57,6 +67,7 @@ class ImportContext:
         self.any_batch = any_batch  # the file leaves the batch size open
         self.uses = uses
         self.options = options
+        self.naming = naming or Naming()
         self.values: dict[str, Value] = {}
         self.constants: dict[str, NDArray[Any]] = {}
         self.makers: dict[Ref, str] = {}  # the file's tensor that an output of a node stands for
@@ -138,14 +149,14 @@ class ImportContext:
             )
         return tuple(int(n) for n in tensor.reshape(-1))
 
-    def weights(self, index: int) -> NDArray[np.float32]:
-        """The constant input ``index`` as finite float32 numbers."""
+    def weights(self, index: int) -> NDArray[Any]:
+        """The constant input ``index`` as finite numbers, float32 unless ``double_weights``."""
         tensor = self.tensor(index)
         if tensor is None:
             raise Unsupported(f"input {index} is missing")
         return self.finite(tensor, self.node.inputs[index])
 
-    def finite(self, tensor: NDArray[Any], name: str) -> NDArray[np.float32]:
+    def finite(self, tensor: NDArray[Any], name: str) -> NDArray[Any]:
         if tensor.dtype.kind not in "fiu":
             raise Unsupported(f"'{name}' has element type {tensor.dtype}", accepted="real numbers")
         if not tensor.size:
@@ -159,7 +170,8 @@ class ImportContext:
                 accepted="finite float32 numbers",
                 hint="train the model again: its weights have diverged",
             )
-        return numbers
+        doubles = self.options.double_weights and tensor.dtype == np.float64
+        return np.asarray(tensor) if doubles else numbers
 
     # -- attributes of the node ------------------------------------------------------------
 
@@ -263,7 +275,24 @@ class ImportContext:
 
     def named_constant(self, index: int, value: NDArray[Any]) -> Ref:
         """Add the constant input ``index``, in the form ``value``, called after the file's."""
-        return self.add_constant(f"constant_{sanitized(self.node.inputs[index])}", value)
+        name = self.node.inputs[index]
+        called = self.naming.constants.get(name, f"constant_{sanitized(name)}")
+        return self.add_constant(called, value)
+
+    def parameter(self, index: int, value: NDArray[Any], role: str) -> Ref:
+        """Add the constant input ``index``, in the form ``value``, called after the node.
+
+        ``role`` is the end of its name. A format that names constants keeps the file's name, and
+        has its own word for a bias that the file leaves out.
+        """
+        if self.has(index) and self.node.inputs[index] in self.naming.constants:
+            return self.named_constant(index, value)
+        return self.add_constant(f"{self.name}_{role}", value)
+
+    def missing_bias(self, size: int) -> Ref:
+        """Add zeros in place of a bias that the file leaves out."""
+        zeros = np.zeros(size, np.float32)
+        return self.add_constant(f"{self.name}_{self.naming.missing_bias}", zeros)
 
     def reshaped(self, ref: Ref, shape: Sequence[int], suffix: str = "_reshape") -> Ref:
         """The tensor with another shape, without a node when it has that shape already."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from nnshell.execution import engines
     from nnshell.experiments import bench, mixed, sensitivity
     from nnshell.importers.onnx import fold as onnx_folding
+    from nnshell.importers.tflite import fold as tflite_folding
+    from nnshell.importers.tflite import operators as tflite_operators
     from nnshell.inputs import binding as image_sets
     from nnshell.inputs import labels
     from nnshell.inputs import norm_parser as norm_functions
@@ -78,6 +80,8 @@ else:
     norm_functions = _Lazy("nnshell.inputs.norm_parser")
     onnx_folding = _Lazy("nnshell.importers.onnx.fold")
     operator_registry = _Lazy("nnshell.reading.registry")
+    tflite_folding = _Lazy("nnshell.importers.tflite.fold")
+    tflite_operators = _Lazy("nnshell.importers.tflite.operators")
     recipe = _Lazy("nnshell.session.recipe")
     simulation = _Lazy("nnshell.session.simulation")
     scales = _Lazy("nnshell.reports.scales")
@@ -139,6 +143,8 @@ __all__ = [
     "svg",
     "tensor_text",
     "tensors",
+    "tflite_folding",
+    "tflite_operators",
     "tutor",
     "tutorial_folder",
     "verification",

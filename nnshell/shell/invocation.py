@@ -89,11 +89,13 @@ def _generate(parsed: argparse.Namespace) -> Generate:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nnshell",
-        usage="nnshell [options] [GRAPH.onnx | STATE.json]",
+        usage="nnshell [options] [GRAPH.onnx | GRAPH.tflite | STATE.json]",
         description="Put small neural networks on GAP8. Without -s, -e or -g, commands come from "
         "the keyboard or from standard input.",
     )
-    parser.add_argument("graph", nargs="?", metavar="GRAPH", help="model (.onnx) or state (.json)")
+    parser.add_argument(
+        "graph", nargs="?", metavar="GRAPH", help="model (.onnx, .tflite) or state (.json)"
+    )
     _add_script_options(parser)
     _add_generate_options(parser)
     add_import_options(parser)

@@ -1,13 +1,15 @@
-"""The kinds of bad input, and how many of 100 cases are of each."""
+"""The kinds of bad input, and how many cases of so many are of each."""
 
 from __future__ import annotations
 
-from fuzzing import data_files, interrupts, onnx_files, scripts, sequences
+from fuzzing import data_files, interrupts, onnx_files, scripts, sequences, tflite_files
 from fuzzing.cases import Category
 
 CATEGORIES = (
     Category("onnx-bytes", 20, onnx_files.bytes_case),
     Category("onnx-structure", 25, onnx_files.structure_case),
+    Category("tflite-bytes", 10, tflite_files.bytes_case),
+    Category("tflite-structure", 12, tflite_files.structure_case),
     Category("states", 10, data_files.state_case),
     Category("statistics", 5, data_files.statistics_case),
     Category("options", 5, data_files.options_case),

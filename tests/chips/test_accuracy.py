@@ -127,7 +127,7 @@ def reports(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _fused(model: Path) -> Graph:
     graph = import_onnx(model).graph
-    run_passes(graph, adjust_passes())
+    run_passes(graph, adjust_passes(graph))
     run_passes(graph, passes_named(("scale8",)))
     return graph
 

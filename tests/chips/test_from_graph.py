@@ -43,7 +43,7 @@ def opened(tmp_path: Path) -> Opener:
         path = tmp_path / "two.words.onnx"
         onnx.save(model, path)
         read = import_onnx(path).graph
-        run_passes(read, adjust_passes())
+        run_passes(read, adjust_passes(read))
         run_passes(read, passes_named(("scale8",)))
         return read
 

@@ -190,11 +190,12 @@ def test_sum_fuses_with_its_activation_under_its_own_name() -> None:
     net = Net(3, 4, 4)
     total = net.node("Add_28", Add(), net.x, net.input(3, 4, 4))
     graph = fused(net.output(net.node("Clip_29", Relu6(), total)))
+    kind = "broadcastable_activation_fusion_add_active"
     assert text(graph) == lines(
-        """
+        f"""
         input_1 = input : 3x4x4
         input_2 = input : 3x4x4
-        Add_28_fusion = activation_fusion_add_active {Add_28 Clip_29} input_1 input_2 : 3x4x4
+        Add_28_fusion = {kind} {{Add_28 Clip_29}} input_1 input_2 : 3x4x4
         output_1 = output Add_28_fusion : 3x4x4
         """
     )

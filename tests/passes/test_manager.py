@@ -73,7 +73,7 @@ def test_records_name_time_and_notes_of_every_pass(graph: Graph) -> None:
 
 
 def test_records_say_which_options_were_not_the_defaults(graph: Graph) -> None:
-    records = run_passes(graph, adjust_passes(steps=2))
+    records = run_passes(graph, adjust_passes(graph, steps=2))
     assert "max_steps=2" in [record.options for record in records]
 
 

@@ -62,7 +62,7 @@ def test_dronet_has_the_published_steps(test_data: Path) -> None:
     quantization inserts in front of the sigmoid takes number 42."""
     graph = prepared(test_data / "models" / "pulp_dronet_v2.onnx")
     steps = graph.steps()
-    assert operator_name(steps[33]) == "activation_fusion_add_active"
+    assert operator_name(steps[33]) == "broadcastable_activation_fusion_add_active"
     assert steps[33].name == "Add_28_fusion" and steps[33].type.shape == (128, 7, 7)
     kinds = [node.kind for node in steps[36:]]
     assert kinds == [

@@ -29,7 +29,7 @@ LAST, FIRST = Transpose((1, 2, 0)), Transpose((2, 0, 1))
 
 
 def adjusted(graph: Graph, **options: int) -> str:
-    run_passes(graph, adjust_passes(**options), check=FloatCheck(graph))  # type: ignore[arg-type]
+    run_passes(graph, adjust_passes(graph, **options), check=FloatCheck(graph))  # type: ignore[arg-type]
     return text(graph)
 
 
@@ -232,9 +232,9 @@ def test_steps_limit_what_is_eliminated() -> None:
     net = Net(2, 3, 4)
     y = net.node("d", FIRST, net.node("c", LAST, net.node("b", FIRST, net.node("a", LAST, net.x))))
     graph = net.output(net.node("relu", Relu(), y))
-    run_passes(graph, adjust_passes(steps=1))
+    run_passes(graph, adjust_passes(graph, steps=1))
     assert len(transposes(graph)) == 2
-    run_passes(graph, adjust_passes(steps=5))
+    run_passes(graph, adjust_passes(graph, steps=5))
     assert not transposes(graph)
 
 

@@ -28,7 +28,7 @@ def _open(path: Path, step: Step, settings: Settings) -> Project:
 
 
 def _adjust(project: Project, step: Step) -> None:
-    project.run_passes(adjust_passes(**step.options))
+    project.run_passes(adjust_passes(project.graph, **step.options))
 
 
 def _fusions(project: Project, step: Step) -> None:
@@ -59,7 +59,7 @@ def project(model: Path) -> Project:
     """Opened, adjusted, fused and quantized, with a recipe, a setting and node options."""
     made = Project(import_onnx(model).graph)
     made.settings.assign("input_norm_func", "x: x/128-1")
-    made.run_passes(adjust_passes())
+    made.run_passes(adjust_passes(made.graph))
     made.run_passes(SCALE8)
     options = QuantizationOptions(quantized_dimension="tensor")
     made.quantize(Basis(_ranges(made.graph), options))

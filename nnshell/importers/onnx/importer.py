@@ -18,16 +18,16 @@ import onnx
 from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
 from nnshell.importers.onnx.fold import FOLDABLE
 from nnshell.importers.onnx.native import Native
-from nnshell.importers.onnx.nodes import Importer, Problem
+from nnshell.importers.onnx.nodes import Importer
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
-from nnshell.importers.onnx.unsupported import GENERAL_ADVICE, advice
+from nnshell.importers.onnx.unsupported import advice
+from nnshell.importers.problems import Problem, report
 from nnshell.ir.basic_operators import Input
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.verify import verify
 from nnshell.ops.transpose import Transpose
 from nnshell.reading.context import Options
 from nnshell.reading.registry import IMPORTS, Imported
-from nnshell.support.errors import ModelError
 
 # the operators that become nodes, and those that are evaluated on constants, by ONNX name
 __all__ = ["FOLDABLE", "IMPORTS", "import_onnx"]
@@ -75,7 +75,7 @@ def _imported(
         if not unbatched.problems:
             return _finished(of_one)
     if importer.problems:
-        raise _report(file, importer.problems)
+        raise report(file.path.name, importer.problems)
     return _finished(imported)
 
 
@@ -89,7 +89,7 @@ def _refuse_unknown_operators(file: OnnxFile) -> None:
         for node in nodes
         if not _known(node) or node.op_type not in IMPORTS.keys() | FOLDABLE | {"Constant"}
     ]
-    raise _report(file, problems)
+    raise report(file.path.name, problems)
 
 
 def _known(node: onnx.NodeProto) -> bool:
@@ -108,17 +108,6 @@ def _why_not(node: onnx.NodeProto) -> str:
 
 def _name(node: onnx.NodeProto) -> str:
     return node.name or (node.output[0] if node.output else "")
-
-
-def _report(file: OnnxFile, problems: Sequence[Problem]) -> ModelError:
-    first = problems[0]
-    if len(problems) == 1:
-        return ModelError(first.fault, where=file.path.name, hint=first.hint or GENERAL_ADVICE)
-    return ModelError(
-        f"{len(problems)} nodes of {file.path.name} cannot be imported",
-        hint="" if all(problem.hint for problem in problems) else GENERAL_ADVICE,
-        details=[str(problem) for problem in problems],
-    )
 
 
 def _finished(imported: Imported) -> Imported:

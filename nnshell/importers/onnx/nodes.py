@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
 from nnshell.importers.onnx.unsupported import advice
 from nnshell.importers.onnx.weights import Weights, standing_in
+from nnshell.importers.problems import Problem
 from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
@@ -29,23 +29,6 @@ LOGGER = logging.getLogger(__name__)
 
 # What an import function may run into on a malformed node that the checker let pass.
 _MALFORMED = (ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A node that cannot be imported, and why."""
-
-    op: str
-    name: str
-    reason: str
-    hint: str = ""
-
-    @property
-    def fault(self) -> str:
-        return f"{self.op} '{self.name}': {self.reason}"
-
-    def __str__(self) -> str:
-        return f"{self.fault}; {self.hint}" if self.hint else self.fault
 
 
 class Importer:

@@ -35,11 +35,6 @@ _BY_OPERATOR = {
 }
 
 
-GENERAL_ADVICE = (
-    "change the model and export it again, or export the part of it before what is at fault"
-)
-
-
 def advice(operator: str) -> str:
-    """What to do about this operator, where there is more to say than GENERAL_ADVICE."""
+    """What to do about this operator, where there is more to say than the general advice."""
     return _BY_OPERATOR.get(operator, "")

@@ -109,7 +109,7 @@ def _weights(
     chosen = request.chosen
     if chosen is None or chosen.integers is None or chosen.scale is None:
         record = _weight_record(request, weights, bias)
-        return record, record.quantize(weights)
+        return record, record.quantize(weights, double=weights.dtype == np.float64)
     record = chosen_record(chosen.scale, request.options)
     integers = chosen.integers.astype(np.int64)
     low, high = record.limits
@@ -148,8 +148,8 @@ def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArr
         return record
     with np.errstate(divide="ignore", invalid="ignore"):  # products of tiny scales may be 0
         units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
-    scale = np.where(units > INT32_LIMITS[1], np.float32(1), record.scale)
-    return replace(record, scale=scale.astype(np.float32))
+    scale = np.where(units > INT32_LIMITS[1], 1, record.scale)
+    return replace(record, scale=scale.astype(record.scale.dtype))
 
 
 def _zero_point_offset(

@@ -18,7 +18,7 @@ from nnshell.shell.session import Opened
 
 def open_parser() -> Parser:
     parser = Parser(
-        description="Read a model (.onnx), or a state (.json) that save_state wrote. "
+        description="Read a model (.onnx, .tflite), or a state (.json) that save_state wrote. "
         "sample:lenet is the sample that comes with nnshell.",
         example="open sample:lenet",
     )

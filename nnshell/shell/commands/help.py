@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from cmd2 import Choices
 
 from nnshell.shell import suggestions, topics
-from nnshell.shell.api import onnx_folding, operator_registry
+from nnshell.shell.api import (
+    onnx_folding,
+    operator_registry,
+    tflite_folding,
+    tflite_operators,
+)
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
 
@@ -26,6 +31,8 @@ GROUPS = (
     ("Scripts and help", "run_script"),
 )
 
+_MODELS = ("onnx", "tflite")  # topics that list operators
+
 
 def help_parser() -> Parser:
     parser = Parser(
@@ -39,14 +46,14 @@ def help_parser() -> Parser:
 
 def help_topics(shell: Shell) -> Choices:
     """Commands and topics, for completion."""
-    return Choices.from_values([*shell.get_visible_commands(), *topics.TOPICS, "onnx"])
+    return Choices.from_values([*shell.get_visible_commands(), *topics.TOPICS, *_MODELS])
 
 
 def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
     if topic is None:
         shell.write("\n".join(overview(shell, verbose=verbose)))
-    elif topic == "onnx":
-        shell.write(onnx_operators())
+    elif topic in _MODELS:
+        shell.write(onnx_operators() if topic == "onnx" else tflite_operator_names())
     elif topic in topics.TOPICS:
         shell.write(topics.TOPICS[topic].strip())
     else:
@@ -55,9 +62,19 @@ def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
 
 def onnx_operators() -> str:
     """The operators of ONNX files that `open` reads."""
-    steps = sorted(operator_registry.IMPORTS)
-    folded = sorted(set(onnx_folding.FOLDABLE) - set(steps))
-    lines = ["Operators of ONNX files (opset 7 and newer) that become steps:", ""]
+    folded = set(onnx_folding.FOLDABLE)
+    return _operators("ONNX files (opset 7 and newer)", set(operator_registry.IMPORTS), folded)
+
+
+def tflite_operator_names() -> str:
+    """The operators of TFLite files that `open` reads."""
+    folded = set(tflite_folding.FOLDABLE)
+    return _operators("TFLite files", set(tflite_operators.TRANSLATIONS), folded)
+
+
+def _operators(files: str, made: set[str], evaluated: set[str]) -> str:
+    steps, folded = sorted(made), sorted(evaluated - made)
+    lines = [f"Operators of {files} that become steps:", ""]
     lines += [
         *_wrapped(steps),
         "",
@@ -96,7 +113,7 @@ def overview(shell: Shell, *, verbose: bool) -> list[str]:
         if not verbose and example(shell, shown):
             lines += [f"  for example:   {example(shell, shown)}"]
         lines += [""]
-    lines += [f"Topics: {', '.join((*topics.TOPICS, 'onnx'))}"]
+    lines += [f"Topics: {', '.join((*topics.TOPICS, *_MODELS))}"]
     return [*lines, "`help COMMAND` and `help TOPIC` explain one; Tab completes names and files."]
 
 

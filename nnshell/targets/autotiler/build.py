@@ -19,6 +19,15 @@ from nnshell.targets.autotiler.wiring import CopyOf, wire
 
 Emitter = Callable[[Context, Unit], Kernel]
 
+
+def _channels_last(context: Context, unit: Unit) -> Kernel:
+    raise GraphError(
+        "its channels are last, the kernels take them first",
+        where=f"node {unit.node.name}",
+        hint="run `adjust`",
+    )
+
+
 EMITTERS: dict[str, Emitter] = {
     "conv2d": filters.convolution,
     "linear": filters.linear,
@@ -54,6 +63,7 @@ EMITTERS: dict[str, Emitter] = {
     "nearest_neighbor_resizer": moves.resize,
     "image_format": moves.image_format,
     "quantize": moves.convert,
+    "channels_last": _channels_last,
 }
 
 

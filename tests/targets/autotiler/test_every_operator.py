@@ -40,6 +40,7 @@ REFUSED = {
     "image_format 3": "bw16 with offset_int8",
     "image_format 4": "rgb16 with offset_int8",
     "image_format 5": "none with offset_int8",
+    **{f"channels_last {number}": "channels are last" for number in range(6)},
 }
 
 

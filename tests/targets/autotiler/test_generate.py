@@ -170,7 +170,7 @@ def test_a_graph_with_own_kernels_is_accepted_by_a_compiler(
 
 def prepared(folder: Path) -> Graph:
     graph = import_onnx(folder / "model.onnx").graph
-    run_passes(graph, adjust_passes())
+    run_passes(graph, adjust_passes(graph))
     run_passes(graph, SCALE8)
     quantize_graph(graph, load_statistics(folder / "stats.json"))
     return graph
@@ -214,7 +214,7 @@ def test_a_network_with_gaps_in_its_step_numbers(
     test_data: Path, quantized: Quantizer, check_syntax: Callable[..., None], tmp_path: Path
 ) -> None:
     graph = import_onnx(test_data / "models" / "pulp_dronet_v2.onnx").graph
-    run_passes(graph, adjust_passes())
+    run_passes(graph, adjust_passes(graph))
     run_passes(graph, SCALE8)
     files = generate(
         quantized(graph),

@@ -38,6 +38,6 @@ def form_of(item: Item) -> Form:
         raise QuantizationError(
             f"operator '{item.node.kind}' has no C form in scheme {scheme}",
             where=f"node {item.path}",
-            hint=hint or "remove the node, or run it with --engine lowered",
+            hint=hint or "run `adjust`, remove the node, or run it with --engine lowered",
         )
     return found

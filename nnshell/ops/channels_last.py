@@ -1,0 +1,243 @@
+"""A kernel that works on channels first, on feature maps that keep their channels last.
+
+    y = transpose(op(transpose(x, (2, 0, 1))), (1, 2, 0))
+
+Model files of frameworks that keep channels last are read so. Whatever is asked of the node is
+asked of the operator inside, on axes brought into its order; `adjust` puts real transposes in its
+place, most of which cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
+from nnshell.ir.moving import moved, narrowest
+from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
+from nnshell.lowering.requantize import settled
+from nnshell.ops.average_pool import AveragePool
+from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.global_pool import GlobalAveragePool
+from nnshell.ops.max_pool import MaxPool
+
+if TYPE_CHECKING:
+    from nnshell.ir.graph import Graph
+
+TO_FIRST = (2, 0, 1)  # height, width, channels to channels, height, width
+TO_LAST = (1, 2, 0)
+FILTER = (0, 3, 1, 2)  # weights out, height, width, in to out, in, height, width
+DEPTHWISE = (3, 0, 1, 2)  # weights 1, height, width, out to out, 1, height, width
+
+# what an operator states about itself as a class
+_FACTS = (
+    "keeps_record",
+    "symmetric_output",
+    "pushes_range",
+    "order_preserving",
+    "makes_wide",
+    "needs_wide_input",
+    "parameters",
+)
+
+
+_HALVING = MaxPool()
+
+
+@register
+@dataclass(frozen=True)
+class ChannelsLast(Operator):
+    """``inner`` over the feature map in input 0, whose channels are its last axis.
+
+    ``weights`` is the permutation that brings input 1, the weights of a filter, into the order
+    that ``inner`` takes; empty where it has none.
+    """
+
+    kind: ClassVar[str] = "channels_last"
+    inner: Operator = _HALVING
+    weights: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tables call the operator: what it computes, not how it is laid out."""
+        return self.inner.kind
+
+    # -- types in the order that the operator inside takes ---------------------------------
+
+    def _first(self, types: Types) -> tuple[TensorType, ...]:
+        found = list(types)
+        height, width, channels = types[0].shape
+        found[0] = TensorType((channels, height, width), Layout.CHW, types[0].dtype)
+        if self.weights:
+            shape = tuple(types[1].shape[axis] for axis in self.weights)
+            found[1] = replace(types[1], shape=shape)
+        return tuple(found)
+
+    @staticmethod
+    def _last(tensor: TensorType) -> TensorType:
+        if len(tensor.shape) != 3:
+            return tensor
+        channels, height, width = tensor.shape
+        return TensorType((height, width, channels), Layout.HWC, tensor.dtype)
+
+    @staticmethod
+    def _outputs_first(outputs: Types) -> tuple[TensorType, ...]:
+        return tuple(
+            replace(t, shape=tuple(t.shape[axis] for axis in TO_FIRST), layout=Layout.CHW)
+            if len(t.shape) == 3
+            else t
+            for t in outputs
+        )
+
+    # -- the contract ----------------------------------------------------------------------
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        if len(inputs[0].shape) != 3:
+            return self.inner.infer(inputs)  # which says what it needs
+        return tuple(self._last(tensor) for tensor in self.inner.infer(self._first(inputs)))
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        first = self._first(inputs)
+        text = self.inner.describe(first, self._outputs_first(outputs))
+        if self.weights:
+            return text.replace(f"F {first[1]}", f"F {inputs[1]}", 1)
+        return text.replace("A (1, 2)", "A (0, 1)")
+
+    def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
+        return self.inner.macs(self._first(inputs), self._outputs_first(outputs))
+
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
+        return self.inner.work(self._first(inputs), self._outputs_first(outputs), None, stored)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        given = list(inputs)
+        given[0] = _moved(build, inputs[0], TO_FIRST)
+        if self.weights:
+            value = build.constants[inputs[1]].transpose(self.weights)
+            given[1] = build.constant(np.ascontiguousarray(value), "weights")
+        first = self._outputs_first(outputs)
+        made = self.inner.to_onnx(build, given, self._first(types), first)
+        return tuple(
+            _moved(build, name, TO_LAST) if len(tensor.shape) == 3 else name
+            for name, tensor in zip(made, first, strict=True)
+        )
+
+    def demands_symmetric(self, index: int) -> bool:
+        return self.inner.demands_symmetric(index)
+
+    def needs_symmetric(self, index: int) -> bool:
+        return self.inner.needs_symmetric(index)
+
+    def needs_power_of_two(self, index: int) -> bool:
+        return self.inner.needs_power_of_two(index)
+
+    def input_record(self, index: int) -> QParams | None:
+        return self.inner.input_record(index)
+
+    def bounds(self, inputs: Sequence[Range]) -> Range:
+        return self.inner.bounds(inputs)
+
+    @property
+    def keeps_zero(self) -> bool:
+        return self.inner.keeps_zero
+
+    def output_range(self, observed: Range | None) -> Range | None:
+        return self.inner.output_range(observed)
+
+    def output_record(self, options: KernelOptions) -> QParams | None:
+        return self.inner.output_record(options)
+
+    def quantize(self, request: QuantizeRequest) -> NodeQuantization:
+        """The kernel of the operator inside; the constants lie as the graph has them."""
+        constants = list(request.constants)
+        if self.weights:
+            constants[1] = request.constant(1).transpose(self.weights)
+        made = self.inner.quantize(
+            replace(
+                request,
+                input_types=self._first(request.input_types),
+                output_types=self._outputs_first(request.output_types),
+                constants=tuple(constants),
+            )
+        )
+        if not self.weights or not made.constants or made.constants[1] is None:
+            return made
+        back = tuple(self.weights.index(axis) for axis in range(len(self.weights)))
+        kept = list(made.constants)
+        kept[1] = made.constants[1].transpose(back)
+        return replace(made, constants=tuple(kept))
+
+    def integer_multi(
+        self, quantization: NodeQuantization, inputs: Sequence[IntArray]
+    ) -> tuple[IntArray, ...]:
+        given = [inputs[0].transpose(0, *(axis + 1 for axis in TO_FIRST)), *inputs[1:]]
+        return tuple(
+            array.transpose(0, *(axis + 1 for axis in TO_LAST)) if array.ndim == 4 else array
+            for array in self.inner.integer_multi(quantization, given)
+        )
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        given = [_turned(build, inputs[0], TO_FIRST), *inputs[1:]]
+        made = self.inner.lower(quantization, build, given, self._outputs_first(outputs))
+        return tuple(_turned(build, x, TO_LAST) if len(x.shape) == 3 else x for x in made)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        image = TensorType((7, 9, 3), Layout.HWC)
+        padded = Window((3, 3), (2, 2), (1, 1), (1, 1, 1, 1))
+        return [
+            _filter("filter", Conv2D(padded), (5, 3, 3, 3), FILTER, image),
+            _filter("depthwise", Conv2D(padded, 3), (1, 3, 3, 6), DEPTHWISE, image),
+            Example(cls(MaxPool(padded)), (image,), (), "max pool"),
+            Example(cls(AveragePool(padded)), (image,), (), "average pool"),
+            Example(cls(GlobalAveragePool()), (image,), (), "mean"),
+            Example(cls(GlobalAveragePool(False)), (image,), (), "mean as a vector"),
+        ]
+
+
+for _fact in _FACTS:
+    setattr(ChannelsLast, _fact, property(attrgetter(f"inner.{_fact}")))
+
+
+def _moved(build: ForeignGraph, name: str, perm: tuple[int, ...]) -> str:
+    return build.node("Transpose", [name], {"perm": [0, *(axis + 1 for axis in perm)]})
+
+
+def _turned(build: IntegerGraph, x: IntegerTensor, perm: tuple[int, ...]) -> IntegerTensor:
+    x = settled(build, x)
+    shape = tuple(x.shape[axis] for axis in perm)
+    return moved(build, x, _moved(build, narrowest(x), perm), shape)
+
+
+def _filter(
+    name: str, op: Conv2D, shape: tuple[int, ...], order: tuple[int, ...], image: TensorType
+) -> Example:
+    random = np.random.default_rng(len(name))
+    weights = random.normal(size=shape).astype(np.float32)
+    filters = shape[order[0]]
+    bias = random.normal(size=filters).astype(np.float32)
+    types = (image, TensorType(shape), TensorType((filters,)))
+    return Example(ChannelsLast(op, order), types, (None, weights, bias), name)

@@ -1,0 +1,289 @@
+"""Transposes moved up or down until they meet, as NNTool moves them.
+
+For each transpose, in order of names, the tensors before it (up) or after it (down) are thought to
+be in the order on its other side. Nodes that do not care about the order of axes pass that on to
+their other tensors. Where it ends, one of four things happens:
+
+    another transpose that undoes it                    both go
+    a graph input or output, a constant, the weights of a linear layer      takes the new order
+    anything else                                       needs a transpose there
+    the same, but only axes of size 1 would change places     needs a reshape, which is free
+
+The direction in which more transposes go than come is taken at once, up where both are equal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
+from nnshell.ir.graph import Graph, Node, Ref, constant_node
+from nnshell.ir.permutations import Perm, after, inverse, moves_nothing, permuted
+from nnshell.ops.linear import Linear
+from nnshell.ops.transpose import Transpose
+from nnshell.passes.base import Notes, Pass
+from nnshell.passes.regions import FROZEN, sort_columns, turn_input, turn_output
+from nnshell.passes.reorder import Reordered, reorder
+from nnshell.passes.rewriting import place_after, set_constant
+
+_ALL = 1 << 30  # more steps than any graph needs
+
+
+@dataclass(slots=True)
+class Move:
+    """What changes when ``transpose`` goes: the new order of tensors, and nodes in new form."""
+
+    transpose: str
+    up: bool
+    order: dict[Ref, Perm]
+    nodes: dict[str, Reordered] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+    inserted: int = 0
+
+    @property
+    def gain(self) -> int:
+        return len(self.deleted) - self.inserted
+
+
+@dataclass(frozen=True)
+class MoveTransposes(Pass):
+    """Transposes that meet when they are moved past nodes that do not care."""
+
+    name: ClassVar[str] = "move-transposes"
+    max_steps: int | None = None
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        left = _ALL if self.max_steps is None else self.max_steps
+        while left > 0 and (taken := _round(graph, left, notes)):
+            left -= taken
+        notes.info(graph.name, "no further transpose sequences found")
+
+
+def _round(graph: Graph, limit: int, notes: Notes) -> int:
+    """Every transpose once, in order of names; how many were moved."""
+    taken = 0
+    for name in sorted(node.name for node in graph if isinstance(node.op, Transpose)):
+        node = graph.nodes.get(name)
+        if taken >= limit or node is None or not isinstance(node.op, Transpose):
+            continue
+        moves = [move for up in (True, False) if (move := _planned(graph, node, up)) is not None]
+        best = max(moves, key=lambda move: move.gain, default=None)
+        if best is None or best.gain < 1:
+            continue
+        _apply(graph, best)
+        way = "upwards" if best.up else "downwards"
+        notes.did(name, f"found elimination for {name} {way} - {best.gain} eliminated")
+        taken += 1
+    return taken
+
+
+# -- planning ------------------------------------------------------------------------------
+
+
+def _planned(graph: Graph, node: Node, up: bool) -> Move | None:
+    """What would follow; None when a tensor would need two orders at once."""
+    assert isinstance(node.op, Transpose)
+    start = node.inputs[0] if up else Ref(node.name)
+    perm = node.op.perm if up else inverse(node.op.perm)
+    move = Move(node.name, up, {start: perm}, deleted={node.name})
+    consumers = graph.consumer_map()
+    waiting = deque([start])
+    while waiting:
+        ref = waiting.popleft()
+        neighbours = [(graph[ref.node], None), *_readers(consumers, ref)]
+        for neighbour, position in neighbours:
+            found = _visit(graph, move, ref, neighbour, position)
+            if found is None:
+                return None
+            waiting.extend(found)
+    return move
+
+
+def _readers(
+    consumers: dict[str, list[tuple[Node, int]]], ref: Ref
+) -> Iterator[tuple[Node, int | None]]:
+    for reader, position in consumers[ref.node]:
+        if reader.inputs[position].index == ref.index:
+            yield reader, position
+
+
+def _visit(
+    graph: Graph, move: Move, ref: Ref, node: Node, position: int | None
+) -> list[Ref] | None:
+    """Tensors that join through ``node``, the maker (no position) or a reader of ``ref``."""
+    if node.name in move.deleted or node.name in move.nodes:
+        return []
+    perm = move.order[ref]
+    if isinstance(node.op, Transpose):
+        undone = inverse(node.op.perm) if position is None else node.op.perm
+        if perm == undone:
+            move.deleted.add(node.name)
+            return []
+    elif _takes_any_order(graph, node, position):
+        return []
+    form = None if isinstance(node.op, Transpose) else _form(graph, node, perm, position)
+    if form is None:
+        move.inserted += 0 if moves_nothing(graph.type_of(ref).shape, perm) else 1
+        return []
+    move.nodes[node.name] = form
+    return _join(graph, move, node, form)
+
+
+def _takes_any_order(graph: Graph, node: Node, position: int | None) -> bool:
+    if isinstance(node.op, Input | Output):
+        return FROZEN not in node.options
+    if isinstance(node.op, Constant):
+        return True
+    return isinstance(node.op, Linear) and position == 0
+
+
+def _form(graph: Graph, node: Node, perm: Perm, position: int | None) -> Reordered | None:
+    """The node in the order that a tensor of it gets; only input 0 and output 0 stand for all."""
+    if position is None:
+        return reorder(graph, node, perm, output=True)
+    rank = len(graph.type_of(node.inputs[position]).shape)
+    if position and rank != len(graph.type_of(node.inputs[0]).shape):
+        return None
+    return reorder(graph, node, perm, output=False)
+
+
+def _join(graph: Graph, move: Move, node: Node, form: Reordered) -> list[Ref] | None:
+    outputs = [Ref(node.name, index) for index in range(len(node.outputs))]
+    orders = zip([*node.inputs, *outputs], [*form.inputs, *form.outputs], strict=True)
+    joined = []
+    for ref, perm in orders:
+        if perm is None or graph.constant(ref) is not None:
+            continue
+        if move.order.get(ref, perm) != perm:
+            return None
+        if ref not in move.order:
+            move.order[ref] = perm
+            joined.append(ref)
+    return joined
+
+
+# -- doing it ------------------------------------------------------------------------------
+
+
+def _apply(graph: Graph, move: Move) -> None:
+    edges = {ref: list(_readers(graph.consumer_map(), ref)) for ref in move.order}
+    shapes = {ref: graph.type_of(ref).shape for ref in move.order}
+    sources = {ref: _source(graph, move, ref) for ref in move.order}
+    for name, form in move.nodes.items():
+        graph[name].op = form.op
+        _permute_constants(graph, graph[name], form)
+    for ref, readers in edges.items():
+        for reader, position in readers:
+            assert position is not None
+            _connect(graph, move, ref, shapes[ref], sources[ref], reader, position)
+    for name in move.deleted:
+        given = graph[name].inputs[0]
+        graph.redirect(Ref(name), sources.get(given, given))
+    for name in move.deleted:
+        del graph.nodes[name]
+    graph.infer_types()
+
+
+def _source(graph: Graph, move: Move, ref: Ref) -> Ref:
+    """Where a tensor in its new order comes from."""
+    maker, perm = graph[ref.node], move.order[ref]
+    if maker.name in move.deleted:
+        return maker.inputs[0]
+    if maker.name in move.nodes:
+        return ref
+    if isinstance(maker.op, Input) and FROZEN not in maker.options:
+        turn_input(maker, perm)
+        return ref
+    if isinstance(maker.op, Constant):
+        value = maker.op.value.transpose(perm)
+        graph.replace_node(maker.name, constant_node(maker.name, value, maker.origin))
+        return ref
+    return Ref(_bordering(graph, ref, perm, maker).name)
+
+
+def _bordering(graph: Graph, ref: Ref, perm: Perm, maker: Node) -> Node:
+    """The transpose after ``maker`` that gives the new order, or a reshape that does."""
+    shape = graph.type_of(ref).shape
+    free = moves_nothing(shape, perm)
+    op = Reshape(permuted(shape, perm)) if free else Transpose(perm)
+    name = graph.unique_name(f"{maker.name}_{'reshape' if free else 'trans'}")
+    node = Node(name, op, [ref], op.infer((graph.type_of(ref),)), maker.origin)
+    place_after(graph, maker.name, node)
+    return node
+
+
+def _connect(
+    graph: Graph,
+    move: Move,
+    ref: Ref,
+    shape: tuple[int, ...],
+    source: Ref,
+    reader: Node,
+    position: int,
+) -> None:
+    """Give a reader of a tensor that has a new order what it needs."""
+    perm = move.order[ref]
+    if reader.name in move.deleted:
+        return
+    if reader.name in move.nodes:
+        reader.inputs[position] = source
+    elif isinstance(reader.op, Output) and FROZEN not in reader.options:
+        turn_output(reader, perm)
+        reader.inputs[position] = source
+    elif isinstance(reader.op, Linear) and position == 0:
+        sort_columns(graph, reader, shape, perm)
+        reader.inputs[position] = source
+    else:
+        _restore(graph, shape, perm, source, reader, position)
+
+
+def _restore(
+    graph: Graph,
+    shape: tuple[int, ...],
+    perm: Perm,
+    source: Ref,
+    reader: Node,
+    position: int,
+) -> None:
+    """The old order in front of a reader that cannot do without it."""
+    back = inverse(perm)
+    if isinstance(reader.op, Transpose):
+        back = after(back, reader.op.perm)
+        reader.op = Transpose(back)
+        reader.inputs[position] = source
+        return
+    now = permuted(shape, perm)
+    free = moves_nothing(now, back)
+    op = Reshape(permuted(now, back)) if free else Transpose(back)
+    name = graph.unique_name(f"{reader.name}_{'reshape' if free else 'trans'}")
+    graph.insert(Node(name, op, [source], (), reader.origin), before=reader.name)
+    reader.inputs[position] = Ref(name)
+
+
+def _permute_constants(graph: Graph, node: Node, form: Reordered) -> None:
+    for position, perm in enumerate(form.inputs):
+        value = graph.constant(node.inputs[position])
+        if value is not None and perm is not None and value.size > 1:
+            axes = (1,) * (len(perm) - value.ndim) + value.shape
+            set_constant(graph, node, position, value.reshape(axes).transpose(perm))
+
+
+def fold_into_constants(graph: Graph) -> None:
+    """Transposes of constants that are still there: kernels take constants, not results."""
+    for node in [node for node in graph if isinstance(node.op, Transpose)]:
+        value = graph.constant(node.inputs[0])
+        if value is not None and node.name in graph.nodes:
+            assert isinstance(node.op, Transpose)
+            name = node.inputs[0].node
+            shared = len(graph.consumers(name)) > 1
+            kept = node.name if shared else name
+            fresh = constant_node(kept, value.transpose(node.op.perm), node.origin)
+            graph.redirect(Ref(node.name), Ref(kept))
+            del graph.nodes[node.name]
+            if shared:
+                graph.add(fresh)
+            else:
+                graph.replace_node(name, fresh)
