@@ -40,14 +40,19 @@ WRONG_OPTIMIZERS = ["Pad_Fusion"]
 
 
 def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session over a serialized model, on the CPU; quiet.
-
-    A model that its optimizers cannot take is run as it is: valid networks are seen to fail there.
-    """
+    """An ONNX Runtime session over a serialized model, on the CPU; quiet."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only: what is refused is raised as well
     if threads is not None:
         options.intra_op_num_threads = threads
+    return open_with(model, options)
+
+
+def open_with(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """A session with these options.
+
+    A model that its optimizers cannot take is run as it is: valid networks are seen to fail there.
+    """
     providers = ["CPUExecutionProvider"]
     try:
         return onnxruntime.InferenceSession(

@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nnshell.execution.chunks import samples_per_chunk
-from nnshell.execution.float_engine import RUNTIME_ERRORS, WRONG_OPTIMIZERS, FloatEngine, one_line
+from nnshell.execution.float_engine import RUNTIME_ERRORS, FloatEngine, one_line, open_with
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated
 from nnshell.ir.graph import Graph
@@ -68,11 +68,6 @@ class SimulatedEngine(FloatEngine):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.intra_op_num_threads = threads
         try:
-            return onnxruntime.InferenceSession(
-                self._model,
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=WRONG_OPTIMIZERS,
-            )
+            return open_with(self._model, options)
         except RUNTIME_ERRORS as error:
             raise GraphError(one_line(error), where=f"graph {self._name} simulated") from error

@@ -70,7 +70,9 @@ class SimulatedWriter(GraphWriter):
         tensor, record = super()._write_input(node, index, given), _of(node).output
         if given:
             return tensor
-        if record.bits == INT8_BITS:  # pixels at halves are frequent: (x - 127) / 128 has two
+        if (
+            record.bits == INT8_BITS and record.dtype == "int8"
+        ):  # pixels at halves are frequent: (x - 127) / 128 has two
             tensor = self._lifted(tensor, record, record.first_scale, LEAST_TIE)
         return self._rounded(tensor, record)
 
@@ -223,7 +225,8 @@ class SimulatedWriter(GraphWriter):
             self.build.constant(scale if axis else scale.reshape(()), f"{hint}_scale"),
             self.build.constant(zeros, f"{hint}_zero_point"),
         ]
-        return self.build.node("DequantizeLinear", operands, axis, hint=f"{hint}_real")
+        real = self.build.node("DequantizeLinear", operands, axis, hint=f"{hint}_real")
+        return self.build.mark_batchless(real)
 
 
 def _kernel_step(made: NodeQuantization) -> float | None:

@@ -38,6 +38,7 @@ class ForeignGraph:
         self.nodes: list[ForeignNode] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self._names: set[str] = set()
+        self._batchless: set[str] = set()  # computed tensors that have no batch axis
         self._copies: dict[str, int] = {}  # how often a name was asked for again
 
     def fresh(self, hint: str) -> str:
@@ -56,6 +57,15 @@ class ForeignGraph:
         """Store an initializer (dtype as given) and return its tensor name."""
         name = self.fresh(hint)
         self.constants[name] = np.asarray(value)
+        return name
+
+    def batchless(self, name: str) -> bool:
+        """Whether a tensor has no batch axis: a constant, or one computed of constants."""
+        return name in self.constants or name in self._batchless
+
+    def mark_batchless(self, name: str) -> str:
+        """Say that a node's result has no batch axis; returns its name."""
+        self._batchless.add(name)
         return name
 
     def node(

@@ -120,9 +120,9 @@ class Concat(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        activation = next((n for n in inputs if n not in build.constants), "")
+        activation = next((n for n in inputs if not build.batchless(n)), "")
         joined = [
-            _for_each_sample(build, name, given, activation) if name in build.constants else name
+            _for_each_sample(build, name, given, activation) if build.batchless(name) else name
             for name, given in zip(inputs, types, strict=True)
         ]
         return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)

@@ -121,7 +121,7 @@ class Conv2D(Filter):
         shape = outputs[0].chw
         return Work(
             self._work_kind(inputs[0], shape[0]),
-            (inputs[0].chw,),
+            (feature_map(inputs[0], self.kind),),
             shape,
             shape,
             self.window,

@@ -85,7 +85,7 @@ class GlobalPool(Operator):
         _, height, width = inputs[0].shape
         return Work(
             "global_pool",
-            (inputs[0].chw,),
+            (feature_map(inputs[0], self.kind),),
             shape,
             shape,
             Window((height, width), (height, width)),

@@ -101,7 +101,7 @@ class MatMul(Operator):
         rank = len(outputs[0].shape)
         first, second = align_ranks(build, inputs, types, rank)
         if self.transpose_b:
-            constant = second in build.constants
+            constant = build.batchless(second)
             axes = list(range(len(types[1].shape) if constant else 1 + rank))
             axes[-1], axes[-2] = axes[-2], axes[-1]
             second = build.node("Transpose", [second], {"perm": axes})

@@ -87,7 +87,7 @@ class Resizer(Operator):
         shape = outputs[0].chw
         return Work(
             "resize",
-            (inputs[0].chw,),
+            (feature_map(inputs[0], self.kind),),
             shape,
             shape,
             input_bytes=stored.of_inputs(inputs[:1]),

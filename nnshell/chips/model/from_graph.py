@@ -45,7 +45,8 @@ def network_from_graph(graph: Graph) -> Network:
         taken.add(name)
         parts[node.name] = (node.name,)
         layers.append(Layer(name, _filter(node).kind, work, given, node.name))
-    return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)))
+    sizes = tuple(graph[name].type.size * widths[Ref(name)] for name in inputs)
+    return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)), sizes)
 
 
 def _activations(graph: Graph, node: Node, parts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

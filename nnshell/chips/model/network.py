@@ -33,12 +33,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Layers in execution order; ``inputs`` and ``outputs`` belong to the application."""
+    """Layers in execution order; ``inputs`` and ``outputs`` belong to the application.
+
+    ``input_bytes`` are the sizes of the inputs where they are known; a reader may take a part only.
+    """
 
     name: str
     layers: tuple[Layer, ...]
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    input_bytes: tuple[int, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -56,7 +60,7 @@ class Network:
             for name, size in zip(layer.inputs, layer.work.input_bytes, strict=False):
                 if name not in sizes:
                     read[name] = max(read.get(name, 0), size)
-        return read | sizes
+        return read | dict(zip(self.inputs, self.input_bytes, strict=False)) | sizes
 
 
 def check(network: Network) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.chips.model.geometry import Geometry
-from nnshell.ir.basic_operators import Constant, FusionInput, FusionOutput
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization
@@ -25,15 +24,8 @@ from nnshell.ir.work import Window, Work
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.windows import pad_map, taps
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.max_pool import MaxPool
 
 FILTERS = ("conv", "depthwise", "grouped", "linear")
-# Operators that work element by element with one record for the whole tensor.
-ELEMENTWISE = (
-    "relu", "relu6", "relun", "clip", "leaky", "hsigmoid", "hswish", "sigmoid", "tanh", "quantize",
-)  # fmt: skip
-SUMS = ("add", "sub", "mul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +60,12 @@ def tile_kernel(
         return None
     if work.kind in FILTERS and isinstance(_kernel(first), FilterKernel):
         return _FilterTile(first, tuple(rest), nest, work.kind == "depthwise")
-    if work.kind == "pool" and isinstance(first.op, MaxPool | AveragePool):
+    if work.kind == "pool" and first.op.role == "pool":
         return _PoolTile(tuple(chain), nest)
     if work.kind == "global_pool":
-        return _ChannelTile(tuple(chain), types[0].chw)
+        return _ChannelTile(tuple(chain), work.inputs[0])
     same = all(kind.size == node.type.size for kind in types) and len(types) == len(node.inputs)
-    if first.kind in (*ELEMENTWISE, *SUMS) and same:
+    if first.op.local_to_tile and same:
         return _ElementTile(tuple(chain))
     return None
 
@@ -86,8 +78,8 @@ def _chain(node: Node) -> list[Node]:
     """The computing nodes of a layer if each only feeds the next, in order; else nothing."""
     if node.body is None:
         return [node] if node.quantization is not None else []
-    beside = FusionInput | FusionOutput | Constant
-    nodes = [inner for inner in node.body.steps() if not isinstance(inner.op, beside)]
+    beside = ("input", "output", "constant")
+    nodes = [inner for inner in node.body.steps() if inner.op.role not in beside]
     for before, after in itertools.pairwise(nodes):
         if [ref.node for ref in _fed(node.body, after)] != [before.name]:
             return []
@@ -95,12 +87,12 @@ def _chain(node: Node) -> list[Node]:
 
 
 def _fed(body: Graph, node: Node) -> list[Ref]:
-    return [ref for ref in node.inputs if not isinstance(body[ref.node].op, Constant)]
+    return [ref for ref in node.inputs if body[ref.node].op.role != "constant"]
 
 
 def _local(node: Node) -> bool:
-    """Whether a node behind the filter can run on a tile."""
-    return node.kind in ELEMENTWISE or isinstance(node.op, MaxPool | AveragePool)
+    """Whether a node after the filter can run on a tile."""
+    return node.op.local_to_tile or node.op.role == "pool"
 
 
 def _records(node: Node) -> NodeQuantization:
@@ -116,10 +108,9 @@ def _apply(node: Node, inputs: Sequence[IntArray]) -> IntArray:
 
 def _pool(node: Node, nest_height: int, rows: tuple[int, int], given: IntArray) -> IntArray:
     """A pool on the rows that ``rows`` of its output need of a map of ``nest_height`` rows."""
-    op = node.op
-    assert isinstance(op, MaxPool | AveragePool)
-    window = cut_window(op.window, rows, nest_height)
-    cut = replace(op, window=window)
+    window = node.op.sliding_window()
+    assert window is not None
+    cut = node.op.with_window(cut_window(window, rows, nest_height))
     return cast(IntArray, cut.integer(_records(node), [given[np.newaxis]])[0])
 
 
@@ -153,7 +144,7 @@ class _FilterTile:
         made = self._finish(part, self.sums)
         self.sums = None
         for node in self.rest:
-            if isinstance(node.op, MaxPool | AveragePool):
+            if node.op.role == "pool":
                 made = _pool(node, self.nest.filter_height, part.rows, made)
             else:
                 made = _apply(node, [made])

@@ -20,7 +20,6 @@ from nnshell.chips.model.tile_kernels import TileKernel, tile_kernel
 from nnshell.chips.tiled.byte_memory import Area, Memory, bytes_of
 from nnshell.chips.tiled.layer_tiles import LayerTiles, records_of
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input
-from nnshell.ir.basic_operators import Constant, FusionInput, FusionOutput, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization
@@ -105,10 +104,10 @@ class RunState:
         numbers = {layer.output: at for at, layer in enumerate(self.report.network.layers)}
         rows = []
         for node in self.graph.steps():
-            if isinstance(node.op, Constant | Output):
+            if node.op.role in ("constant", "output"):
                 continue
             self.parts[node.name] = self._parts(node, numbers)
-            if isinstance(node.op, Input):
+            if node.op.role == "input":
                 record = records_of(node).outputs[0]
                 values = quantize_input(self.given[node.name], record)
                 self._home(node.name).write(bytes_of(values, record.dtype))
@@ -119,7 +118,7 @@ class RunState:
 
     def _parts(self, node: Node, numbers: dict[str, int]) -> tuple[str, ...]:
         """The stored tensors behind a node: itself, or those that it only joins or renames."""
-        if isinstance(node.op, Input) or node.name in numbers:
+        if node.op.role == "input" or node.name in numbers:
             return (node.name,)
         refs = [ref for ref in node.inputs if ref.node in self.parts]
         return tuple(name for ref in refs for name in self.parts[ref.node])
@@ -131,7 +130,7 @@ class RunState:
 
     def _layer(self, node: Node, at: int) -> TiledLayer:
         layer, choice = self.report.network.layers[at], self.report.choices[at]
-        refs = [r for r in node.inputs if not isinstance(self.graph[r.node].op, Constant)]
+        refs = [r for r in node.inputs if self.graph[r.node].op.role != "constant"]
         kernel = self._kernel(node, refs, choice, at)
         try:
             if kernel is None:
@@ -197,7 +196,7 @@ class RunState:
     def _value(self, ref: Ref) -> IntArray | None:
         """An input as integers with a batch axis; None for a constant, which the kernel knows."""
         node = self.graph[ref.node]
-        if isinstance(node.op, Constant):
+        if node.op.role == "constant":
             return None
         if self.parts[ref.node] == (ref.node,):
             first = sum(self._size(Ref(ref.node, index)) for index in range(ref.index))
@@ -231,13 +230,14 @@ def _evaluate(node: Node, inputs: Sequence[IntArray | None], on_chip: bool) -> t
         return compute(records, arrays)
     values: dict[str, tuple[IntArray | None, ...]] = {}
     for inner in node.body.steps():
-        if isinstance(inner.op, FusionInput):
-            values[inner.name] = (inputs[inner.op.index],)
-        elif isinstance(inner.op, Constant):
+        if inner.op.role == "input":
+            assert inner.op.port is not None
+            values[inner.name] = (inputs[inner.op.port],)
+        elif inner.op.role == "constant":
             values[inner.name] = (None,)
         else:
             arrays_in = [values[ref.node][ref.index] for ref in inner.inputs]
-            if isinstance(inner.op, FusionOutput):
+            if inner.op.role == "output":
                 assert arrays_in[0] is not None
                 return (arrays_in[0],)
             values[inner.name] = _evaluate(inner, arrays_in, on_chip)

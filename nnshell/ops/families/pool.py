@@ -76,7 +76,7 @@ class Pool(Operator):
         shape = outputs[0].chw
         return Work(
             "pool",
-            (inputs[0].chw,),
+            (feature_map(inputs[0], self.kind),),
             shape,
             shape,
             self.window,

@@ -71,7 +71,7 @@ def align_ranks(
     aligned = []
     for name, tensor in zip(names, types, strict=True):
         missing = rank - len(tensor.shape)
-        if missing > 0 and name not in build.constants:
+        if missing > 0 and not build.batchless(name):
             axes = build.constant(np.arange(1, missing + 1), "axes")
             name = build.node("Unsqueeze", [name, axes])
         aligned.append(name)

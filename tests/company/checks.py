@@ -1,0 +1,158 @@
+"""What has to hold for every graph, whatever stands beside what."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnshell import flow
+from nnshell.chips import simulate_graph
+from nnshell.chips.tiled.run import run_tiled
+from nnshell.execution.fast_engine import FastEngine
+from nnshell.execution.float_engine import FloatEngine, open_session
+from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.execution.simulated_engine import SimulatedEngine
+from nnshell.exporters.onnx import export_bytes
+from nnshell.exporters.simulated import export_simulated
+from nnshell.importers.onnx.importer import import_onnx
+from nnshell.ir.graph import Graph
+from nnshell.ir.verify import verify
+from nnshell.passes.catalogue import catalogue, passes_named
+from nnshell.passes.inputs import fit_batch
+from nnshell.passes.manager import compare_outputs, run_passes
+from nnshell.passes.pipelines import ADJUST, POW2, SCALE8
+from nnshell.quantization import calibrate_graph, quantize_graph
+from nnshell.support.errors import GraphError, NNShellError
+from nnshell.support.settings import Settings
+
+from .graphs import Batch, Company
+
+TOLERANCE = 2e-3
+EVERY_PASS = [entry.name for entry in catalogue()]
+PIPELINES = ((ADJUST, SCALE8), (SCALE8, ADJUST), (ADJUST, POW2))
+
+
+def passes_keep_the_function(company: Company) -> None:
+    """Float results before and after every pass of a pipeline, and of some passes alone."""
+    random = Random(company.seed)
+    verify(company.graph)
+    for step in (*random.sample(EVERY_PASS, 3), random.choice(PIPELINES)):
+        graph = company.graph.copy()
+        passes = passes_named([step]) if isinstance(step, str) else (*step[0], *step[1])
+        run_passes(graph, passes, check=_outputs_on(company.batch), tolerance=TOLERANCE)
+
+
+def engines_agree(company: Company) -> None:
+    """int8 fast, reference and tile by tile give the same integers, fused or not."""
+    graph = _quantized(company)
+    batch = fit_batch(graph, company.batch)
+    for target in ("simulation", "chip"):
+        reference = IntegerEngine(graph, target)
+        expected = reference.run(batch)
+        found = FastEngine(graph, list(expected), target).run(batch)
+        for key, values in expected.items():
+            assert np.array_equal(found[key], values), f"{key} for {target}: fast is not reference"
+    report = simulate_graph(graph, Settings())
+    if not report.shortfalls:
+        tiled = run_tiled(graph, report, [array[0] for array in batch])
+        wrong = [layer.name for layer in tiled.layers if not layer.equal]
+        assert not wrong, f"tiled: {', '.join(wrong)}"
+
+
+def files_agree(company: Company) -> None:
+    """Exported files say what the engines compute: float, and with QDQ the simulated one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "float.onnx"
+        path.write_bytes(export_bytes(company.graph))
+        again = import_onnx(path)
+        before = _values(_outputs_on(company.batch)(company.graph))
+        after = _values(_outputs_on(company.batch)(again))
+        compare_outputs("export", before, after, TOLERANCE)
+    graph = _quantized(company)
+    batch = fit_batch(graph, company.batch)
+    names = [node.name for node in graph.outputs]
+    simulated = SimulatedEngine(graph, threads=1).run(batch)
+    written = _run_file(export_simulated(graph, integers=True).SerializeToString(), graph, batch)
+    for name in names:
+        step = IntegerEngine(graph).record(name).first_scale
+        distance = np.abs(simulated[name] - written[name]) / step
+        share = float((distance > 1e-3).mean())
+        assert share <= MOST_OTHERS, f"{name}: {share:.1%} of the QDQ file's values are others"
+
+
+MOST_OTHERS = 0.02  # values at halves may round to either side
+
+
+def sessions_come_back(company: Company) -> None:
+    """A saved state opens as it was, and what is generated is generated again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "model.onnx"
+        path.write_bytes(export_bytes(company.graph))
+        graph = flow.open_graph(path)
+        flow.adjust(graph)
+        flow.fuse(graph, "scale8")
+        batch = fit_batch(graph, company.batch)
+        flow.quantize(graph, calibrate_graph(graph, [batch]))
+        flow.save_state(graph, folder / "state.json")
+        again = flow.open_graph(folder / "state.json")
+        assert list(again.nodes) == list(graph.nodes)
+        expected = IntegerEngine(graph).run(batch)
+        for key, values in IntegerEngine(again).run(batch).items():
+            assert np.array_equal(values, expected[key]), f"{key} is another after reopening"
+        texts = [_generated(g, folder / number) for g, number in ((graph, "1"), (again, "2"))]
+        texts.append(_generated(graph, folder / "1"))
+        assert texts[0] == texts[1] == texts[2], "generated twice is not generated once"
+
+
+CHECKS: dict[str, Callable[[Company], None]] = {
+    check.__name__: check
+    for check in (passes_keep_the_function, engines_agree, files_agree, sessions_come_back)
+}
+
+
+def _generated(graph: Graph, folder: Path) -> dict[str, bytes] | str:
+    """All files by name, or what was refused."""
+    try:
+        flow.generate(graph, folder)
+    except GraphError as error:
+        return str(error)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    names = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {key: text.replace(str(folder).encode(), b"") for key, text in names.items()}
+
+
+def _quantized(company: Company) -> Graph:
+    graph = company.graph.copy()
+    if Random(company.seed).random() < 0.7:
+        run_passes(graph, (*ADJUST, *SCALE8))
+    quantize_graph(graph, calibrate_graph(graph, [fit_batch(graph, company.batch)]))
+    return graph
+
+
+def _outputs_on(batch: Batch) -> Callable[[Graph], Mapping[str, NDArray[Any]]]:
+    def outputs(graph: Graph) -> Mapping[str, NDArray[Any]]:
+        return FloatEngine(graph, threads=1).run(fit_batch(graph, batch))
+
+    return outputs
+
+
+def _values(results: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """By number: names of a file's outputs are its tensors'."""
+    return {str(index): values for index, values in enumerate(results.values())}
+
+
+def _run_file(data: bytes, graph: Graph, batch: Batch) -> dict[str, NDArray[Any]]:
+    session = open_session(data, 1)
+    feeds = {node.name: array for node, array in zip(graph.inputs, batch, strict=True)}
+    names = [node.name for node in graph.outputs]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+__all__ = ["CHECKS", "NNShellError"]
