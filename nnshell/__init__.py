@@ -1,7 +1,8 @@
 """nnshell: put small neural networks on GAP8, and see what quantization does to them.
 
-The public API is the ten functions of ``nnshell.flow`` and the types they return; names are
-resolved on first use so that importing the package costs nothing.
+The public API is everything the shell does: the ten functions of ``nnshell.flow``, edits, studies
+and improvements of a project, and the types they take and return. docs/python.md shows a session.
+Names are resolved on first use so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +14,65 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "open_graph": "nnshell.flow",
-    "adjust": "nnshell.flow",
-    "fuse": "nnshell.flow",
-    "load_inputs": "nnshell.flow",
-    "calibrate": "nnshell.flow",
-    "quantize": "nnshell.flow",
-    "run": "nnshell.flow",
-    "compare": "nnshell.flow",
-    "validate": "nnshell.flow",
-    "simulate": "nnshell.flow",
-    "save_state": "nnshell.flow",
-    "generate": "nnshell.flow",
-    "export_c": "nnshell.flow",
-    "NNShellError": "nnshell.support.errors",
+    name: module
+    for module, names in {
+        "nnshell.flow": (
+            "open_graph",
+            "adjust",
+            "fuse",
+            "load_inputs",
+            "calibrate",
+            "calibrate_randomly",
+            "quantize",
+            "run",
+            "run_batches",
+            "compare",
+            "compare_samples",
+            "validate",
+            "export",
+            "export_c",
+            "simulate",
+            "save_state",
+            "generate",
+        ),
+        "nnshell.session.edits": (
+            "image_format",
+            "freeze",
+            "remove",
+            "extract",
+            "node_option",
+            "tune",
+            "set_setting",
+        ),
+        "nnshell.session.recipe": ("undo",),
+        "nnshell.session.studies": (
+            "sensitivity",
+            "advise",
+            "mixed",
+            "equalize",
+            "correct_biases",
+            "search_scales",
+            "adaround",
+            "find_outliers",
+            "sweep",
+            "tiled",
+            "explain_fusions",
+            "explain_scales",
+            "records",
+            "weights",
+            "activations",
+        ),
+        "nnshell.session.project": ("Project",),
+        "nnshell.inputs.options": ("InputOptions",),
+        "nnshell.quantization": (
+            "QuantizationOptions",
+            "Statistics",
+            "load_statistics",
+        ),
+        "nnshell.support.settings": ("Settings",),
+        "nnshell.support.errors": ("NNShellError",),
+    }.items()
+    for name in names
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from nnshell.execution.engines import Engine, EngineName, make_engine
 from nnshell.importers.onnx.importer import import_onnx
 from nnshell.importers.tflite.importer import import_tflite
-from nnshell.inputs.binding import Images, bind, checked, noted
+from nnshell.inputs.binding import Images
 from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
@@ -39,6 +39,8 @@ from nnshell.session.edits import EDITS, requantized
 from nnshell.session.improve import replay_equalization, replay_learned
 from nnshell.session.project import Project
 from nnshell.session.recipe import LEARNING, opening, recorded
+from nnshell.session.samples import Samples, batch_size, is_one_sample, opened
+from nnshell.session.samples import batches_of as samples_of
 from nnshell.session.steps import Step
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
@@ -49,7 +51,7 @@ from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:
     from nnshell.chips import SimulationReport
-    from nnshell.execution.metrics import Comparison
+    from nnshell.execution.metrics import Comparisons
     from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
     from nnshell.targets.c.project import CProject
@@ -57,10 +59,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]  # called with the number of samples just done
 # From batches, an engine's name and a key: the batches, that engine, and the float engine.
 Runner = Callable[[Iterator[Batch], EngineName, str], tuple[Iterator[Batch], Engine, Engine]]
-Given = Images | InputSet | Batch | NDArray[Any] | Sequence[NDArray[Any]]
 
-_BATCH = 64  # samples per run: enough to keep both cores busy, small enough for large networks
-_BATCH_ELEMENTS = 8_000_000  # feature map elements a batch may hold
 _CHECK_SAMPLES = 2
 _CHECK_SEED = 0
 
@@ -171,7 +170,7 @@ def load_inputs(
 
 def calibrate(
     project: Project,
-    images: Images | InputSet,
+    images: Samples,
     *,
     clip_type: str | Collection[str] = "none",
     progress: Progress | None = None,
@@ -180,12 +179,13 @@ def calibrate(
 
     Clip types other than "none" need moments or histograms, which are kept as well.
     """
-    inputs = bind(project, images)
+    source = opened(project, images)
     if isinstance(images, Images):
         project.input_options = images.merged(project)
-    batches = checked(inputs, batch_size(project.graph))
+    batches = samples_of(project, source, check=True)
+    count = len(source) if isinstance(source, InputSet) else None
     return calibrate_graph(
-        project.graph, batches, clip_type=clip_type, samples=len(inputs), progress=progress
+        project.graph, batches, clip_type=clip_type, samples=count, progress=progress
     )
 
 
@@ -232,7 +232,7 @@ def quantize(
 
 def run(
     project: Project,
-    images: Given,
+    images: Samples,
     engine: EngineName = "float",
     *,
     keys: Sequence[str] | None = None,
@@ -242,19 +242,15 @@ def run(
     A single sample gives arrays without, several give arrays with a leading sample axis.
     ``run_batches`` does not hold the results of all samples at once.
     """
-    if isinstance(images, Images | InputSet):
-        inputs = bind(project, images)
-        single, parts = len(inputs) == 1, run_batches(project, inputs, engine, keys=keys)
-        results = joined(tensors for _, tensors in parts)
-    else:
-        arrays, single = _arrays(project.graph, images)
-        results = dict(_engine(project, engine, keys).run(arrays))
+    source = opened(project, images)
+    single = is_one_sample(project, source)
+    results = joined(tensors for _, tensors in run_batches(project, source, engine, keys=keys))
     return {key: value[0] if single else value for key, value in results.items()}
 
 
 def run_batches(
     project: Project,
-    images: Images | InputSet,
+    images: Samples,
     engine: EngineName = "float",
     *,
     keys: Sequence[str] | None = None,
@@ -262,7 +258,7 @@ def run_batches(
 ) -> Iterator[tuple[Batch, Mapping[str, NDArray[Any]]]]:
     """A batch of samples and its tensors at a time, with a leading sample axis (streaming)."""
     runner = _engine(project, engine, keys)
-    for batch in noted(bind(project, images), batch_size(project.graph)):
+    for batch in samples_of(project, images):
         yield batch, runner.run(batch.arrays)
         if progress is not None:
             progress(len(batch))
@@ -278,26 +274,14 @@ def _outputs(project: Project) -> list[str]:
     return [node.name for node in project.outputs]
 
 
-def _arrays(
-    graph: Graph, images: Batch | NDArray[Any] | Sequence[NDArray[Any]]
-) -> tuple[list[NDArray[Any]], bool]:
-    if isinstance(images, Batch):
-        return list(images.arrays), len(images) == 1
-    if isinstance(images, np.ndarray):
-        images = [images]
-    rank = len(graph.inputs[0].type.shape)
-    single = images[0].ndim == rank
-    return [array[np.newaxis] if single else array for array in images], single
-
-
 def compare(
     project: Project,
-    images: Images | InputSet,
+    images: Samples,
     *,
     inner: bool = True,
     isolated: bool = False,
     progress: Progress | None = None,
-) -> list[Comparison]:
+) -> Comparisons:
     """How far each int8 tensor is from its float tensor, worst first.
 
     ``isolated``: each step computes from the float graph's tensors, so that only its own error
@@ -305,7 +289,7 @@ def compare(
     """
     from nnshell.execution.metrics import compare_engines
 
-    batches = noted(bind(project, images), batch_size(project.graph))
+    batches = samples_of(project, images)
     return compare_engines(
         project.graph,
         batches,
@@ -321,12 +305,12 @@ def compare(
 
 
 def compare_samples(
-    project: Project, images: Images | InputSet, *, progress: Progress | None = None
+    project: Project, images: Samples, *, progress: Progress | None = None
 ) -> list[tuple[str, float]]:
     """The QSNR in dB of each sample's int8 outputs against float, by name, lowest first."""
     from nnshell.execution import metrics
 
-    batches = noted(bind(project, images), batch_size(project.graph))
+    batches = samples_of(project, images)
     return metrics.compare_samples(
         project.graph, batches, _engine(project, "int8", _outputs(project)), progress=progress
     )
@@ -334,7 +318,7 @@ def compare_samples(
 
 def validate(
     project: Project,
-    images: Images | InputSet,
+    images: Samples,
     engine: EngineName = "float",
     *,
     output: str | None = None,
@@ -353,7 +337,7 @@ def validate(
     from nnshell.execution.validation import validate as judge
 
     key = output or project.outputs[0].name
-    batches = checked(bind(project, images), batch_size(project.graph))
+    batches = samples_of(project, images, check=True)
     if runner is not None:
         batches, chosen, float_engine = runner(batches, engine, key)
     else:
@@ -412,9 +396,9 @@ def export_c(
     return write_project(project.graph, folder, batch=batch, layout=layout, target=target)
 
 
-def batches_of(project: Project, images: Images | InputSet) -> list[Batch]:
+def batches_of(project: Project, images: Samples) -> list[Batch]:
     """All samples at once, for experiments that run them many times."""
-    return list(noted(bind(project, images), batch_size(project.graph)))
+    return list(samples_of(project, images))
 
 
 def simulate(
@@ -472,12 +456,6 @@ def generate(
         anonymise=anonymise,
         dump_tensors=dump_tensors,
     )
-
-
-def batch_size(graph: Graph) -> int:
-    """Samples per batch, so that a batch's largest feature maps stay within bounds."""
-    largest = max((kind.size for node in graph for kind in node.outputs), default=1)
-    return max(1, min(_BATCH, _BATCH_ELEMENTS // max(largest, 1)))
 
 
 # -- replay of a state's recipe ------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import io
 import os
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+import nnshell
 from nnshell.chips.model.kernels import load_kernels
 from nnshell.cli import main
 from nnshell.shell import suggestions
@@ -240,3 +242,16 @@ def test_the_message_on_the_scripting_page_is_what_is_printed(
     assert main(["-s", "build.nns"]) == 1
     text = (_DOCS / "scripting.md").read_text(encoding="utf-8")
     assert f"    {capfd.readouterr().err.strip()}\n" in text
+
+
+def test_the_session_of_the_python_page_runs_as_it_stands() -> None:
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    outcome = doctest.testfile(str(_DOCS / "python.md"), module_relative=False, optionflags=flags)
+    assert outcome.attempted > 40 and outcome.failed == 0
+
+
+def test_every_public_name_exists_and_is_on_the_python_page() -> None:
+    page = (_DOCS / "python.md").read_text(encoding="utf-8")
+    for name in nnshell.__all__:
+        assert getattr(nnshell, name) is not None
+        assert name == "__version__" or f"`{name}`" in page, name

@@ -20,6 +20,7 @@ from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.support.errors import InputError
+from nnshell.support.html import html_table
 
 
 class Samples(Protocol):
@@ -134,7 +135,7 @@ def compare_engines(
     inner: bool = True,
     progress: Callable[[int], None] | None = None,
     engine: Callable[[Graph, Sequence[str]], Engine] | None = None,
-) -> list[Comparison]:
+) -> Comparisons:
     """Every int8 tensor of a quantized graph against its float tensor, worst QSNR first.
 
     ``inner`` includes the nodes inside fusions. ``engine`` makes what computes the integers of
@@ -160,7 +161,7 @@ def compare_engines(
         raise InputError("there are no samples to compare", hint="check the file pattern")
     steps = graph.step_numbers()
     found = [_of_item(sums[key], key, item, steps, flat) for key, item in items.items()]
-    return sorted(found, key=lambda entry: (entry.qsnr_db, entry.step))
+    return Comparisons(sorted(found, key=lambda entry: (entry.qsnr_db, entry.step)))
 
 
 def compare_samples(
@@ -185,6 +186,19 @@ def compare_samples(
         if progress is not None:
             progress(len(batch.names))
     return sorted(found, key=lambda entry: entry[1])
+
+
+class Comparisons(list[Comparison]):
+    """Tensors compared, worst first: a list that prints well."""
+
+    def __repr__(self) -> str:
+        worst = f", worst {self[0].key} with {self[0].qsnr_db:.1f} dB" if self else ""
+        return f"<{len(self)} tensors compared{worst}>"
+
+    def _repr_html_(self) -> str:
+        headings = ("Step", "Name", "Operator", "QSNR [dB]", "Cosine", "Largest error")
+        rows = [(c.step, c.key, c.op, c.qsnr_db, c.cosine, c.max_error) for c in self]
+        return html_table("integers against floats", headings, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nnshell.inputs.input_set import Batch
 from nnshell.support.errors import InputError
+from nnshell.support.html import html_table
 
 _TOP = 5
 _TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little
@@ -38,7 +39,7 @@ class Prediction:
         return None if self.label is None else self.predicted == self.label
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ValidationReport:
     """What `validate` prints. Fractions are 0..1; ``complete`` is False after an interrupt."""
 
@@ -49,6 +50,22 @@ class ValidationReport:
     agreement_with_float: float | None
     seconds: float  # of the engine alone
     complete: bool = True
+
+    def __repr__(self) -> str:
+        accuracy = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
+        return f"<ValidationReport {self.model}, {self.engine}: {self.images} samples{accuracy}>"
+
+    def _repr_html_(self) -> str:
+        figures = (
+            ("engine", self.engine),
+            ("samples", self.images),
+            ("accuracy", self.accuracy),
+            ("top 5", self.top5),
+            ("agreement with float", self.agreement_with_float),
+            ("images a second", self.images_per_second),
+        )
+        rows = [(name, value) for name, value in figures if value is not None]
+        return html_table(f"{self.model}: validation", ("Figure", "Value"), rows)
 
     @property
     def images(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -103,8 +103,13 @@ def noted(inputs: InputSet, size: int) -> Iterator[Batch]:
 
 def checked(inputs: InputSet, size: int) -> Iterator[Batch]:
     """As ``noted``, and what looks wrong with the samples goes to the log too."""
-    checker = InputChecker(inputs.specs)
-    for batch in noted(inputs, size):
+    return watched(noted(inputs, size), inputs.specs)
+
+
+def watched(batches: Iterable[Batch], specs: Sequence[InputSpec]) -> Iterator[Batch]:
+    """The batches; after the last, what looks wrong with the samples goes to the log."""
+    checker = InputChecker(specs)
+    for batch in batches:
         checker.update(batch)
         yield batch
     for warning in checker.warnings():

@@ -20,6 +20,7 @@ from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
 from nnshell.support.errors import GraphError
+from nnshell.support.html import html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,18 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.name}: {len(self.nodes)} nodes>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (number, node.name, node.kind, ", ".join(map(str, node.outputs)))
+            for number, node in enumerate(self.steps())
+            if not isinstance(node.op, Constant)
+        ]
+        caption = f"{self.name}: {len(self.nodes)} nodes, {self.macs():,} MACs"
+        return html_table(caption, ("Step", "Name", "Operator", "Output"), rows)
 
     @property
     def inputs(self) -> list[Node]:

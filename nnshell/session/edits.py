@@ -246,6 +246,11 @@ def tuning(project: Project) -> dict[str, dict[str, Any]]:
     return {"*": {**values, **nodes.pop("*", {})}, **nodes}
 
 
+def set_setting(project: Project, name: str, value: bool | int | float | str) -> None:
+    """Change a setting of a project; recorded, so that its state restores it."""
+    change_setting([project], name, value)
+
+
 def change_setting(projects: Sequence[Project], name: str, value: bool | int | float | str) -> None:
     """Record a setting in the recipe of projects that share it, so that their states restore it."""
     describe(name).check(value)

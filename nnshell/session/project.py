@@ -82,6 +82,9 @@ class Project:
         state = "int8" if self.quantized else "float"
         return f"<Project {self.name}: {len(self.graph)} nodes, {state}, {len(self.recipe)} steps>"
 
+    def _repr_html_(self) -> str:
+        return self.graph._repr_html_()
+
     # -- quantization --------------------------------------------------------------------------
 
     @property

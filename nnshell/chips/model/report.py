@@ -18,6 +18,7 @@ from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.plan import Plan
 from nnshell.chips.model.search import Choice
 from nnshell.chips.model.tile_costs import Setting
+from nnshell.support.html import html_table
 from nnshell.support.packing import MemoryMap
 
 
@@ -84,7 +85,7 @@ class LayerReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SimulationReport:
     """One inference on the chip."""
 
@@ -96,6 +97,21 @@ class SimulationReport:
     memory: MemoryMap
     layers: tuple[LayerReport, ...]
     shortfalls: tuple[Shortfall, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"<SimulationReport {self.network.name}: {self.total_cycles:,} cycles, "
+            f"{self.latency_ms:.3g} ms, {self.energy_mj:.3g} mJ, {len(self.layers)} layers>"
+        )
+
+    def _repr_html_(self) -> str:
+        headings = ("Layer", "Operator", "MACs", "Cycles", "MAC/cycle", "Bound by", "L1 [bytes]")
+        rows = [
+            (x.name, x.op, x.macs, x.cycles, x.macs_per_cycle, x.bound_by, x.l1_bytes)
+            for x in self.layers
+        ]
+        caption = f"{self!r}"[1:-1].removeprefix("SimulationReport ")
+        return html_table(caption, headings, rows)
 
     @property
     def fits(self) -> bool:

@@ -1,0 +1,208 @@
+"""Studies and improvements of a project as functions: what the laboratory commands do.
+
+Each takes samples in any form that ``calibrate`` takes. Studies leave the project as it is;
+improvements keep what they find if the graph's output gets less noisy, and record it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nnshell.chips import SimulationReport
+from nnshell.chips.insight.sweep import Sweep
+from nnshell.chips.tiled.run import TiledRun, run_tiled
+from nnshell.execution.engines import make_engine
+from nnshell.experiments import mixed as mixing
+from nnshell.experiments import sensitivity as ranking
+from nnshell.experiments.mixed import Mixture
+from nnshell.experiments.sensitivity import Advice, Sensitivity
+from nnshell.ir.select import select_one
+from nnshell.learning import adaround as rounding
+from nnshell.learning import bias_correction, equalization, layers, outliers, ranges
+from nnshell.learning.equalization import Pair
+from nnshell.learning.judged import Change
+from nnshell.learning.outliers import Outlier
+from nnshell.passes import explain
+from nnshell.passes.explain import Explanation
+from nnshell.quantization import QuantizationRow, quantization_rows
+from nnshell.reports import distributions, scales
+from nnshell.reports.distributions import Distribution
+from nnshell.session import edits, improve, simulation
+from nnshell.session.project import Project
+from nnshell.session.samples import Samples, batches_of
+
+Progress = Callable[[int], None]
+
+# -- what quantization costs, and where ----------------------------------------------------
+
+
+def sensitivity(
+    project: Project, samples: Samples, progress: Progress | None = None
+) -> list[Sensitivity]:
+    """Every node that computes: the noise of quantizing it alone, and of all but it."""
+    batches = list(batches_of(project, samples))
+    return ranking.sensitivity(project.graph, project.basis, batches, progress)
+
+
+def advise(
+    project: Project, samples: Samples, ranked: list[Sensitivity], most: int = 3
+) -> list[Advice]:
+    """For the worst nodes of ``sensitivity``, the change to each that takes most noise away."""
+    batches = list(batches_of(project, samples))
+    return ranking.advise(project.graph, project.basis, batches, ranked, most)
+
+
+def mixed(
+    project: Project,
+    samples: Samples,
+    *,
+    drop: float | None = None,
+    size_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> Mixture:
+    """Weight bits for each node, within a loss in points or a size; applied and recorded."""
+    batches = list(batches_of(project, samples))
+    mixture = mixing.mixed(
+        project.graph,
+        project.basis,
+        batches,
+        drop=drop,
+        size_bytes=size_bytes,
+        progress=progress,
+    )
+    edits.tune(project, {name: {"weight_bits": bits} for name, bits in mixture.bits.items()})
+    return mixture
+
+
+# -- better integers without training ------------------------------------------------------
+
+
+def equalize(
+    project: Project, samples: Samples | None = None, *, threshold: float = equalization.THRESHOLD
+) -> list[Pair]:
+    """Even out channels between filters; a quantized project is calibrated again on samples."""
+    batches = None if samples is None else list(batches_of(project, samples))
+    return improve.equalize(project, batches, threshold)
+
+
+def correct_biases(
+    project: Project,
+    samples: Samples,
+    *,
+    analytic: bool = False,
+    progress: Progress | None = None,
+) -> Change:
+    """Take back the shift of means that rounding gives every channel (``bcorr``)."""
+    graph, basis, batches = project.graph, project.basis, list(batches_of(project, samples))
+    if analytic:
+        learned = bias_correction.corrected_analytically(graph, basis)
+    else:
+        learned = bias_correction.corrected_by_means(graph, basis, batches, progress)
+    return improve.apply_if_better(project, "bcorr", [learned], batches)
+
+
+def search_scales(
+    project: Project, samples: Samples, *, progress: Progress | None = None
+) -> Change:
+    """Scales of weights and ranges of activations with the least error of what reads them."""
+    graph, basis, batches = project.graph, project.basis, list(batches_of(project, samples))
+    weights = layers.search_scales(graph, basis, batches, progress)
+    reach = ranges.searched_ranges(graph, basis, batches)
+    candidates = [weights, reach, weights.updated(reach)]
+    return improve.apply_if_better(project, "scale_search", candidates, batches)
+
+
+def adaround(
+    project: Project,
+    samples: Samples,
+    method: str = "gptq",
+    *,
+    iterations: int | None = None,
+    drop: float = 0.5,
+    seed: int = 0,
+    tune_ranges: bool = False,
+    progress: Progress | None = None,
+) -> Change:
+    """Learn how to round weights; ``method`` is gptq, or brecq or network (extra ``train``)."""
+    rounding.check_method(method)
+    batches = list(batches_of(project, samples))
+    learned = rounding.learn_rounding(
+        project.graph,
+        project.basis,
+        batches,
+        method,
+        iterations=iterations,
+        drop=drop,
+        seed=seed,
+        ranges=tune_ranges,
+        progress=progress,
+    )
+    return improve.apply_if_better(project, "adaround", [learned], batches)
+
+
+def find_outliers(project: Project, samples: Samples | None = None) -> list[Outlier]:
+    """Channels that force the scale of a tensor: of weights, or of activations over samples."""
+    if samples is None:
+        return outliers.weight_outliers(project.graph)
+    return outliers.activation_outliers(project.graph, list(batches_of(project, samples)))
+
+
+# -- the chip ------------------------------------------------------------------------------
+
+
+def sweep(
+    project: Project,
+    values: Mapping[str, str],
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+) -> Sweep:
+    """Simulate all combinations of values, e.g. ``{"cores": "1,2,4,8", "l1": "32k,64k"}``."""
+    return simulation.sweep(project, values, kernels=kernels, chip=chip)
+
+
+def tiled(project: Project, report: SimulationReport, samples: Samples) -> list[TiledRun]:
+    """The int8 graph tile by tile, as a report plans it, each layer compared with the whole run."""
+    target = project.settings.int8_target
+    return [
+        run_tiled(project.graph, report, [array[row] for array in batch.arrays], target)
+        for batch in batches_of(project, samples)
+        for row in range(len(batch))
+    ]
+
+
+# -- why, and how values are spread ----------------------------------------------------------
+
+
+def explain_fusions(project: Project, node: str) -> list[Explanation]:
+    """What reading the model and the passes did to a node, and why not more."""
+    return explain.explain(project.graph, node, project.pass_records, project.import_notes)
+
+
+def explain_scales(project: Project, node: str, channel: int = 0) -> str:
+    """The integers of a filter by hand: formulas, and the same with numbers."""
+    return scales.scales_text(project.graph, select_one(project.graph, node)[0], channel)
+
+
+def records(project: Project) -> list[QuantizationRow]:
+    """Records, multipliers and shifts of every step: the rows of ``qshow``."""
+    return quantization_rows(project.graph)
+
+
+def weights(
+    project: Project, selector: str | None = None, *, channels: bool = False
+) -> list[Distribution]:
+    """How the values of constants are spread, all of them or of the selected nodes."""
+    names = distributions.constants_of(project.graph, selector) if selector else None
+    return distributions.constant_distributions(project.graph, names, channels=channels)
+
+
+def activations(
+    project: Project, samples: Samples, *, progress: Progress | None = None
+) -> list[Distribution]:
+    """How the float output of every step is spread over samples."""
+    engine = make_engine(project.graph, "float", everything=True)
+    return distributions.activation_distributions(
+        project.graph, batches_of(project, samples), engine.run, progress=progress
+    )
