@@ -15,6 +15,7 @@ from nnshell.ir.qparams import QParams
 from nnshell.ir.select import inner_nodes
 from nnshell.support.errors import NNShellError, UsageError
 from nnshell.support.files import write_atomically
+from nnshell.support.text import in_one_line
 
 TEXT_ENDINGS = (".dot", ".gv")
 PICTURE_ENDINGS = (".pdf", ".svg", ".png")
@@ -148,5 +149,6 @@ def _name(node: Node, drawing: Drawing) -> str:
 
 def _quoted(*lines: str) -> str:
     """A Graphviz string; each argument is a line of it."""
-    escaped = (line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    plain = (in_one_line(line) for line in lines)
+    escaped = (line.replace("\\", "\\\\").replace('"', '\\"') for line in plain)
     return '"' + "\\n".join(escaped) + '"'

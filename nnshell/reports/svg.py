@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from nnshell.reports.distributions import Distribution
+from nnshell.support.text import in_one_line
 
 _WIDTH, _HEIGHT = 320, 150  # of one histogram, in pixels
 _COLUMNS = 3
@@ -20,7 +21,7 @@ def histograms_svg(title: str, found: Sequence[Distribution]) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
         ' font-family="sans-serif" font-size="11">',
-        f'<text x="8" y="16" font-size="13">{escape(title)}</text>',
+        f'<text x="8" y="16" font-size="13">{escape(in_one_line(title))}</text>',
     ]
     for index, entry in enumerate(shown):
         row, column = divmod(index, _COLUMNS)
@@ -31,7 +32,7 @@ def histograms_svg(title: str, found: Sequence[Distribution]) -> str:
 def _histogram(entry: Distribution, left: int, top: int) -> list[str]:
     room, base = _WIDTH - 2 * 8, top + _HEIGHT - 34
     most, bar = max(entry.histogram), room / len(entry.histogram)
-    lines = [f'<text x="{left + 8}" y="{top + 12}">{escape(entry.name)}</text>']
+    lines = [f'<text x="{left + 8}" y="{top + 12}">{escape(in_one_line(entry.name))}</text>']
     for index, count in enumerate(entry.histogram):
         size = (base - top - 18) * count / most
         lines.append(

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nnshell.support.text import in_one_line
+
 Cell = str | int | float | bool | None
 Record = Mapping[str, Any]
 
@@ -49,7 +51,7 @@ class Column:
         return words.strip("_") or "column"
 
     def text(self, cell: Cell) -> str:
-        """The cell as people read it; None is empty."""
+        """The cell as people read it, in one line; None is empty."""
         if cell is None:
             return ""
         if isinstance(cell, bool):
@@ -58,7 +60,7 @@ class Column:
             return f"{cell:,}" if self.grouped else str(cell)
         if isinstance(cell, float):
             return self._float_text(cell)
-        return cell
+        return in_one_line(cell)
 
     def _float_text(self, value: float) -> str:
         if not math.isfinite(value) or self.digits is None:

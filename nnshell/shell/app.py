@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
@@ -39,6 +39,7 @@ from nnshell.shell.transcript import Guide, Place, Transcript
 from nnshell.support.errors import NNShellError, UsageError, one_line
 from nnshell.support.files import read_text, written_together
 from nnshell.support.interrupts import ENDING_SIGNALS, Terminated
+from nnshell.support.text import in_one_line, printable
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -133,7 +134,7 @@ class Shell(cmd2.Cmd):
     def refresh(self) -> None:
         """Make the prompt name the current graph, and let nobody wait for output."""
         current = self.session.opened[self.session.index] if self.session.opened else None
-        name = f"{Path(current.file).name} {self.session.index}" if current else ""
+        name = f"{in_one_line(Path(current.file).name)} {self.session.index}" if current else ""
         self.prompt = f"(NNT {name}) " if name else "(NNT) "
         logging.getLogger("nnshell").setLevel(self.session.settings.log_level)
         with contextlib.suppress(BrokenPipeError):
@@ -166,7 +167,12 @@ class Shell(cmd2.Cmd):
 
     def _print(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self.stdout.write(f"{text}\n")
+            self.stdout.write(f"{printable(text)}\n")
+
+    def print_to(self, file: IO[str], *objects: Any, **options: Any) -> None:
+        """As cmd2's, for all that it prints; texts are made safe, what is drawn already is."""
+        safe = (printable(entry) if isinstance(entry, str) else entry for entry in objects)
+        super().print_to(file, *safe, **options)
 
     def show(self, table: Table, form: str = "table", width: int | None = None) -> None:
         """A table: drawn on a terminal, aligned text in a pipe, or in the form asked for."""
@@ -215,7 +221,9 @@ class Shell(cmd2.Cmd):
 
     def _to_stderr(self, message: str, style: str = "") -> None:
         if hasattr(sys.stderr, "rich_proxied_file"):
-            sys.stderr.write(f"{message}\n")  # a progress bar is there: above it, not behind it
+            sys.stderr.write(
+                f"{printable(message)}\n"
+            )  # a progress bar is there: above it, not behind it
         else:
             self.print_to(sys.stderr, message, style=style or None)
 

@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nnshell.reports.table import Cell, Column, Table
+from nnshell.support.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +47,7 @@ def plain_text(table: Table) -> str:
     blocks = [head, rule, *body, *([rule, *foot] if foot else [])]
     lines = [_aligned(table.columns, widths, texts) for texts in blocks]
     title = [table.title] if table.title else []
-    return "\n".join([*title, *lines, *table.notes])
+    return printable("\n".join([*title, *lines, *table.notes]))
 
 
 def csv_text(table: Table) -> str:
@@ -55,7 +56,7 @@ def csv_text(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.machine_name for column in table.columns])
     writer.writerows(table.rows)
-    return text.getvalue().removesuffix("\n")
+    return printable(text.getvalue().removesuffix("\n"))
 
 
 def json_text(table: Table) -> str:
@@ -91,7 +92,7 @@ def terminal_table(table: Table, width: int) -> RenderableType:
 
     table = table.brief or table
     # Text objects, because a string would be read as markup: node names have brackets.
-    title = Text(table.title) if table.title else None
+    title = Text(printable(table.title)) if table.title else None
     drawn = RichTable(box=SIMPLE_HEAD, title=title, pad_edge=False, collapse_padding=True)
     drawn.title_justify = "left"
     layout = _fit(table, width)
@@ -110,7 +111,7 @@ def terminal_table(table: Table, width: int) -> RenderableType:
         drawn.add_row(*totals, style="bold")
     left_out = [c.name for index, c in enumerate(table.columns) if index not in layout]
     hint = (f"not shown here: {', '.join(left_out)} (--format plain)",) if left_out else ()
-    return Group(drawn, *map(Text, (*table.notes, *hint)))
+    return Group(drawn, *(Text(printable(note)) for note in (*table.notes, *hint)))
 
 
 def _broken(text: str, room: int) -> str:
