@@ -29,7 +29,7 @@ from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph
 from nnshell.passes.base import Pass
 from nnshell.passes.catalogue import passes_named
-from nnshell.passes.inputs import as_in_file, fit_batch
+from nnshell.passes.inputs import as_in_file, batch_in_file, fit_batch
 from nnshell.passes.manager import PassRecord
 from nnshell.passes.pipelines import adjust_passes, opening_passes, preparation
 from nnshell.quantization import Basis, QuantizationOptions, Statistics, load_statistics
@@ -128,7 +128,8 @@ def _float_outputs(graph: Graph) -> Callable[[Graph], Mapping[str, NDArray[Any]]
     """Outputs on a fixed random sample, for ``set check_passes on``."""
     generator = np.random.default_rng(_CHECK_SEED)
     shapes = [(_CHECK_SAMPLES, *node.type.shape) for node in graph.inputs]
-    sample = [generator.standard_normal(shape, np.float32) for shape in shapes]
+    drawn = [generator.standard_normal(shape, np.float32) for shape in shapes]
+    sample = batch_in_file(graph, drawn)
 
     def outputs(candidate: Graph) -> Mapping[str, NDArray[Any]]:
         results = make_engine(candidate, "float").run(fit_batch(candidate, sample))

@@ -15,6 +15,7 @@ from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions, MergedOptions, merge
 from nnshell.inputs.reading import Caution, Standing
 from nnshell.inputs.sources import Split
+from nnshell.ir.basic_operators import Input
 from nnshell.ir.graph import Graph, Node
 from nnshell.ops.image_format import ImageFormat
 from nnshell.support.settings import SETTINGS, Settings
@@ -163,4 +164,5 @@ def _spec(graph: Graph, node: Node) -> InputSpec:
     raw = any(isinstance(consumer.op, ImageFormat) for consumer, _ in graph.consumers(node.name))
     foreign = node.origin.foreign_name
     aliases = (foreign,) if foreign and foreign != node.name else ()
-    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw)
+    order = node.op.order if isinstance(node.op, Input) and not raw else ()
+    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw, order)

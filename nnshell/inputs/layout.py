@@ -30,7 +30,8 @@ class InputSpec:
     """What a graph input takes. ``shape`` has no batch axis.
 
     ``aliases`` are other names people may know it by (the model file's). ``raw``: an image
-    formatter stands behind it, so it takes the pixels themselves.
+    formatter stands behind it, so it takes the pixels themselves. ``order``: axis i is the model
+    file's axis ``order[i]``, empty where nothing was moved.
     """
 
     name: str
@@ -38,6 +39,12 @@ class InputSpec:
     layout: Layout = Layout.NONE
     aliases: tuple[str, ...] = ()
     raw: bool = False
+    order: Axes = ()
+
+    @property
+    def turns_unseen(self) -> bool:
+        """Whether shapes cannot tell the file's order of axes from the graph's: all are equal."""
+        return bool(self.order) and len(set(self.shape)) == 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ def arrange(
 ) -> Arrangement:
     """The first way to lay a sample out that fits; InputError says why none does."""
     transpose = bool(options.transpose)
-    for axes in _candidates(sample, transpose):
+    for axes in _candidates(sample, spec, transpose):
         shape = _permuted(sample.shape, axes)
         entry = _entry_shape(shape, spec.shape, norm)
         if entry is not None:
@@ -101,9 +108,14 @@ def arrange(
     raise _refusal(sample, spec, transpose, norm)
 
 
-def _candidates(sample: Sample, transpose: bool) -> Iterator[Axes | None]:
-    """Permutations worth trying, the one asked for first. A grey image is never turned unasked."""
+def _candidates(sample: Sample, spec: InputSpec, transpose: bool) -> Iterator[Axes | None]:
+    """Permutations worth trying, the one asked for first. A grey image is never turned unasked.
+
+    A sample that fits either way is one for the model file.
+    """
     rank = len(sample.shape)
+    if not transpose and spec.turns_unseen and rank == len(spec.order):
+        yield spec.order
     if transpose and rank == 2:
         yield _SWAP
         return
@@ -191,7 +203,7 @@ def _norm_problem(
     sample: Sample, spec: InputSpec, transpose: bool, norm: NormFunction | None
 ) -> InputError | None:
     """The norm function's own error, or its resizing, when the sample would fit without it."""
-    for axes in _candidates(sample, transpose):
+    for axes in _candidates(sample, spec, transpose):
         shape = _permuted(sample.shape, axes)
         if norm is None or not fits(shape, spec.shape):
             continue

@@ -30,7 +30,6 @@ from nnshell.ops.linear import Linear
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.pad import Pad
 from nnshell.ops.relu import Relu
-from nnshell.passes.inputs import fit_batch
 from nnshell.support.errors import GraphError, UsageError
 
 Vector = NDArray[np.float64]
@@ -192,7 +191,7 @@ def _sample(graph: Graph) -> list[NDArray[np.float32]]:
 
 def _outputs(graph: Graph, sample: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     keys = [node.name for node in graph.outputs]
-    made = make_engine(graph, "float", keys=keys).run(fit_batch(graph, sample))
+    made = make_engine(graph, "float", keys=keys).run(sample)
     return [made[key] for key in keys]
 
 

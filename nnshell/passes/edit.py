@@ -10,6 +10,7 @@ from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.permutations import Perm, inverse, permuted
 from nnshell.ir.select import near_names
 from nnshell.ir.types import Layout, Origin, TensorType
+from nnshell.ops.channels_last import TO_FIRST, TO_LAST
 from nnshell.ops.image_format import FORMATS, NORMS, ImageFormat
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
@@ -73,7 +74,7 @@ class SetImageFormat(Pass):
                 notes.info(node.name, f"{node.name} has no formatter")
             return
         existing = _formatter(graph, node)
-        wanted = existing.type if existing is not None else node.type
+        wanted = _channels_first(existing.type if existing is not None else node.type)
         self._check_fit(node, wanted)
         _remove_formatter(graph, node, notes)
         self._insert(graph, node, notes)
@@ -104,20 +105,33 @@ class SetImageFormat(Pass):
     def _insert(self, graph: Graph, node: Node, notes: Notes) -> None:
         assert isinstance(node.op, Input)
         samples, _, dtype = FORMATS[self.format]
-        channels, height, width = node.type.shape
+        channels, height, width = _channels_first(node.type).shape
         shape = (height, width, samples or channels)
-        node.op = replace(node.op, type=TensorType(shape, Layout.HWC, dtype))
+        last = node.type.layout is Layout.HWC
+        order = TO_FIRST if last else node.op.order
+        node.op = replace(node.op, type=TensorType(shape, Layout.HWC, dtype), order=order)
         node.outputs = node.op.infer(())
         op = ImageFormat(self.format, self.norm, self.scale, self.offset)
         name = f"{node.name}_formatter"
         formatter = make_node(graph, name, op, [Ref(node.name)], node.origin)
         insert_after(graph, node, formatter)
+        if last:  # a formatter gives channels first; what follows does not take them yet
+            name = f"{formatter.name}_trans"
+            back = make_node(graph, name, Transpose(TO_LAST), [Ref(formatter.name)], node.origin)
+            insert_after(graph, formatter, back)
         notes.touch(node, formatter)
         text = (
             f"{node.name} takes {shape_text(shape)} {dtype} pixels ({self.format}); "
             f"{formatter.name} makes {formatter.type} of them ({self.norm})"
         )
         notes.did(node.name, text, formatter.name)
+
+
+def _channels_first(tensor: TensorType) -> TensorType:
+    """What a formatter in front of a tensor has to give."""
+    if tensor.layout is not Layout.HWC or len(tensor.shape) != 3:
+        return tensor
+    return replace(tensor, shape=tensor.chw, layout=Layout.CHW)
 
 
 def _formatter(graph: Graph, node: Node) -> Node | None:

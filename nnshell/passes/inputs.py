@@ -18,14 +18,24 @@ def turned(node: Node) -> bool:
 
 
 def fit_batch(graph: Graph, batch: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """A batch made for the graph as imported, in the order of axes that its inputs take now."""
-    return [_fit(node, array) for node, array in zip(graph.inputs, batch, strict=True)]
+    """A batch in the model file's order of axes, in the order that the inputs take now."""
+    return [_permuted(array, _order(node)) for node, array in zip(graph.inputs, batch, strict=True)]
 
 
-def _fit(node: Node, array: NDArray[Any]) -> NDArray[Any]:
-    if not isinstance(node.op, Input) or not node.op.order or array.shape[1:] == node.type.shape:
-        return array
-    return array.transpose(_behind_samples(node.op.order))
+def batch_in_file(graph: Graph, batch: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """A batch in the order that the inputs take now, in the model file's order of axes."""
+    return [
+        _permuted(array, inverse(_order(node)))
+        for node, array in zip(graph.inputs, batch, strict=True)
+    ]
+
+
+def _order(node: Node) -> Perm:
+    return node.op.order if isinstance(node.op, Input) else ()
+
+
+def _permuted(array: NDArray[Any], order: Perm) -> NDArray[Any]:
+    return array.transpose(_behind_samples(order)) if order else array
 
 
 def as_in_file(graph: Graph, results: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.permutations import Perm, after, identity, inverse, moves_nothing, permuted
+from nnshell.ir.types import Layout
 from nnshell.ops.concat import Concat
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.softmax import Softmax
@@ -52,7 +53,8 @@ class InsertTransposes(Pass):
             perm = _wanted_order(graph, node)
             if perm is not None:
                 _surround(graph, node, perm, notes)
-        if not notes.changed:
+        turned = any(node.type.layout is Layout.HWC for node in graph.inputs)
+        if not notes.changed and not turned:
             text = "activations are CHW already, as the kernels want: no transpose to insert"
             notes.info(graph.name, text)
 
@@ -173,10 +175,10 @@ def _simplify(graph: Graph, node: Node, notes: Notes) -> bool:
     """One local simplification at a transpose; False when none applies."""
     return (
         _fold_constant(graph, node, notes)
+        or _into_input(graph, node, notes)
         or _remove_trivial(graph, node, notes)
         or _join(graph, node, notes)
         or _share(graph, node, notes)
-        or _into_input(graph, node, notes)
         or _into_readers(graph, node, notes)
     )
 

@@ -22,7 +22,8 @@ from nnshell.importers.onnx.nodes import Importer
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
 from nnshell.importers.onnx.unsupported import advice
 from nnshell.importers.problems import Problem, report
-from nnshell.ir.basic_operators import Input
+from nnshell.ir.basic_operators import Input, Reshape
+from nnshell.ir.graph import Graph, Node
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.verify import verify
 from nnshell.ops.transpose import Transpose
@@ -33,6 +34,7 @@ from nnshell.reading.registry import IMPORTS, Imported
 __all__ = ["FOLDABLE", "IMPORTS", "import_onnx"]
 
 _SUBGRAPHS = {"If", "Loop", "Scan"}
+_TO_CHW = (2, 0, 1)
 
 
 def import_onnx(
@@ -110,12 +112,24 @@ def _name(node: onnx.NodeProto) -> str:
     return node.name or (node.output[0] if node.output else "")
 
 
+def _see_channels_last(graph: Graph, node: Node) -> None:
+    """Exporters write the transpose of one channel to the front as a reshape, which it is."""
+    shape = node.type.shape
+    if len(shape) != 3 or shape[2] != 1 or shape[0] == 1:
+        return
+    for reader, _ in graph.consumers(node.name):
+        if isinstance(reader.op, Reshape) and reader.type.shape == (1, *shape[:2]):
+            reader.op = Transpose(_TO_CHW)
+            reader.outputs = reader.op.infer((node.type,))
+
+
 def _finished(imported: Imported) -> Imported:
     graph = imported.graph
     graph.prune()
     for node in graph.inputs:
+        _see_channels_last(graph, node)
         consumers = graph.consumers(node.name)
-        to_chw = [isinstance(n.op, Transpose) and n.op.perm == (2, 0, 1) for n, _ in consumers]
+        to_chw = [isinstance(n.op, Transpose) and n.op.perm == _TO_CHW for n, _ in consumers]
         if isinstance(node.op, Input) and to_chw and all(to_chw):
             given = TensorType(node.type.shape, Layout.HWC, node.type.dtype)
             node.op = Input(given, node.op.index)
