@@ -20,6 +20,7 @@ from nnshell.shell.completion import (
 )
 from nnshell.shell.options import add_format_option
 from nnshell.shell.parser import Parser, not_here
+from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
     from nnshell.passes.manager import PassRecord
@@ -176,12 +177,12 @@ class PrepareCommands(Commands):
     @cmd2.with_argparser(imageformat_parser)
     def do_imageformat(self, args: argparse.Namespace) -> None:
         """Let the chip format the image."""
-        if args.norm is None:
-            example = f"imageformat {args.input} rgb888 offset_int8"
-            self._cmd.warn(
-                f"a format and a normalization are missing, as in `{example}`; no change"
-            )
+        example = f"`imageformat {args.input} rgb888 offset_int8`"
+        if args.format is None:
+            self._cmd.warn(f"format and normalization are missing, as in {example}: no change")
             return
+        if args.norm is None:
+            raise UsageError("the normalization is missing", hint=f"as in {example}")
         self._report(edits.image_format(self.project(), args.input, args.format, args.norm))
 
     @cmd2.with_argparser(nodeoption_parser)

@@ -59,7 +59,7 @@ class Place:
     def run(self, lines: Sequence[str]) -> Outcome:
         session, shell = self.shell.session, self.shell
         before = {path: path.stat().st_mtime_ns for path in _files(self.folder)}
-        restore, variables = session.remember(), dict(session.script_variables)
+        restore, variables = session.remember(), dict(session.variables.own)
         typed = len(shell._typed)
         shell.stdout = type(shell.stdout)()
         failures: list[str] = []
@@ -73,8 +73,8 @@ class Place:
             if shell.guide is not None:
                 shell.onecmd_plus_hooks("quit")
             restore()
-            session.script_variables.clear()
-            session.script_variables.update(variables)
+            session.variables.own.clear()
+            session.variables.own.update(variables)
             del shell._typed[typed:]
         changed = [path for path in _files(self.folder) if before.get(path) != _time(path)]
         files = tuple((str(p.relative_to(self.folder)), p.read_bytes()) for p in changed)
