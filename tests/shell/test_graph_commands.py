@@ -102,7 +102,7 @@ def test_a_graph_that_cannot_be_opened_ends_with_1(run: Run) -> None:
         ("aquant --json gone.json img/*", "gone.json"),
         ("qtune", "nothing to tune"),
         ("nodeoption conv1 NOSUCH 1", "NOSUCH"),
-        ("imageformat input_1", "required: format, norm"),
+        ("imageformat input_1 rgb888", "the normalization is missing"),
         ("imageformat input_1 rgb999 none", "'rgb999' is not one of"),
         ("save_state", "not quantized"),
         ("save_stats x.json", "run aquant first"),
