@@ -21,7 +21,11 @@ from nnshell.shell.session import Session
 
 FOLDER = Path(__file__).parents[1] / "docs" / "commands"
 _MADE = "<!-- Made by scripts/make_command_docs.py from the command's own help: do not edit. -->"
-_OLD = ("kept for old scripts", "not here")  # how the help of options begins that do nothing
+_OLD = (
+    "Accepted for old scripts",
+    "not here",
+    "Refused",
+)  # how the help of options begins that do nothing
 
 
 def main() -> int:
@@ -165,10 +169,10 @@ def _help(action: argparse.Action) -> str:
     """Help, the values that are accepted, and the default where it says something."""
     text = " ".join(str(action.help or "").split()).replace("%%", "%")
     if action.choices is not None and not text.startswith(_OLD):
-        text += f": {_listed(action.choices)}"
+        text = f"{text.removesuffix('.')}: {_listed(action.choices)}."
     telling = isinstance(action.default, int | float | str) and action.nargs != 0
     if telling and action.default not in (argparse.SUPPRESS, ""):
-        text += f" (default {action.default})"
+        text = f"{text.removesuffix('.')} (default {action.default})."
     return text
 
 

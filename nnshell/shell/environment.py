@@ -35,6 +35,7 @@ PACKAGES = (
     Package("numpy", "2.0", "arrays"),
     Package("onnx", "1.18", "reading and writing ONNX models"),
     Package("onnxruntime", "1.22", "running float graphs"),
+    Package("tflite", "2.18", "reading TFLite models"),
     Package("cmd2", "4.3.1", "the prompt"),
     Package("rich", "14.0", "tables and progress bars"),
     Package("prompt_toolkit", "3.0.50", "editing and completion"),

@@ -12,8 +12,8 @@ from nnshell.support.errors import UsageError
 _LOG = logging.getLogger(__name__)
 
 _FLAGS = (
-    ("load_quantization", ("-q",), "kept for old scripts: quantization in models is not read"),
-    ("no_fold_batchnorm", (), "keep batch normalizations as steps"),
+    ("load_quantization", ("-q",), "Accepted for old scripts: quantization in models is not read."),
+    ("no_fold_batchnorm", (), "Keep batch normalizations as steps."),
     ("no_remove_quantize_ops", (), argparse.SUPPRESS),
     ("no_rescale_perchannel", (), argparse.SUPPRESS),
     ("use_hard_tanh", (), argparse.SUPPRESS),
@@ -22,12 +22,12 @@ _FLAGS = (
     ("use_lut_sigmoid", (), argparse.SUPPRESS),
 )
 _LISTS = (
-    ("subs", "NAME=N", "sizes of symbolic dimensions, as batch=1"),
-    ("input_shapes", "NAME=[N,...]", "shapes of inputs"),
+    ("subs", "NAME=N", "Sizes of symbolic dimensions, for example batch=1."),
+    ("input_shapes", "NAME=[N,...]", "Shapes of graph inputs."),
     ("fixed_inputs", "NAME=[X,...]", argparse.SUPPRESS),
 )
 _VALUES = (
-    ("orgmodel_path", "FILE", "with a state: the model's path now"),
+    ("orgmodel_path", "FILE", "Path of the model now, when a state is opened."),
     ("out_ranges", "FILE", argparse.SUPPRESS),
 )
 

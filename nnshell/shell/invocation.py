@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "the keyboard or from standard input.",
     )
     parser.add_argument(
-        "graph", nargs="?", metavar="GRAPH", help="model (.onnx, .tflite) or state (.json)"
+        "graph", nargs="?", metavar="GRAPH", help="Model (.onnx, .tflite) or state (.json) to open."
     )
     _add_script_options(parser)
     _add_generate_options(parser)
@@ -106,26 +106,29 @@ def _parser() -> argparse.ArgumentParser:
 def _add_script_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scripts (exit status 1 when a command fails)")
     add_option(group, "script_file", "-s", dest="sources", metavar="FILE", action="append",
-        type=_script, default=[], help="run a script; repeatable, in order with -e")  # fmt: skip
+        type=_script, default=[], help="Run a script; repeatable, in order with -e.")  # fmt: skip
     add_option(group, "execute", "-e", dest="sources", metavar="COMMAND", action="append",
-        type=_command, help="run one command; repeatable")  # fmt: skip
+        type=_command, help="Run one command; repeatable.")  # fmt: skip
     add = group.add_argument
-    add("-i", "--interactive", action="store_true", help="stay at the prompt after -s and -e")
-    add("--keep-going", action="store_true", help="run on after a failing command")
+    add("-i", "--interactive", action="store_true", help="Stay at the prompt after -s and -e.")
+    add("--keep-going", action="store_true", help="Run on after a failing command.")
     add("--keep_going", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    add("--check", action="store_true", help="with -s, -e: look for mistakes, run nothing")
+    add("--check", action="store_true", help="Look for mistakes in -s and -e, and run nothing.")
     add("-D", dest="variables", metavar="NAME=VALUE", action="append", type=_variable,
-        default=[], help="define a script variable for $(NAME)")  # fmt: skip
+        default=[], help="Define a script variable for $(NAME).")  # fmt: skip
     add("--makefile", metavar="FILE",
-        help="run make on this file for $(NAME); else ./Makefile is read as text")  # fmt: skip
+        help="Run make on this file for $(NAME); else ./Makefile is read as text.")  # fmt: skip
     add_option(group, "log_level", "-l", type=_level, metavar="LEVEL",
-        help="debug, info, warning or error")  # fmt: skip
+        help="Least level of messages: debug, info, warning or error.")  # fmt: skip
 
 
 def _add_generate_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generating code from a state")
     group.add_argument(
-        "-g", "--generate", action="store_true", help="write the files of a state and exit"
+        "-g",
+        "--generate",
+        action="store_true",
+        help="Write the files of a state for the AutoTiler, and exit.",
     )
     for name, short, metavar, text in (
         ("model_file", "-m", "FILE", "name of the model (model.c)"),
@@ -136,8 +139,10 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
     ):
         add_option(group, name, short, metavar=metavar, help=text)
     add_option(group, "dont_dump_tensors", "-d", action="store_true",
-        help="do not write constants")  # fmt: skip
-    group.add_argument("--anonymise", action="store_true", help="hash node names in generated code")
+        help="Do not write constants.")  # fmt: skip
+    group.add_argument(
+        "--anonymise", action="store_true", help="Replace node names by hashes in generated code."
+    )
 
 
 def _script(text: str) -> Source:

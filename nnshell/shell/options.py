@@ -22,7 +22,7 @@ _SCHEMES = ("SQ8", "POW2", "FLOAT")
 
 def add_format_option(parser: Parser) -> None:
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="form of the table (`help formats`)"
+        "--format", choices=FORMATS, default="table", help="Form of the table (`help formats`)."
     )
 
 
@@ -30,21 +30,48 @@ def add_table_options(parser: Parser) -> None:
     """NNTool's options of tables, and --format."""
     group = parser.add_argument_group("form of the table")
     add_format = group.add_argument
-    add_format("--format", choices=FORMATS, default="table", help="`help formats` explains them")
-    add_format("-t", "--terminal", action="store_true", help="on the terminal, as without it")
-    add_format("-c", "--csv", metavar="FILE", completer=cmd2.Cmd.path_complete,
-               help="write the table to a file, as CSV")  # fmt: skip
-    add_format("--svg", metavar="FILE", completer=cmd2.Cmd.path_complete,
-               help="draw the table, or its histograms, to a file as well")  # fmt: skip
-    add_format("-x", "--xls", metavar="FILE", type=_no_excel, help="not written: use -c FILE")
     add_format(
-        "-w", "--table_width", type=int, metavar="N", help="characters in a line on a terminal"
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="Accepted for old scripts (`help formats` explains forms).",
+    )
+    add_format(
+        "-t",
+        "--terminal",
+        action="store_true",
+        help="Accepted for old scripts: results go to the terminal anyway.",
+    )
+    add_format(
+        "-c",
+        "--csv",
+        metavar="FILE",
+        completer=cmd2.Cmd.path_complete,
+        help="Write the table to a file, as CSV.",
+    )
+    add_format("--svg", metavar="FILE", completer=cmd2.Cmd.path_complete,
+               help="Draw the table, or its histograms, to a file as well.")  # fmt: skip
+    add_format(
+        "-x",
+        "--xls",
+        metavar="FILE",
+        type=_no_excel,
+        help="Refused: Excel files are not written, use -c FILE.",
+    )
+    add_format(
+        "-w",
+        "--table_width",
+        type=int,
+        metavar="N",
+        help="Number of characters in a line on a terminal.",
     )
 
 
 def add_cluster_option(parser: Parser) -> None:
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="let the workers of a Dask cluster compute (tcp://...)"
+        "--cluster",
+        metavar="ADDRESS",
+        help="Let the workers of a Dask cluster compute (address tcp://...).",
     )
 
 
@@ -59,26 +86,76 @@ def add_input_options(parser: Parser, files: str = "+") -> None:
         nargs=files,
         metavar="INPUTS",
         completer=complete_input,
-        help="files, patterns, folders; NAME=PATTERN for each of several graph inputs",
+        help="Files, patterns or folders; NAME=PATTERN for each of several graph inputs.",
     )
     group = parser.add_argument_group("preparing inputs", "`help inputs` explains the order")
     add = group.add_argument
-    add("-D", "--divisor", type=float, metavar="X", help="divide values by X")
-    add("-O", "--offset", type=float, metavar="X", help="then add X")
-    add("-N", "--norm_func", metavar="FUNCTION", help='instead of -D and -O, as "x: x/128-1"')
-    add("-H", "--height", type=int, metavar="PIXELS", help="resize to this height")
-    add("-W", "--width", type=int, metavar="PIXELS", help="resize to this width")
-    add("-T", "--transpose", action="store_const", const=True, help="channels first")
-    add("-M", "--mode", choices=MODES, metavar="MODE", help="convert images to L, RGB, ...")
-    add("-F", "--nptype", choices=NUMBER_TYPES, metavar="TYPE", help="of raw data: int8, ...")
-    add("-B", "--bit_shift", type=int, metavar="N", help="shift integers left (right below 0)")
-    add("--rgb888_rgb565", action="store_const", const=True, help="colours as 16-bit rgb565 has")
-    add("--zero_pad", type=int, nargs="+", metavar="N", help="zeros before and after each axis")
-    add("--slices", type=_slice_end, nargs="+", metavar="N",
-        help="start, stop, step for each axis; - leaves one open")  # fmt: skip
+    add("-D", "--divisor", type=float, metavar="X", help="Divide values by X.")
+    add("-O", "--offset", type=float, metavar="X", help="Add X after the division.")
+    add(
+        "-N",
+        "--norm_func",
+        metavar="FUNCTION",
+        help='Norm function to use instead of -D and -O, as "x: x/128-1".',
+    )
+    add("-H", "--height", type=int, metavar="PIXELS", help="Resize images to this height.")
+    add("-W", "--width", type=int, metavar="PIXELS", help="Resize images to this width.")
+    add(
+        "-T",
+        "--transpose",
+        action="store_const",
+        const=True,
+        help="Transpose images to channels first.",
+    )
+    add(
+        "-M",
+        "--mode",
+        choices=MODES,
+        metavar="MODE",
+        help="Convert images to this mode (L, RGB, ...).",
+    )
+    add(
+        "-F",
+        "--nptype",
+        choices=NUMBER_TYPES,
+        metavar="TYPE",
+        help="Data type of raw files (int8, ...).",
+    )
+    add(
+        "-B",
+        "--bit_shift",
+        type=int,
+        metavar="N",
+        help="Shift integers left by N bits (right below 0).",
+    )
+    add(
+        "--rgb888_rgb565",
+        action="store_const",
+        const=True,
+        help="Round colours as 16-bit rgb565 does.",
+    )
+    add(
+        "--zero_pad",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="Number of zeros to add before and after each axis.",
+    )
+    add(
+        "--slices",
+        type=_slice_end,
+        nargs="+",
+        metavar="N",
+        help="Slice of each axis: start, stop, step; - leaves one open.",
+    )
     parser.checks.append(_check_inputs)
-    add("--limit", type=int, metavar="N", help="the first N samples, or with --seed any N")
-    add("--seed", type=int, metavar="S", help="with --limit: which N, the same each time")
+    add("--limit", type=int, metavar="N", help="Take the first N samples, or with --seed any N.")
+    add(
+        "--seed",
+        type=int,
+        metavar="S",
+        help="Seed that chooses the samples of --limit: equal seeds, equal samples.",
+    )
 
 
 def _check_inputs(args: argparse.Namespace) -> None:
@@ -129,30 +206,45 @@ def add_quantization_options(parser: Parser) -> None:
     """NNTool's quantization options; `--no_NAME` turns a switch off."""
     group = parser.add_argument_group("quantization", "`--no_NAME` turns a switch off")
     add = group.add_argument
-    add("-s", "--scheme", type=_scheme, choices=_SCHEMES, help="only SQ8 is here")
-    add("-f", "--force_width", type=int, choices=_WIDTHS, metavar="BITS", help="of POW2 only")
+    add(
+        "-s",
+        "--scheme",
+        type=_scheme,
+        choices=_SCHEMES,
+        help="Quantization scheme; SQ8 is the only one.",
+    )
+    add(
+        "-f",
+        "--force_width",
+        type=int,
+        choices=_WIDTHS,
+        metavar="BITS",
+        help="Refused: this option belongs to the scheme POW2.",
+    )
     add(
         "-d",
         "--quantized_dimension",
         choices=quantization_options.DIMENSIONS,
-        help="one weight scale for each",
+        help="Whether weights have a scale for each channel or for the tensor.",
     )
     add(
         "--clip_type",
         choices=quantization_options.CLIP_TYPES,
         metavar="TYPE",
-        help="which outliers of activations are cut off (`help clip_types`)",
+        help="Which outliers of activations are cut off (`help clip_types`).",
     )
     add(
         "--weight_clip",
         choices=quantization_options.WEIGHT_CLIP_TYPES,
         metavar="TYPE",
-        help="which outliers of weights; auto: none at 8 bits, mse below",
+        help="Which outliers of weights are cut off; auto: none at 8 bits, mse below.",
     )
     for name, what in (("weight_bits", "weights"), ("act_bits", "activations")):
         add(f"--{name}", type=int, choices=quantization_options.BITS, metavar="BITS",
-            help=f"of {what}; other than 8 for `--engine simulated`, 32: float")  # fmt: skip
-    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="options from a file")
+            help=f"Bits of {what}; other than 8 for `--engine simulated`, 32: float.")  # fmt: skip
+    add(
+        "--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="Read options from a file."
+    )
     for name, text in _SWITCHES:
         short = ("-n",) if name == "narrow_weights" else ()
         add(*short, f"--{name}", dest=name, action="store_const", const=True, help=text)

@@ -174,23 +174,23 @@ class Settings:
 
     # What open does by itself.
     load_quantization: bool = _setting(
-        False, "import", "kept for old scripts: not read from model files"
+        False, "import", "accepted for old scripts: not read from model files"
     )
     load_dequantized: bool = _setting(
-        False, "import", "kept for old scripts: not read from model files"
+        False, "import", "accepted for old scripts: not read from model files"
     )
-    fusions: bool = _setting(False, "import", "kept for old scripts: use the command fusions")
+    fusions: bool = _setting(False, "import", "accepted for old scripts: use the command fusions")
     adjust_order: bool = _setting(False, "import", "run adjust when a graph is opened")
     weight_equalization: bool = _setting(
-        False, "import", "kept for old scripts: use the command weight_equalization"
+        False, "import", "accepted for old scripts: use the command weight_equalization"
     )
     equalization_threshold: float = _setting(
-        0.1, "import", "kept for old scripts, as weight_equalization", minimum=0
+        0.1, "import", "accepted for old scripts, as weight_equalization", minimum=0
     )
 
     # How images become the graph's input; commands' own options come before these.
     adjust_image: bool = _setting(
-        False, "input", "kept for old scripts: images are transposed as needed"
+        False, "input", "accepted for old scripts: images are transposed as needed"
     )
     image_width: int = _setting(
         -1, "input", "resize images to this width in pixels; -1 keeps it", minimum=-1
@@ -208,7 +208,9 @@ class Settings:
     graph_name: str = _setting(
         "", "naming", "name of the graph in generated code; '' is the file's"
     )
-    template_file: str = _setting("", "naming", "kept for old scripts: code templates are not read")
+    template_file: str = _setting(
+        "", "naming", "accepted for old scripts: code templates are not read"
+    )
     anonymise: bool = _setting(False, "naming", "hash node names in generated code")
     log_level: str = _setting(
         "INFO", "naming", "least message level shown", ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -246,7 +248,7 @@ class Settings:
         250_000_000, "memory", "clock of the fabric controller in Hz", minimum=1
     )
     cl_freq: int = _setting(175_000_000, "memory", "clock of the cluster in Hz", minimum=1)
-    at_ver: int = _setting(3, "memory", "kept for old scripts: files are for AutoTiler 3")
+    at_ver: int = _setting(3, "memory", "accepted for old scripts: files are for AutoTiler 3")
     AT_force_relu: bool = _setting(
         True, "memory", "write relu6 and relun as relu where the range already clips"
     )

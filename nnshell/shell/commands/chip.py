@@ -43,15 +43,20 @@ def simulate_parser() -> Parser:
     )
     add = parser.add_argument
     path = cmd2.Cmd.path_complete
-    add("--summary", action="store_true", help="only the summary, not the table of layers")
-    add("--explain", metavar="LAYER", help="why a layer (name or number) costs what it costs")
-    add("--tiled", action="store_true", help="run INPUTS tile by tile through planned buffers")
-    add("--memory", action="store_true", help="also what lies where in L2, as map and table")
-    add("--json", metavar="FILE", completer=path, help="write it as JSON")
+    add("--summary", action="store_true", help="Print the summary without the table of layers.")
+    add("--explain", metavar="LAYER", help="Explain what a layer (name or number) costs, and why.")
+    add("--tiled", action="store_true", help="Run INPUTS tile by tile through the planned buffers.")
+    add("--memory", action="store_true", help="Show what lies where in L2, as a map and a table.")
+    add("--json", metavar="FILE", completer=path, help="Write the report to a file, as JSON.")
     add("--trace", metavar="FILE", completer=path,
-        help="write what each resource does when, for chrome://tracing or Perfetto")  # fmt: skip
-    add("--kernels", metavar="NAME", help="kernel library, instead of `set kernels`; or a file")
-    add("--chip", metavar="FILE", completer=path, help="another chip, as chip.toml describes GAP8")
+        help="Write a timeline for chrome://tracing or Perfetto.")  # fmt: skip
+    add("--kernels", metavar="NAME", help="Kernel library or file to use instead of `set kernels`.")
+    add(
+        "--chip",
+        metavar="FILE",
+        completer=path,
+        help="File that describes another chip, as chip.toml does GAP8.",
+    )
     _add_sweep_options(parser)
     add_cluster_option(parser)
     add_input_options(parser, files="*")
@@ -80,14 +85,40 @@ def gen_parser() -> Parser:
     )
     add = parser.add_argument
     path = cmd2.Cmd.path_complete
-    add("model_file", nargs="?", metavar="FILE", completer=path, help="model to write (model.c)")
-    add("-M", "--model_directory", metavar="DIR", completer=path, help="folder of the model")
-    add("-T", "--tensor_directory", metavar="DIR", completer=path, help="folder of constants")
-    add("-t", "--output_tensors", action="store_true", help="write the constants too")
-    add("-H", "--header_file", metavar="FILE", help="also write this header")
-    add("--anonymise", action="store_true", default=None, help="hash node names")
-    add("--basic_kernel_source_file", metavar="FILE", help="generated expression kernels")
-    add("--basic_kernel_header_file", metavar="FILE", help="and their header")
+    add(
+        "model_file",
+        nargs="?",
+        metavar="FILE",
+        completer=path,
+        help="Model file to write (model.c).",
+    )
+    add(
+        "-M",
+        "--model_directory",
+        metavar="DIR",
+        completer=path,
+        help="Folder to write the model to.",
+    )
+    add(
+        "-T",
+        "--tensor_directory",
+        metavar="DIR",
+        completer=path,
+        help="Folder to write the constants to.",
+    )
+    add("-t", "--output_tensors", action="store_true", help="Write the constants as well.")
+    add("-H", "--header_file", metavar="FILE", help="Header file to write as well.")
+    add("--anonymise", action="store_true", default=None, help="Replace node names by hashes.")
+    add(
+        "--basic_kernel_source_file",
+        metavar="FILE",
+        help="File for the generated expression kernels.",
+    )
+    add(
+        "--basic_kernel_header_file",
+        metavar="FILE",
+        help="Header of the generated expression kernels.",
+    )
     not_here(parser, "`dump --checksum` prints checksums", "-c", "--checksums", nargs=1)
     return parser
 

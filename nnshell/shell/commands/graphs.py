@@ -22,8 +22,15 @@ def open_parser() -> Parser:
         "sample:lenet is the sample that comes with nnshell.",
         example="open sample:lenet",
     )
-    parser.add_argument("file", completer=complete_input, help="model or state")
-    parser.add_argument("-n", "--new", action="store_true", help="keep the graph open before")
+    parser.add_argument(
+        "file", completer=complete_input, help="Model (.onnx, .tflite) or state (.json) to open."
+    )
+    parser.add_argument(
+        "-n",
+        "--new",
+        action="store_true",
+        help="Keep the graph that is open now, beside the new one.",
+    )
     add_import_options(parser)
     parser.checks.append(refuse_not_here)
     return parser
@@ -35,10 +42,14 @@ def show_parser() -> Parser:
         example="show 2:5",
     )
     parser.add_argument(
-        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+        "selector", nargs="?", completer=complete_selector, help="Nodes to show (`help selectors`)."
     )
-    parser.add_argument("-s", "--show_constants", action="store_true", help="constants too")
-    parser.add_argument("--origin", action="store_true", help="where each node came from")
+    parser.add_argument(
+        "-s", "--show_constants", action="store_true", help="Show constants as well."
+    )
+    parser.add_argument(
+        "--origin", action="store_true", help="Show where in the model file each node came from."
+    )
     add_table_options(parser)
     return parser
 
@@ -46,7 +57,11 @@ def show_parser() -> Parser:
 def graph_parser() -> Parser:
     parser = Parser(description="List the open graphs, or choose one.", example="graph 0")
     parser.add_argument(
-        "number", nargs="?", type=int, choices_provider=graph_numbers, help="graph to work on"
+        "number",
+        nargs="?",
+        type=int,
+        choices_provider=graph_numbers,
+        help="Number of the graph to work on.",
     )
     return parser
 
@@ -73,13 +88,25 @@ def draw_parser() -> Parser:
         example="draw -q -f lenet.dot",
     )
     add = parser.add_argument
-    add("selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)")
-    add("-f", "--filename", metavar="FILE", completer=cmd2.Cmd.path_complete, help="file to write")
-    add("-s", "--show_constants", action="store_true", help="constants too")
-    add("-F", "--show_fusions", action="store_true", help="the layers inside fusions")
-    add("-q", "--quantization", action="store_true", help="scales and zero points")
-    add("-y", "--anonymise", action="store_true", help="hashes instead of names")
-    add("-a", "--all_dims", action="store_true", help="kept for old scripts: shapes are shown")
+    add(
+        "selector", nargs="?", completer=complete_selector, help="Nodes to show (`help selectors`)."
+    )
+    add("-f", "--filename", metavar="FILE", completer=cmd2.Cmd.path_complete, help="File to write.")
+    add("-s", "--show_constants", action="store_true", help="Show constants as well.")
+    add("-F", "--show_fusions", action="store_true", help="Draw the layers inside fusions.")
+    add(
+        "-q",
+        "--quantization",
+        action="store_true",
+        help="Write scales and zero points beside the tensors.",
+    )
+    add("-y", "--anonymise", action="store_true", help="Write hashes instead of names.")
+    add(
+        "-a",
+        "--all_dims",
+        action="store_true",
+        help="Accepted for old scripts: shapes are always shown.",
+    )
     not_here(parser, "fusions are drawn open with -F", "--expressions", nargs=1)
     return parser
 

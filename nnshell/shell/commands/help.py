@@ -39,8 +39,12 @@ def help_parser() -> Parser:
         description="List the commands by task, or explain a command or a topic.",
         example="help aquant",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="an example of every command")
-    parser.add_argument("topic", nargs="?", choices_provider=help_topics, help="command or topic")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="Show an example of every command."
+    )
+    parser.add_argument(
+        "topic", nargs="?", choices_provider=help_topics, help="Command or topic to explain."
+    )
     return parser
 
 

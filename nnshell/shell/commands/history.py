@@ -18,9 +18,11 @@ def history_parser() -> Parser:
         "state file holds. A script of them makes it again.",
         example="history --script > again.nns",
     )
-    parser.add_argument("-s", "--script", action="store_true", help="without numbers")
-    parser.add_argument("-t", "--typed", action="store_true", help="all lines typed, newest last")
-    parser.add_argument("-n", "--last", type=int, metavar="N", help="only the last N")
+    parser.add_argument("-s", "--script", action="store_true", help="Leave the line numbers out.")
+    parser.add_argument(
+        "-t", "--typed", action="store_true", help="Show all lines that were typed, newest last."
+    )
+    parser.add_argument("-n", "--last", type=int, metavar="N", help="Show only the last N lines.")
     return parser
 
 

@@ -20,7 +20,7 @@ def save_state_parser() -> Parser:
         example="save_state",
     )
     parser.add_argument(
-        "path", nargs="?", completer=cmd2.Cmd.path_complete, help="a folder or a file"
+        "path", nargs="?", completer=cmd2.Cmd.path_complete, help="Folder or file to write to."
     )
     return parser
 
@@ -30,7 +30,7 @@ def save_stats_parser() -> Parser:
         description="Write the ranges of the calibration, for `aquant --stats`.",
         example="save_stats ranges.json",
     )
-    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="file to write")
+    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="File to write.")
     return parser
 
 

@@ -31,13 +31,30 @@ def export_parser() -> Parser:
         example="export c lenet_c/",
     )
     add = parser.add_argument
-    add("file", completer=cmd2.Cmd.path_complete, help="file to write, or c for a C project")
-    add("folder", nargs="?", completer=cmd2.Cmd.path_complete, help="folder of the C project")
-    add("--form", choices=("float", "qdq"), help="default: qdq if the graph is quantized")
-    add("--batch", type=int, metavar="N", help="samples that one call of the C program runs (1)")
-    add("--layout", choices=("planned", "simple"),
-        help="memory of the C program: tensors share it where they can (planned), or each has "
-        "its own (simple)")  # fmt: skip
+    add("file", completer=cmd2.Cmd.path_complete, help="File to write, or `c` for a C project.")
+    add(
+        "folder",
+        nargs="?",
+        completer=cmd2.Cmd.path_complete,
+        help="Folder to write the C project to.",
+    )
+    add(
+        "--form",
+        choices=("float", "qdq"),
+        help="Form of the ONNX file (default: qdq if the graph is quantized).",
+    )
+    add(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="Number of samples that one call of the C program runs (1).",
+    )
+    add(
+        "--layout",
+        choices=("planned", "simple"),
+        help="Memory plan of the C program: tensors share memory (planned), or each has "
+        "its own (simple).",
+    )
     return parser
 
 
@@ -60,8 +77,12 @@ def mixed_parser() -> Parser:
         "allows or as little noise as a size allows, and quantize so (simulated).",
         example="mixed sample_images/test/* --limit 20 --drop 0.5",
     )
-    parser.add_argument("--drop", type=float, metavar="POINTS", help="accuracy that may be lost")
-    parser.add_argument("--size", type=int, metavar="BYTES", help="of all weights and biases")
+    parser.add_argument(
+        "--drop", type=float, metavar="POINTS", help="Accuracy that may be lost, in points."
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="BYTES", help="Size of all weights and biases, in bytes."
+    )
     add_input_options(parser)
     add_table_options(parser)
     return parser
@@ -73,9 +94,13 @@ def explain_parser() -> Parser:
         "same with numbers, and the integers that the kernel holds.",
         example="explain scales _conv1_Conv_fusion",
     )
-    parser.add_argument("what", choices=("scales",), help="what to explain")
-    parser.add_argument("node", completer=complete_selector, help="a node (`help selectors`)")
-    parser.add_argument("--channel", type=int, default=0, metavar="N", help="of its output")
+    parser.add_argument("what", choices=("scales",), help="What to explain.")
+    parser.add_argument(
+        "node", completer=complete_selector, help="Node to explain (`help selectors`)."
+    )
+    parser.add_argument(
+        "--channel", type=int, default=0, metavar="N", help="Output channel to explain."
+    )
     return parser
 
 

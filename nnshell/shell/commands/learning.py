@@ -43,7 +43,7 @@ def weight_equalization_parser() -> Parser:
     )
     parser.add_argument(
         "--threshold", type=float, default=0.01, metavar="X",
-        help="stop when no factor changes by more than X",
+        help="Stop when no factor changes by more than X.",
     )  # fmt: skip
     add_input_options(parser, files="*")
     add_table_options(parser)
@@ -58,7 +58,7 @@ def bcorr_parser() -> Parser:
     )
     parser.add_argument(
         "--analytic", action="store_true",
-        help="means from batch norms and a Gaussian assumption; INPUTS only judge the result",
+        help="Take means from batch norms; INPUTS only judge the result.",
     )  # fmt: skip
     add_input_options(parser)
     return parser
@@ -85,13 +85,13 @@ def adaround_parser() -> Parser:
     )
     add = parser.add_argument
     add("--method", choices=("gptq", "brecq", "network"), default="gptq",
-        help="in closed form, or by gradients")  # fmt: skip
+        help="Method: in closed form (gptq), or by gradients.")  # fmt: skip
     add("--ranges", action="store_true",
-        help="then try other ranges of activations on the output's noise")  # fmt: skip
+        help="Tune the ranges of activations afterwards.")  # fmt: skip
     add("--iterations", type=int, metavar="N",
-        help="of brecq for each block (200), of network in all (400)")  # fmt: skip
+        help="Steps for each block (brecq, 200) or in all (network, 400).")  # fmt: skip
     add("--drop", type=float, default=0.5, metavar="P",
-        help="of brecq: share of activations left unrounded while it learns (QDrop)")  # fmt: skip
+        help="Share of activations that brecq leaves unrounded (QDrop).")  # fmt: skip
     add_input_options(parser)
     return parser
 

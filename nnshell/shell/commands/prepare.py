@@ -40,9 +40,9 @@ def adjust_parser() -> Parser:
         example="adjust",
     )
     add = parser.add_argument
-    add("-n", "--no_postprocess", action="store_true", help="insert transposes, remove none")
-    add("-o", "--one_cycle", action="store_true", help="remove transposes once")
-    add("-s", "--num_steps", type=int, metavar="N", help="remove transposes N times")
+    add("-n", "--no_postprocess", action="store_true", help="Insert transposes and remove none.")
+    add("-o", "--one_cycle", action="store_true", help="Take one step of removing transposes.")
+    add("-s", "--num_steps", type=int, metavar="N", help="Take N steps of removing transposes.")
     not_here(parser, "`adjust -s N` takes N steps", "-i", "--interactive")
     return parser
 
@@ -56,15 +56,20 @@ def fusions_parser() -> Parser:
     for group, long_name, text in _GROUPS:
         names = [f"--{long_name}"] if group == "float" else [f"--{group}", f"--{long_name}"]
         which.add_argument(*names, dest="group", action="store_const", const=group, help=text)
-    which.add_argument("-l", "--list", action="store_true", help="list all fusions")
+    which.add_argument("-l", "--list", action="store_true", help="List all fusions.")
     which.add_argument(
-        "--explain", metavar="NODE", completer=complete_selector, help="what fused, what did not"
+        "--explain",
+        metavar="NODE",
+        completer=complete_selector,
+        help="Explain what fused with a node, and why the rest did not.",
     )
     parser.add_argument(
         "-a", "--apply", nargs="+", metavar="NAME", choices_provider=fusion_names,
-        help="apply these, in this order",
+        help="Apply these fusions, in this order.",
     )  # fmt: skip
-    parser.add_argument("--no_postprocess", action="store_true", help="kept for old scripts")
+    parser.add_argument(
+        "--no_postprocess", action="store_true", help="Accepted for old scripts, without effect."
+    )
     add_format_option(parser)
     parser.checks.append(lambda args: catalogue.passes_named(args.apply or ()))
     return parser
@@ -76,11 +81,17 @@ def imageformat_parser() -> Parser:
         "call replaces the formatter, `none none` removes it.",
         example="imageformat input_1 rgb888 offset_int8",
     )
-    parser.add_argument("input", choices_provider=input_names, help="graph input")
-    parser.add_argument("format", nargs="?", choices=tuple(image_format.FORMATS),
-        help="pixels of the camera")  # fmt: skip
+    parser.add_argument(
+        "input", choices_provider=input_names, help="Graph input that takes the pixels."
+    )
+    parser.add_argument(
+        "format",
+        nargs="?",
+        choices=tuple(image_format.FORMATS),
+        help="Format of the camera's pixels.",
+    )
     parser.add_argument("norm", nargs="?", choices=image_format.NORMS,
-        help="how pixels become the network's integers")  # fmt: skip
+        help="How pixels become the network's integers.")  # fmt: skip
     return parser
 
 
@@ -90,9 +101,14 @@ def nodeoption_parser() -> Parser:
         example="nodeoption input_1 ALLOCATE 1",
     )
     add = parser.add_argument
-    add("selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)")
-    add("key", nargs="?", choices_provider=option_names, help="option")
-    add("value", nargs="?", help="its value")
+    add(
+        "selector",
+        nargs="?",
+        completer=complete_selector,
+        help="Nodes to set the option of (`help selectors`).",
+    )
+    add("key", nargs="?", choices_provider=option_names, help="Name of the AutoTiler option.")
+    add("value", nargs="?", help="Value of the option; without it, the option is cleared.")
     return parser
 
 
@@ -101,9 +117,14 @@ def freeze_parser() -> Parser:
         description="Keep the layout of graph inputs and outputs in adjust; again: no longer.",
         example="freeze input_1",
     )
-    parser.add_argument("names", nargs="+", choices_provider=end_names, help="inputs or outputs")
     parser.add_argument(
-        "--transpose", type=_axes, metavar="AXES", help="and give it this order, as 2,0,1"
+        "names", nargs="+", choices_provider=end_names, help="Graph inputs or outputs to freeze."
+    )
+    parser.add_argument(
+        "--transpose",
+        type=_axes,
+        metavar="AXES",
+        help="Give it this order of axes, for example 2,0,1.",
     )
     return parser
 
@@ -118,17 +139,26 @@ def remove_parser() -> Parser:
         example="remove conv5",
     )
     add = parser.add_argument
-    add("first", choices_provider=node_names, help="cut behind this node")
-    add("last", nargs="?", choices_provider=node_names, help="up to this node")
-    add("-u", "--up", action="store_true", help="cut what is before the node")
-    add("--leave", action="store_true", help="leave the ends open as inputs and outputs")
-    add("--no_check", action="store_true", help="kept for old scripts: the graph stays checked")
+    add("first", choices_provider=node_names, help="Node after which the graph is cut.")
+    add("last", nargs="?", choices_provider=node_names, help="Node up to which the graph is cut.")
+    add(
+        "-u",
+        "--up",
+        action="store_true",
+        help="Cut what is before the node instead of what is after it.",
+    )
+    add("--leave", action="store_true", help="Leave the ends open as graph inputs and outputs.")
+    add(
+        "--no_check",
+        action="store_true",
+        help="Accepted for old scripts: the graph is always checked.",
+    )
     return parser
 
 
 def extract_parser() -> Parser:
     parser = Parser(description="Keep one step, as a graph of its own.", example="extract 3")
-    parser.add_argument("selector", completer=complete_selector, help="the step")
+    parser.add_argument("selector", completer=complete_selector, help="Step to keep.")
     return parser
 
 
@@ -141,7 +171,9 @@ def passes_parser() -> Parser:
         description="List the passes that ran, how long each took and what it did.",
         example="passes",
     )
-    parser.add_argument("-a", "--all", action="store_true", help="those that changed nothing too")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="Show passes that changed nothing as well."
+    )
     add_format_option(parser)
     return parser
 

@@ -39,7 +39,7 @@ def aquant_parser() -> Parser:
     add_input_options(parser, files="*")
     parser.add_argument(
         "--stats", metavar="FILE", completer=cmd2.Cmd.path_complete,
-        help="take the ranges from a file instead of images",
+        help="Take the ranges from a file instead of from images.",
     )  # fmt: skip
     add_quantization_options(parser)
     return parser
@@ -51,10 +51,28 @@ def fquant_parser() -> Parser:
         example="fquant --uniform 1.0",
     )
     add = parser.add_argument
-    add("--uniform", type=float, default=0.0, metavar="MAX", help="inputs from -MAX to MAX")
-    add("--normal", type=float, default=0.2, metavar="SCALE", help="inputs of this deviation")
-    add("--num_inference", type=int, default=1, metavar="N", help="how many inputs")
-    add("--seed", type=int, default=0, metavar="S", help="the same inputs each time")
+    add(
+        "--uniform",
+        type=float,
+        default=0.0,
+        metavar="MAX",
+        help="Draw inputs uniformly from -MAX to MAX.",
+    )
+    add(
+        "--normal",
+        type=float,
+        default=0.2,
+        metavar="SCALE",
+        help="Draw inputs from a normal distribution of this deviation.",
+    )
+    add("--num_inference", type=int, default=1, metavar="N", help="Number of random inputs.")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="Seed of the random inputs: equal seeds give equal inputs.",
+    )
     add_quantization_options(parser)
     return parser
 
@@ -66,11 +84,11 @@ def qtune_parser() -> Parser:
     )
     parser.add_argument(
         "--step", nargs="+", action="append", metavar=("SELECTOR", "KEY=VALUE"),
-        completer=complete_tuning, help="nodes (`help selectors`) and their options",
+        completer=complete_tuning, help="Nodes (`help selectors`) and the options to set for them.",
     )  # fmt: skip
     parser.add_argument(
         "--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
-        help="the same from a file: {SELECTOR: {KEY: VALUE}}",
+        help="Read the same from a JSON file: {SELECTOR: {KEY: VALUE}}.",
     )  # fmt: skip
     parser.checks.append(_check_tuning)
     return parser
@@ -88,7 +106,7 @@ def qtunesave_parser() -> Parser:
         "to be edited and read by `qtune --json`.",
         example="qtunesave options.json",
     )
-    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="file to write")
+    parser.add_argument("file", completer=cmd2.Cmd.path_complete, help="File to write.")
     return parser
 
 

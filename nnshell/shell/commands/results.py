@@ -28,7 +28,7 @@ def qshow_parser() -> Parser:
         example="qshow 3",
     )
     parser.add_argument(
-        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+        "selector", nargs="?", completer=complete_selector, help="Nodes to show (`help selectors`)."
     )
     add_table_options(parser)
     return parser
@@ -40,11 +40,11 @@ def qerror_parser() -> Parser:
         example="qerror sample_images/test/*",
     )
     add = parser.add_argument
-    add("-i", "--inner", action="store_true", help="layers inside fusions too")
+    add("-i", "--inner", action="store_true", help="Show the layers inside fusions as well.")
     add("-s", "--step", action="store_true",
-        help="each step alone, on exact inputs: only its own error")  # fmt: skip
+        help="Run each step alone on exact inputs, so that only its own error shows.")  # fmt: skip
     add("-r", "--report_lowest", type=float, metavar="DB",
-        help="the inputs whose outputs are below this QSNR, instead of steps")  # fmt: skip
+        help="List the samples whose outputs are below this QSNR, instead of steps.")  # fmt: skip
     add_input_options(parser)
     add_table_options(parser)
     not_here(parser, "integers are compared with floats", "--compare_quantized")
@@ -60,22 +60,51 @@ def validate_parser() -> Parser:
     add = parser.add_argument
     engine = parser.add_mutually_exclusive_group()
     engine.add_argument("-q", "--quantize", dest="engine", action="store_const", const="int8",
-                        help="run the int8 graph")  # fmt: skip
-    engine.add_argument("--engine", choices=("float", "int8", "simulated"), help="what runs")
-    add("-s", "--silent", action="store_true", help="kept for old scripts: only totals are shown")
-    add("--predictions", action="store_true", help="a row for each image")
-    add("--confusion", action="store_true", help="labels against predictions")
-    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete, help="write totals as JSON")
-    add("--prediction_step_idx", type=int, default=-1, metavar="STEP", help="step that answers")
-    add("--labels", "--label_json", dest="label_json", metavar="FILE",
+                        help="Run the int8 graph instead of the float graph.")  # fmt: skip
+    engine.add_argument(
+        "--engine", choices=("float", "int8", "simulated"), help="Engine that runs the graph."
+    )
+    add(
+        "-s",
+        "--silent",
+        action="store_true",
+        help="Accepted for old scripts: only totals are shown.",
+    )
+    add("--predictions", action="store_true", help="Show a row for each image.")
+    add("--confusion", action="store_true", help="Show a table of labels against predictions.")
+    add(
+        "--json",
+        metavar="FILE",
         completer=cmd2.Cmd.path_complete,
-        help="labels as text (a line for each: NAME LABEL, or LABEL in order) or JSON")  # fmt: skip
-    add("--class_number", type=int, metavar="N", help="all images are of this class")
+        help="Write the totals to a file, as JSON.",
+    )
+    add(
+        "--prediction_step_idx",
+        type=int,
+        default=-1,
+        metavar="STEP",
+        help="Step whose output is the answer.",
+    )
+    add(
+        "--labels",
+        "--label_json",
+        dest="label_json",
+        metavar="FILE",
+        completer=cmd2.Cmd.path_complete,
+        help="Read labels from a file: lines of NAME LABEL, of LABEL in order, or JSON.",
+    )
+    add("--class_number", type=int, metavar="N", help="Take all images to be of this class.")
     add("--binary_classification", action="store_true",
-        help="the output has one value: class 1 above --class_thr, else class 0")  # fmt: skip
-    add("--class_thr", type=float, default=0.0, metavar="X", help="0 unless given")
-    add("--progress_every", type=int, metavar="N", help="kept for old scripts")
-    add("--dataset_dir", metavar="DIR", help="kept for old scripts")
+        help="Read one output value: class 1 above --class_thr, else class 0.")  # fmt: skip
+    add(
+        "--class_thr",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="Threshold of --binary_classify (0).",
+    )
+    add("--progress_every", type=int, metavar="N", help="Accepted for old scripts, without effect.")
+    add("--dataset_dir", metavar="DIR", help="Accepted for old scripts, without effect.")
     add_cluster_option(parser)
     add_input_options(parser)
     add_table_options(parser)

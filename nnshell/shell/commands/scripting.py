@@ -15,7 +15,7 @@ def run_script_parser() -> Parser:
         "In a script, the path is relative to that script.",
         example="run_script scripts/quickstart.nns",
     )
-    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="script file")
+    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="Script file to run.")
     return parser
 
 
@@ -25,8 +25,8 @@ def run_pyscript_parser() -> Parser:
         "data, the current graph G, graphs and tensors.",
         example="run_pyscript check.py --threshold 30",
     )
-    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="Python file")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the file")
+    parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="Python file to run.")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="Arguments for the file.")
     return parser
 
 

@@ -34,9 +34,15 @@ def set_parser() -> Parser:
         description="Show all settings, show one (NAME), or change one (NAME VALUE).",
         example='set input_norm_func "x: x/128-1"',
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="with defaults and meaning")
-    parser.add_argument("name", nargs="?", choices_provider=setting_names, help="setting")
-    parser.add_argument("value", nargs="?", completer=complete_value, help="new value")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="Show defaults and meaning as well."
+    )
+    parser.add_argument(
+        "name", nargs="?", choices_provider=setting_names, help="Setting to show or change."
+    )
+    parser.add_argument(
+        "value", nargs="?", completer=complete_value, help="New value of the setting."
+    )
     return parser
 
 
@@ -137,8 +143,8 @@ def set_var_parser() -> Parser:
         description="Define a script variable; $(NAME) stands for its value from then on.",
         example="set_var IMAGES sample_images/calibration",
     )
-    parser.add_argument("name", nargs="?", help="name; without it, all variables are listed")
-    parser.add_argument("value", nargs="?", help="value; without it, the variable is shown")
+    parser.add_argument("name", nargs="?", help="Name of the variable; without it, all are listed.")
+    parser.add_argument("value", nargs="?", help="New value; without it, the variable is shown.")
     return parser
 
 

@@ -22,9 +22,11 @@ def weights_parser() -> Parser:
         example="weights",
     )
     parser.add_argument(
-        "selector", nargs="?", completer=complete_selector, help="nodes (`help selectors`)"
+        "selector", nargs="?", completer=complete_selector, help="Nodes to show (`help selectors`)."
     )
-    parser.add_argument("--channels", action="store_true", help="a row for each output channel")
+    parser.add_argument(
+        "--channels", action="store_true", help="Show a row for each output channel."
+    )
     add_table_options(parser)
     return parser
 
@@ -51,8 +53,12 @@ def astats_parser() -> Parser:
 
 def _add_kept_options(parser: Parser) -> None:
     add_table_options(parser)
-    parser.add_argument("-q", "--qsnr", type=float, metavar="DB", help="kept for old scripts")
-    parser.add_argument("-d", "--detail", action="store_true", help="kept for old scripts")
+    parser.add_argument(
+        "-q", "--qsnr", type=float, metavar="DB", help="Accepted for old scripts, without effect."
+    )
+    parser.add_argument(
+        "-d", "--detail", action="store_true", help="Accepted for old scripts, without effect."
+    )
     not_here(parser, "use `weights`, or `dump` of the step", "-s", "--step", nargs=1)
 
 

@@ -32,18 +32,56 @@ def dump_parser() -> Parser:
         example="dump sample_images/test/* -q --limit 4 --npz tensors.npz",
     )
     add = parser.add_argument
-    add("-q", "--quantize", action="store_true", help="run the int8 graph")
-    add("-A", "--quantize_all_steps", action="store_true",
-        help="each int8 step alone, on the float graph's tensors")  # fmt: skip
-    add("-d", "--dequantize", action="store_true", help="with -q or -A: real values of integers")
-    add("-s", "--step", metavar="SELECTOR", completer=complete_selector, help="only these nodes")
-    add("-c", "--channel", type=int, metavar="N", help="print this channel only")
-    add("-w", "--number_width", type=int, default=8, metavar="N", help="characters of a number")
-    add("-p", "--precision", type=int, default=4, metavar="N", help="decimals of a number")
-    add("--checksum", action="store_true", help="print CRC-32 instead of values")
-    add("--npz", metavar="FILE", completer=cmd2.Cmd.path_complete,
-        help="write arrays, first axis the images")  # fmt: skip
-    add("-S", "--save", metavar="NAME", help="keep them under this name for `tensors`")
+    add(
+        "-q",
+        "--quantize",
+        action="store_true",
+        help="Run the int8 graph instead of the float graph.",
+    )
+    add(
+        "-A",
+        "--quantize_all_steps",
+        action="store_true",
+        help="Run each int8 step alone, on the float graph's tensors.",
+    )
+    add(
+        "-d",
+        "--dequantize",
+        action="store_true",
+        help="Print real values instead of integers (with -q or -A).",
+    )
+    add(
+        "-s",
+        "--step",
+        metavar="SELECTOR",
+        completer=complete_selector,
+        help="Keep only these nodes.",
+    )
+    add("-c", "--channel", type=int, metavar="N", help="Print this channel only.")
+    add(
+        "-w",
+        "--number_width",
+        type=int,
+        default=8,
+        metavar="N",
+        help="Number of characters of a printed value.",
+    )
+    add(
+        "-p",
+        "--precision",
+        type=int,
+        default=4,
+        metavar="N",
+        help="Number of decimals of a printed value.",
+    )
+    add("--checksum", action="store_true", help="Print CRC-32 checksums instead of values.")
+    add(
+        "--npz",
+        metavar="FILE",
+        completer=cmd2.Cmd.path_complete,
+        help="Write arrays to an .npz file; the first axis counts the images.",
+    )
+    add("-S", "--save", metavar="NAME", help="Keep the tensors under this name for `tensors`.")
     add_input_options(parser)
     not_here(parser, "--npz FILE writes arrays without pickle", "-P", "--pickle", nargs=1)
     not_here(parser, "-A -s STEP prints it", "-Q", "--quantize_step", nargs=1)
@@ -60,17 +98,28 @@ def tensors_parser() -> Parser:
     )
     add = parser.add_argument
     add("-t", "--tensors", nargs="+", metavar="NAME", choices_provider=store_names,
-        help="print one, or compare two")  # fmt: skip
-    add("-s", "--step", metavar="SELECTOR", completer=complete_selector, help="only these nodes")
-    add("-n", "--sample", type=int, default=0, metavar="N", help="which image to print")
-    add("-c", "--channel", type=int, metavar="N", help="print this channel only")
+        help="Stored tensors: one to print, or two to compare.")  # fmt: skip
+    add(
+        "-s",
+        "--step",
+        metavar="SELECTOR",
+        completer=complete_selector,
+        help="Keep only these nodes.",
+    )
+    add("-n", "--sample", type=int, default=0, metavar="N", help="Number of the image to print.")
+    add("-c", "--channel", type=int, metavar="N", help="Print this channel only.")
     add("--write_numpy", metavar="FILE", completer=cmd2.Cmd.path_complete,
-        help="write them to an .npz file")  # fmt: skip
-    add("-X", "--clear", action="store_true", help="forget all stored tensors")
+        help="Write the tensors to an .npz file.")  # fmt: skip
+    add("-X", "--clear", action="store_true", help="Forget all stored tensors.")
     add_format_option(parser)
     for short, name in (("-Q", "--qsnr"), ("-C", "--cos"), ("-E", "--error")):
-        add(short, name, action="store_true", help="kept for old scripts: all measures are shown")
-    add("-m", "--makefile", action="store_true", help="kept for old scripts")
+        add(
+            short,
+            name,
+            action="store_true",
+            help="Accepted for old scripts: all measures are shown.",
+        )
+    add("-m", "--makefile", action="store_true", help="Accepted for old scripts, without effect.")
     not_here(parser, "further outputs of a node are stored as NODE#1", "--index", nargs=1)
     not_here(parser, "there is no device to read from", "-g", "--gap_load", nargs=1)
     return parser

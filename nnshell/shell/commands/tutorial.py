@@ -29,9 +29,14 @@ def tutorial_parser() -> Parser:
         example="tutorial lenet",
     )
     add = parser.add_argument
-    add("name", nargs="?", completer=complete_tutorial, help="tutorial, or a file of one's own")
-    add("--auto", action="store_true", help="run and check it without a person")
-    add("--step", type=int, default=1, metavar="N", help="begin at step N")
+    add(
+        "name",
+        nargs="?",
+        completer=complete_tutorial,
+        help="Name of a tutorial, or a tutorial file.",
+    )
+    add("--auto", action="store_true", help="Run and check the tutorial without a person.")
+    add("--step", type=int, default=1, metavar="N", help="Begin at step N.")
     where = f"where its files go ({tutorial_folder.DEFAULT}; with --auto they are not kept)"
     add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete, help=where)
     return parser
