@@ -32,6 +32,8 @@ NOISE = 0.03  # relative deviation of a published layer
 TOTAL_NOISE = 0.023  # of a published total: one network measured twice
 STEP = 0.03  # relative step of the derivatives
 NODE = "cycles of a node"
+FLASH = "bytes of flash in a cycle"
+TILE = "cycles of a tile"
 NODE_KERNEL = "softmax"  # hardly more than the call of its node
 NODE_FITTED_ON = ("ds_cnn_small", "ds_cnn_medium")
 
@@ -84,10 +86,18 @@ def fitted_numbers(library: str) -> list[Number]:
                 counted = term.cycles if term.counted is None else term.counted
                 found[term.name] = Number(term.name, term.cycles, counted, _deviation(term))
     numbers = list(found.values())
-    if library == "autotiler-sq8":
-        cycles = float(load_chip().node_cycles)
-        numbers.append(Number(NODE, cycles, cycles, cycles))
-    return numbers
+    return numbers + (_numbers_of_chip() if library == "autotiler-sq8" else [])
+
+
+def _numbers_of_chip() -> list[Number]:
+    """What is fitted beside the terms of kernels: value now, counted, deviation."""
+    chip, table = load_chip(), table_named("autotiler-sq8")
+    node = float(chip.node_cycles)
+    return [
+        Number(NODE, node, node, node),
+        Number(FLASH, chip.micro_dma.flash_bytes_per_fc_cycle, 0.66, 0.05),
+        Number(TILE, float(table.tile_cycles), 250.0, 150.0),
+    ]
 
 
 def _deviation(term: Term) -> float:
@@ -110,12 +120,18 @@ def with_numbers(table: KernelTable, values: Values) -> KernelTable:
         )
         return replace(kernel, terms=terms)
 
-    return replace(table, kernels=tuple(changed(kernel) for kernel in table.kernels))
+    tile = values.get(TILE, table.tile_cycles)
+    return replace(table, tile_cycles=tile, kernels=tuple(changed(k) for k in table.kernels))
 
 
 def chip_with(values: Values) -> Chip:
     chip = load_chip()
-    return replace(chip, node_cycles=round(values[NODE])) if NODE in values else chip
+    flash = values.get(FLASH, chip.micro_dma.flash_bytes_per_fc_cycle)
+    return replace(
+        chip,
+        node_cycles=round(values.get(NODE, chip.node_cycles)),
+        micro_dma=replace(chip.micro_dma, flash_bytes_per_fc_cycle=flash),
+    )
 
 
 def layer_cycles(row: Row, values: Values) -> tuple[int, str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from nnshell.chips import Network, load_kernels, simulate
+from nnshell.chips.model.counts import COUNTS, TileSizes
+from nnshell.chips.model.geometry import geometry
 from nnshell.chips.model.kernels import TABLES
 from nnshell.ir.work import Work, WorkKind
 from nnshell.support.errors import UsageError
@@ -42,7 +46,7 @@ def test_every_term_says_where_it_comes_from(name: str) -> None:
         (64, 64, 1, 1, "pointwise"),
         (64, 64, 1, 2, "pointwise, strided"),
         (3, 8, 3, 1, "convolution 3x3"),
-        (3, 8, 3, 2, "convolution 3x3, stride 2"),
+        (3, 8, 3, 2, "convolution 3x3, stride 2, padded before"),
         (3, 8, 5, 1, "convolution 5x5"),
         (3, 8, 7, 1, "convolution, any"),
     ],
@@ -52,6 +56,57 @@ def test_the_generator_choice_follows_kernel_size_and_channels(
 ) -> None:
     work = conv((channels, 16, 16), out, kernel, stride)
     assert load_kernels("autotiler-sq8").matching(work)[0].name == expected
+
+
+@pytest.mark.parametrize("pads", [(0, 0, 1, 1), (0, 0, 0, 0)])
+def test_a_filter_of_stride_2_that_starts_at_the_first_pixel_has_a_kernel_of_its_own(
+    conv: Callable[..., Work], pads: tuple[int, int, int, int]
+) -> None:
+    work = conv((3, 16, 16), 8, 3, 2, pads=pads)
+    assert load_kernels("autotiler-sq8").matching(work)[0].name == "convolution 3x3, stride 2"
+
+
+def _core_cycles(network: Network) -> int:
+    return simulate(network).layers[0].compute_cycles
+
+
+def test_rows_that_start_in_one_bank_cost_more_than_wider_ones(
+    conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    strided = [
+        _core_cycles(network(conv((3, 64, width), 8, 3, 2, pads=(0, 0, 1, 1))))
+        for width in (128, 132)
+    ]
+    depthwise = [
+        _core_cycles(network(conv((16, 64, width), 16, 3, 2, depthwise=True)))
+        for width in (128, 132)
+    ]
+    assert strided[0] > 1.2 * strided[1] and depthwise[0] > 1.1 * depthwise[1]
+
+
+@pytest.mark.parametrize(("pixels", "banks"), [(64, 1), (32, 2), (16, 4), (20, 16), (9, 0)])
+def test_the_gather_of_a_matrix_knows_in_how_many_banks_the_rows_of_a_tile_start(
+    conv: Callable[..., Work], pixels: int, banks: int
+) -> None:
+    nest = geometry(conv((256, 8, 16), 8, 1), matrix=True)
+    out, rows, depth = (np.array([size]) for size in (8, pixels, 256))
+    tile = TileSizes(nest, 8, out, rows, depth)
+    names = {1: "one_bank", 2: "two_banks", 4: "four_banks", 16: "words"}
+    found = {number: int(COUNTS[f"rows_in_{name}"](tile)[0]) for number, name in names.items()}
+    assert found == {number: int(number == banks) for number in names}
+
+
+def test_a_tile_costs_what_its_generated_code_takes(
+    conv: Callable[..., Work], network: Callable[..., Network]
+) -> None:
+    table = load_kernels("autotiler-sq8")
+    layer = network(conv((8, 32, 32), 16))
+    with_code, without = (
+        simulate(layer, kernels=replace(table, tile_cycles=cycles)).layers[0]
+        for cycles in (table.tile_cycles, 0)
+    )
+    if with_code.tiles == without.tiles:
+        assert with_code.cycles - without.cycles == with_code.tiles * table.tile_cycles
 
 
 def test_a_dilated_filter_takes_the_general_kernel(conv: Callable[..., Work]) -> None:

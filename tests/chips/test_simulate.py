@@ -231,7 +231,7 @@ def test_doing_what_an_l2_lever_says_ends_the_waiting(
 ) -> None:
     net = network(conv((32, 40, 40), 32, 3), conv((32, 40, 40), 64, 1), linear(102_400, 2))
     for at in (0, 2):
-        waiting = simulate(net, Parameters(l2_size=90_000))
+        waiting = simulate(net, Parameters(l2_size=80_000))
         size = l2_to_hold(waiting, at)
         assert size is not None and waiting.layers[at].l3_wait_cycles > 0
         assert simulate(net, Parameters(l2_size=size)).layers[at].l3_wait_cycles == 0

@@ -19,7 +19,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 def scripts() -> dict[str, ModuleType]:
     """The validation script and the networks it compares."""
     found = {}
-    names = ("published_networks", "simulator_fit", "simulator_power", "validate_simulator")
+    names = ("published_networks", "simulator_fit", "validate_simulator")
     for name in names:
         known = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
         assert known is not None and known.loader is not None

@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 # 16 banks of one 32-bit word: the distance after which L1 addresses share a bank.
 BANK_ROW_BYTES = 64
+WORD_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,27 @@ def _in_one_bank(tile: TileSizes) -> IntArray:
     return np.asarray(tile.depth % BANK_ROW_BYTES == 0, np.int64)
 
 
+def _pitch(tile: TileSizes) -> FloatArray:
+    """Bytes in L1 from one row of the input tile to the next; of a matrix, the row of a channel."""
+    inputs = [entry for entry in tile.geometry.operands if entry.role == "input"]
+    unit_bytes = inputs[0].unit_bytes if inputs else 1.0
+    rows = tile.rows if inputs and inputs[0].extent == "output" else _ones(tile)
+    return np.asarray(unit_bytes * rows, np.float64)
+
+
+def _pitch_banks(tile: TileSizes, banks: int) -> IntArray:
+    """1 where rows that follow each other start in ``banks`` banks, over and over."""
+    apart = BANK_ROW_BYTES / banks
+    steps = _pitch(tile) / apart
+    return np.asarray((steps % 1 == 0) & ((banks == 1) | (steps % 2 == 1)), np.int64)
+
+
+def _pitch_in_words(tile: TileSizes) -> IntArray:
+    """1 where rows start at words, but in more than four banks."""
+    few = sum(_pitch_banks(tile, banks) for banks in (1, 2, 4))
+    return np.asarray(_pitch(tile) % WORD_BYTES == 0, np.int64) - few
+
+
 def _window(tile: TileSizes) -> tuple[int, int]:
     return tile.geometry.window.kernel
 
@@ -133,6 +155,10 @@ COUNTS: dict[str, Callable[[TileSizes], IntArray | FloatArray]] = {
     "depth_fours": lambda tile: tile.depth // 4,
     "depth_fours_in_one_bank": _one_bank,
     "in_one_bank": _in_one_bank,
+    "rows_in_one_bank": lambda tile: _pitch_banks(tile, 1),
+    "rows_in_two_banks": lambda tile: _pitch_banks(tile, 2),
+    "rows_in_four_banks": lambda tile: _pitch_banks(tile, 4),
+    "rows_in_words": _pitch_in_words,
     "depth_rest": lambda tile: tile.depth % 4,
     "rows": lambda tile: tile.geometry.filter_rows(tile.rows),
     "columns": lambda tile: _ones(tile) * tile.geometry.filter_width,

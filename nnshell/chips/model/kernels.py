@@ -52,13 +52,18 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which work a kernel takes; an empty tuple or None takes all."""
+    """Which work a kernel takes; an empty tuple or None takes all.
+
+    ``pads_before``: whether the filter starts on padding, above the first row or left of the
+    first column.
+    """
 
     kinds: tuple[str, ...]
     kernels: tuple[tuple[int, int], ...] = ()
     strides: tuple[tuple[int, int], ...] = ()
     dilated: bool | None = None
     channels_below: int | None = None
+    pads_before: bool | None = None
 
     def takes(self, work: Work) -> bool:
         window = work.window
@@ -69,6 +74,8 @@ class Match:
         if self.strides and window.strides not in self.strides:
             return False
         if self.dilated is not None and (window.dilations != (1, 1)) is not self.dilated:
+            return False
+        if self.pads_before is not None and any(window.pads[:2]) is not self.pads_before:
             return False
         channels = (work.inputs[0][0] if work.inputs else 0) + work.filter_output[0]
         return self.channels_below is None or channels < self.channels_below
@@ -103,8 +110,9 @@ class KernelTable:
     ``blocking_l3``: operands in L3 whose tiles the cores wait for; ``constants_from``: where
     weights are read from while the network runs; ``keeps_weights``: whether some may stay in L2;
     ``l2_size``: the L2 its tool takes when nobody says otherwise; ``fc_as_cluster``: its tool sets
-    both clocks alike. A pool fused behind a filter
-    costs its taps and outputs on top of the filter.
+    both clocks alike; ``tile_cycles``: what its generated code takes for each tile, on one core,
+    beside the transfers. A pool fused behind a filter costs its taps and outputs on top of the
+    filter.
     """
 
     name: str
@@ -114,6 +122,7 @@ class KernelTable:
     keeps_weights: bool
     l2_size: int
     fc_as_cluster: bool
+    tile_cycles: int
     activations: Mapping[str, float]
     pool_tap_cycles: float
     pool_output_cycles: float
@@ -183,6 +192,7 @@ def _table(data: dict[str, Any]) -> KernelTable:
         keeps_weights=bool(data["keeps_weights"]),
         l2_size=_whole(data["l2_size"]),
         fc_as_cluster=bool(data.get("fc_as_cluster", False)),
+        tile_cycles=_whole(data.get("tile_cycles", 0)),
         activations=activations,
         pool_tap_cycles=_number(data["fused_pool"]["tap"]),
         pool_output_cycles=_number(data["fused_pool"]["output"]),
@@ -222,6 +232,7 @@ def _match(row: dict[str, Any]) -> Match:
         strides=tuple((int(h), int(w)) for h, w in row.get("strides", ())),
         dilated=row.get("dilated"),
         channels_below=row.get("channels_below"),
+        pads_before=row.get("pads_before"),
     )
 
 

@@ -123,8 +123,12 @@ def lifetimes(network: Network) -> dict[str, Life]:
 
 def budget_for(setting: Setting, l2_bytes: int) -> Budget:
     """What the planner may use of L2; the application's own is what the budget leaves of the
-    chip's."""
-    room, staging = setting.chip.l2_bytes - l2_bytes, setting.l1_bytes
+    chip's.
+
+    An operand in L3 passes through a pair of L2 buffers as large as its pair in L1; as a rule it is
+    one of two maps that share L1.
+    """
+    room, staging = setting.chip.l2_bytes - l2_bytes, setting.l1_bytes // 2
     return Budget(l2_bytes, room, staging, setting.table.keeps_weights)
 
 

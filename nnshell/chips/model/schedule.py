@@ -92,7 +92,8 @@ class _Timeline:
         self.note("cluster DMA", f"load {self._role(index)}", first, self.dma_free)
 
     def run(self, step: Step) -> None:
-        """Compute a tile on all cores."""
+        """Compute a tile on all cores, after the generated code that leads to it."""
+        self.now += self.setting.table.tile_cycles
         cycles = self.costs.compute(step)
         cycles += self.setting.chip.fork_cycles * self.plan.kernel.calls
         self.note("cores", "compute", self.now, self.now + cycles)

@@ -263,6 +263,6 @@ def estimate(
             cost = lines * l3_line_cycles + size * l3_cycles_per_byte[index]
             l3 = l3 + moved * cost
             fill = fill + cost
-    cores = compute + program + tiles * chip.fork_cycles * kernel.calls
+    cores = compute + program + tiles * (chip.fork_cycles * kernel.calls + table.tile_cycles)
     total: IntArray = np.ceil(np.maximum(np.maximum(cores, dma), l3) + fill).astype(np.int64)
     return total
