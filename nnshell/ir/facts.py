@@ -24,7 +24,8 @@ Role = Literal[
     "activation",  # y = f(x), element by element
     "pool",  # a maximum or mean of what a window sees, by channel
     "global_pool",  # the same over all of height and width
-    "sum",  # of two tensors, element by element; differences too
+    "sum",  # of two tensors, element by element
+    "difference",
     "product",
     "quotient",
     "matrix_product",

@@ -183,6 +183,16 @@ class Operator(ABC):
         raise AssertionError(f"operator '{self.kind}' works along no axis")
 
     @property
+    def clips_to(self) -> Range | None:
+        """(low, high), when the operator is ``min(max(x, low), high)`` and nothing else."""
+        return None
+
+    @property
+    def reads_flat(self) -> bool:
+        """Whether the shape of input 0 does not matter, only its elements in memory order."""
+        return False
+
+    @property
     def keeps_zero(self) -> bool:
         """Whether inputs of all zeros give an output of all zeros."""
         return False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from nnshell.ir.facts import Border
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moving import moved, narrowest
@@ -157,6 +158,19 @@ class ChannelsLast(Operator):
     @property
     def keeps_zero(self) -> bool:
         return self.inner.keeps_zero
+
+    def with_border(self, border: Border, given: Range) -> Operator | str:
+        if len(border.pads) != 3:
+            return "it is no border of a feature map"
+        first = Border(tuple(border.pads[axis] for axis in TO_FIRST), border.value)
+        padding = self.inner.with_border(first, given)
+        return padding if isinstance(padding, str) else replace(self, inner=padding)
+
+    def sliding_window(self) -> Window | None:
+        return self.inner.sliding_window()
+
+    def with_window(self, window: Window) -> Operator:
+        return replace(self, inner=self.inner.with_window(window))
 
     def output_range(self, observed: Range | None) -> Range | None:
         return self.inner.output_range(observed)

@@ -43,6 +43,10 @@ class Linear(Filter):
 
     kind: ClassVar[str] = "linear"
 
+    @property
+    def reads_flat(self) -> bool:
+        return True
+
     def shares_inside(self, given: TensorType) -> NDArray[np.float64]:
         return np.ones(1)
 

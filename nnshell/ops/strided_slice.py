@@ -135,6 +135,14 @@ class StridedSlice(Operator):
         ]
 
 
+def slicing(slices: Sequence[slice]) -> StridedSlice:
+    """The operator that takes ``x[slices]``, as ``taken`` has them: a step each, None as "to 0"."""
+    ends = tuple(-1 if entry.stop is None else entry.stop for entry in slices)
+    return StridedSlice(
+        tuple(entry.start for entry in slices), ends, tuple(entry.step for entry in slices)
+    )
+
+
 def _count(extent: int, start: int, end: int, stride: int) -> int:
     """Elements taken of one axis."""
     inside = 0 <= start < extent and (end <= extent if stride > 0 else end >= -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from nnshell.ir.facts import Role
 from nnshell.ir.operator import register
 from nnshell.ops.families.arithmetic import import_arithmetic
 from nnshell.ops.families.sums import Sum
@@ -20,6 +21,7 @@ class Sub(Sum):
     """y = x0 - x1"""
 
     kind: ClassVar[str] = "sub"
+    role: ClassVar[Role] = "difference"
     onnx_op: ClassVar[str] = "Sub"
     sign: ClassVar[int] = -1
 

@@ -6,7 +6,6 @@ from typing import Literal
 
 from nnshell.ir.operator import Operator
 from nnshell.ops.clip import Clip
-from nnshell.ops.families.activation import Activation
 from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.hard_swish import HardSwish
 from nnshell.ops.leaky_relu import LeakyRelu
@@ -43,18 +42,6 @@ def why_not_fusible(op: Operator) -> str:
         return "prelu has a slope per channel, the kernels know leaky relu with one slope"
     if isinstance(op, Clip):
         return f"clip to [{op.minimum:g}, {op.maximum:g}] is not a relu, whose lower bound is 0"
-    if isinstance(op, Activation):
+    if op.role == "activation":
         return f"the kernels do not run {op.kind} behind another operator"
     return ""
-
-
-def commutes_with_max(op: Operator) -> bool:
-    """Whether max(f(x)) = f(max(x)) and the kernels pool first: rectifiers never decrease."""
-    if isinstance(op, LeakyRelu):
-        return op.alpha >= 0
-    return isinstance(op, (Relu, Relu6, ReluN))
-
-
-def keeps_zero(op: Operator) -> bool:
-    """f(0) = 0, so that a zero pad may go before or after it."""
-    return isinstance(op, (Relu, Relu6, ReluN, LeakyRelu, HardSwish, Tanh))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ops.concat import Concat
-from nnshell.ops.split import Split
-from nnshell.ops.strided_slice import StridedSlice
+from nnshell.ops.strided_slice import slicing
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import is_constant, live_nodes, make_node, shared_by, sole_consumer
 
@@ -23,7 +21,7 @@ class CombineConcats(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for outer in live_nodes(graph):
-            if isinstance(outer.op, Concat):
+            if outer.op.joined_axis is not None:
                 _inline(graph, outer, notes)
 
 
@@ -53,16 +51,15 @@ class RemoveConcatSplit(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for split in live_nodes(graph):
-            if isinstance(split.op, Split):
+            if split.op.cut_axis is not None:
                 self._remove(graph, split, notes)
 
     def _remove(self, graph: Graph, split: Node, notes: Notes) -> None:
-        assert isinstance(split.op, Split)
-        concat = graph.producer(split)
-        if not isinstance(concat.op, Concat) or concat.op.axis != split.op.axis:
+        concat, axis = graph.producer(split), split.op.cut_axis
+        if axis is None or concat.op.joined_axis != axis:
             return
-        sizes = tuple(t.shape[split.op.axis] for t in graph.input_types(concat))
-        if sizes != split.op.sizes:
+        parts = (graph.input_types(concat), split.outputs)
+        if len({tuple(t.shape[axis] for t in types) for types in parts}) > 1:
             text = f"left split {split.name} of concat {concat.name}: they cut at other places"
             notes.did_not(split.name, text, concat.name)
             return
@@ -85,15 +82,11 @@ class RemoveSplitConcat(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for concat in live_nodes(graph):
-            if not isinstance(concat.op, Concat) or not concat.inputs:
+            if concat.op.joined_axis is None or not concat.inputs:
                 continue
             split = graph.producer(concat)
             parts = [Ref(split.name, index) for index in range(len(split.outputs))]
-            if (
-                isinstance(split.op, Split)
-                and split.op.axis == concat.op.axis
-                and concat.inputs == parts
-            ):
+            if split.op.cut_axis == concat.op.joined_axis and concat.inputs == parts:
                 graph.redirect(Ref(concat.name), split.inputs[0])
                 del graph.nodes[concat.name]
                 text = f"removed concat {concat.name} of all parts of split {split.name}"
@@ -109,35 +102,28 @@ class SliceInsteadOfConcat(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, StridedSlice):
-                self._move(graph, node, notes)
+            slices = node.op.taken()
+            if slices is not None:
+                self._move(graph, node, slices, notes)
 
-    def _move(self, graph: Graph, node: Node, notes: Notes) -> None:
-        op = node.op
+    def _move(self, graph: Graph, node: Node, slices: tuple[slice, ...], notes: Notes) -> None:
         concat = graph.producer(node)
-        if not isinstance(concat.op, Concat) or not isinstance(op, StridedSlice):
+        axis = concat.op.joined_axis
+        if axis is None or slices[axis].step < 1:
             return
-        axis = concat.op.axis
         sizes = [t.shape[axis] for t in graph.input_types(concat)]
         starts = [0, *accumulate(sizes)]
-        if op.strides[axis] < 1:
-            return
+        along = slices[axis]
         for ref, size, start in zip(concat.inputs, sizes, starts, strict=False):
-            inside = start <= op.starts[axis] and op.ends[axis] <= start + size
+            inside = start <= along.start and along.stop <= start + size
             if inside and not is_constant(graph, ref):
                 node.inputs[0] = ref
-                node.op = _shifted(op, axis, start)
+                shifted = slice(along.start - start, along.stop - start, along.step)
+                node.op = slicing((*slices[:axis], shifted, *slices[axis + 1 :]))
                 notes.touch(node)
                 text = f"{node.name} takes its slice of {ref.node} instead of {concat.name}"
                 notes.did(node.name, text, concat.name)
                 return
-
-
-def _shifted(op: StridedSlice, axis: int, start: int) -> StridedSlice:
-    starts, ends = list(op.starts), list(op.ends)
-    starts[axis] -= start
-    ends[axis] -= start
-    return replace(op, starts=tuple(starts), ends=tuple(ends))
 
 
 @dataclass(frozen=True)
@@ -150,18 +136,17 @@ class SplitToSlice(Pass):
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for split in live_nodes(graph):
             used = {c.inputs[p].index for c, p in graph.consumers(split.name)}
-            if isinstance(split.op, Split) and len(split.outputs) > 1 and len(used) == 1:
-                _slice(graph, split, used.pop(), notes)
+            axis = split.op.cut_axis
+            if axis is not None and len(split.outputs) > 1 and len(used) == 1:
+                _slice(graph, split, axis, used.pop(), notes)
 
 
-def _slice(graph: Graph, split: Node, index: int, notes: Notes) -> None:
-    assert isinstance(split.op, Split)
-    shape = graph.type_of(split.inputs[0]).shape
-    starts, ends = [0] * len(shape), list(shape)
-    starts[split.op.axis] = sum(split.op.sizes[:index])
-    ends[split.op.axis] = starts[split.op.axis] + split.op.sizes[index]
-    op = StridedSlice(tuple(starts), tuple(ends), (1,) * len(shape))
-    part = make_node(graph, f"{split.name}_slice", op, split.inputs, split.origin)
+def _slice(graph: Graph, split: Node, axis: int, index: int, notes: Notes) -> None:
+    slices = [slice(0, extent, 1) for extent in graph.type_of(split.inputs[0]).shape]
+    sizes = [part.shape[axis] for part in split.outputs]
+    start = sum(sizes[:index])
+    slices[axis] = slice(start, start + sizes[index], 1)
+    part = make_node(graph, f"{split.name}_slice", slicing(slices), split.inputs, split.origin)
     part.name = split.name
     graph.redirect(Ref(split.name, index), Ref(split.name, 0))
     graph.replace_node(split.name, part)

@@ -28,27 +28,26 @@ class CropFilters(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, (Conv2D, MaxPool)):
-                self._crop(graph, node, notes)
+            before = node.op.sliding_window()
+            if before is not None and isinstance(node.op, (Conv2D, MaxPool)):
+                self._crop(graph, node, before, notes)
 
-    def _crop(self, graph: Graph, node: Node, notes: Notes) -> None:
-        op = node.op
-        assert isinstance(op, (Conv2D, MaxPool))
+    def _crop(self, graph: Graph, node: Node, before: Window, notes: Notes) -> None:
         extents = graph.type_of(node.inputs[0]).shape[1:]
-        keep = [_live_taps(op.window, axis, extents[axis]) for axis in (0, 1)]
-        if [len(taps) for taps in keep] == list(op.window.kernel):
+        keep = [_live_taps(before, axis, extents[axis]) for axis in (0, 1)]
+        if [len(taps) for taps in keep] == list(before.kernel):
             return
-        window = _cropped(op.window, keep)
-        if isinstance(op, Conv2D):
+        window = _cropped(before, keep)
+        if node.op.role == "filter":
             weights = graph.constant(node.inputs[1])
             if weights is None:
                 return
             rows, columns = (slice(taps.start, taps.stop) for taps in keep)
             set_constant(graph, node, 1, weights[:, :, rows, columns])
-        node.op = replace(op, window=window)
+        node.op = node.op.with_window(window)
         notes.touch(node)
-        before, after = ("x".join(map(str, w.kernel)) for w in (op.window, window))
-        text = f"cropped the {before} window of {node.name} to {after}: the rest sees only padding"
+        old, new = ("x".join(map(str, w.kernel)) for w in (before, window))
+        text = f"cropped the {old} window of {node.name} to {new}: the rest sees only padding"
         notes.did(node.name, text)
 
 

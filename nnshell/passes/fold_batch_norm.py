@@ -27,7 +27,6 @@ from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.batch_norm import BatchNorm, Normalization, folded
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.linear import Linear
 from nnshell.ops.mul import Mul
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import (
@@ -50,13 +49,13 @@ class FoldBatchNorm(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, BatchNorm):
+            if node.op.role == "normalization":
                 _fold(graph, node, notes)
 
 
 def _fold(graph: Graph, node: Node, notes: Notes) -> None:
     before = graph.producer(node)
-    if not isinstance(before.op, (Conv2D, Linear)):
+    if before.op.role != "filter":
         text = f"did not fold {node.name}: in front of it is {before.kind}, not a filter"
         notes.did_not(node.name, text, before.name)
         return
@@ -84,8 +83,10 @@ def _refusal(graph: Graph, before: Node, node: Node) -> str:
 
 def normalization(graph: Graph, node: Node) -> Normalization | None:
     """The constants of a batch norm node, or None when one of them is computed."""
+    if not isinstance(node.op, BatchNorm):
+        return None
     values = [graph.constant(ref) for ref in node.inputs[1:]]
-    if any(value is None for value in values) or not isinstance(node.op, BatchNorm):
+    if any(value is None for value in values):
         return None
     scale, bias, mean, variance = (np.asarray(value, np.float32) for value in values)
     return Normalization(scale, bias, mean, variance, node.op.epsilon)
@@ -99,7 +100,7 @@ class BatchNormToConv(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            norm = normalization(graph, node) if isinstance(node.op, BatchNorm) else None
+            norm = normalization(graph, node)
             if norm is not None and len(node.type.shape) == 3:
                 _to_conv(graph, node, norm, notes)
 
@@ -129,7 +130,7 @@ class SplitBatchNorm(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            norm = normalization(graph, node) if isinstance(node.op, BatchNorm) else None
+            norm = normalization(graph, node)
             if norm is not None:
                 _split(graph, node, norm, notes)
 

@@ -18,13 +18,8 @@ from numpy.typing import NDArray
 
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ops.add import Add
-from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.div import Div
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul
-from nnshell.ops.mul import Mul
-from nnshell.ops.sub import Sub
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import (
     add_constant,
@@ -42,8 +37,6 @@ from nnshell.passes.rewriting import (
     sole_consumer,
 )
 
-FILTERS = (Conv2D, Linear)
-
 
 @dataclass(frozen=True)
 class FoldBias(Pass):
@@ -55,16 +48,15 @@ class FoldBias(Pass):
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
             if isinstance(node.op, MatMul):
-                _make_linear(graph, node, notes)
+                _make_linear(graph, node, node.op.transpose_b, notes)
         for node in live_nodes(graph):
-            if isinstance(node.op, (Add, Sub)):
+            if node.op.role in ("sum", "difference"):
                 _move_before_reshape(graph, node)
                 _fold_sum(graph, node, notes)
 
 
-def _make_linear(graph: Graph, node: Node, notes: Notes) -> None:
+def _make_linear(graph: Graph, node: Node, transposed: bool, notes: Notes) -> None:
     """A row times a constant matrix is a linear layer."""
-    assert isinstance(node.op, MatMul)
     matrix = graph.constant(node.inputs[1])
     rows = graph.type_of(node.inputs[0])
     if matrix is None or matrix.ndim != 2 or graph.constant(node.inputs[0]) is not None:
@@ -77,7 +69,7 @@ def _make_linear(graph: Graph, node: Node, notes: Notes) -> None:
         )
         return
     shape_before = node.type.shape
-    weights = matrix if node.op.transpose_b else matrix.T
+    weights = matrix if transposed else matrix.T
     node.op = Linear()
     node.inputs = [
         node.inputs[0],
@@ -104,16 +96,20 @@ def _keep_shape(graph: Graph, node: Node, shape: tuple[int, ...]) -> None:
 def _move_before_reshape(graph: Graph, node: Node) -> None:
     """``linear -> reshape to one row -> sum`` becomes ``linear -> sum -> reshape``."""
     operand = constant_operand(graph, node)
-    if operand is None or (operand[0] == 0 and isinstance(node.op, Sub)):
+    if operand is None or (operand[0] == 0 and node.op.role == "difference"):
         return
     position, value = operand
     reshape = graph.producer(node, 1 - position)
     shape = reshape.type.shape
-    if not isinstance(reshape.op, Reshape) or sole_consumer(graph, reshape) is not node:
+    if not reshape.op.reshapes or sole_consumer(graph, reshape) is not node:
         return
     linear = graph.producer(reshape)
     one_row = shape[-1:] == linear.type.shape and node.type.shape == shape
-    if not isinstance(linear.op, Linear) or sole_consumer(graph, linear) is not reshape:
+    if (
+        linear.op.role != "filter"
+        or not linear.op.reads_flat
+        or sole_consumer(graph, linear) is not reshape
+    ):
         return
     if one_row and is_constant(graph, linear.inputs[2]):
         set_constant(graph, node, position, np.broadcast_to(value, shape).reshape(-1))
@@ -128,12 +124,12 @@ def _fold_sum(graph: Graph, node: Node, notes: Notes) -> None:
     if found is None:
         return
     before, position, value = found
-    if position == 0 and isinstance(node.op, Sub):
+    if position == 0 and node.op.role == "difference":
         return  # constant minus filter would need the weights negated
     bias = graph.constant(before.inputs[2])
     if bias is None:
         return
-    sign = np.float32(-1 if isinstance(node.op, Sub) else 1)
+    sign = np.float32(-1 if node.op.role == "difference" else 1)
     set_constant(graph, before, 2, bias.astype(np.float32) + sign * value)
     bypass(graph, node, 1 - position)
     notes.touch(before)
@@ -150,18 +146,18 @@ class FoldScale(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, (Mul, Div)):
+            if node.op.role in ("product", "quotient"):
                 self._fold_product(graph, node, notes)
 
     def _fold_product(self, graph: Graph, node: Node, notes: Notes) -> None:
         found = _operand(graph, node, notes)
-        if found is None or (found[1] == 0 and isinstance(node.op, Div)):
+        if found is None or (found[1] == 0 and node.op.role == "quotient"):
             return
         before, position, value = found
         weights, bias = graph.constant(before.inputs[1]), graph.constant(before.inputs[2])
         if weights is None or bias is None:
             return
-        divide = isinstance(node.op, Div)
+        divide = node.op.role == "quotient"
         new_weights, exact_weights = _scaled(weights, value, divide)
         new_bias, exact_bias = _scaled(bias, value, divide)
         if not (self.rounding or (exact_weights and exact_bias)):
@@ -201,7 +197,7 @@ def _operand(
         return None
     position, value = constant
     before = graph.producer(node, 1 - position)
-    if not isinstance(before.op, FILTERS):
+    if before.op.role != "filter":
         return None
     channels = per_channel(value, before.type) if node.type.shape == before.type.shape else None
     if sole_consumer(graph, before) is not node:

@@ -16,14 +16,10 @@ from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Operator
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.div import Div
-from nnshell.ops.families.activation import Activation
 from nnshell.ops.global_pool import GlobalPool
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.mul import Mul
-from nnshell.ops.sub import Sub
 from nnshell.passes.activations import KernelSet, fusible, why_not_fusible
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.fusing import fuse_chain
@@ -37,7 +33,7 @@ KINDS: dict[type[Operator], str] = {
     Add: "broadcastable_activation_fusion_add_active",
     MatMul: "matmul_fusion_matmul_active",
 }
-ALONE = (Sub, Mul, Div)  # elementwise kernels without an activation
+ALONE = ("difference", "product", "quotient")  # roles whose kernels run no activation
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class FuseOperatorActivation(Pass):
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         _fuse_all(graph, (Add, MatMul, MaxPool, AveragePool, GlobalPool), self.kernels, notes)
         for node in live_nodes(graph):
-            follower = sole_consumer(graph, node) if isinstance(node.op, ALONE) else None
+            follower = sole_consumer(graph, node) if node.op.role in ALONE else None
             if follower is not None and fusible(follower.op, self.kernels):
                 _note(node, follower, f"the {node.kind} kernel runs no activation", notes)
 
@@ -99,7 +95,7 @@ def _fuse(graph: Graph, node: Node, kernels: KernelSet, notes: Notes) -> None:
                 _note(node, reader, shared_by(graph, node), notes)
     elif fusible(follower.op, kernels):
         fuse_chain(graph, [node, follower], _kind(node.op, KINDS), notes)
-    elif isinstance(follower.op, Activation):
+    elif follower.op.role == "activation":
         _note(node, follower, why_not_fusible(follower.op), notes)
 
 

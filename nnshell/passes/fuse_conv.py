@@ -15,16 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.average_pool import AveragePool
+from nnshell.ir.operator import Operator
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.families.activation import Activation
-from nnshell.ops.max_pool import MaxPool
 from nnshell.passes.activations import KernelSet, fusible, why_not_fusible
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.fusing import fuse_chain
 from nnshell.passes.rewriting import live_nodes, readers, shared_by, sole_consumer
-
-POOLS = (MaxPool, AveragePool)
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class FuseConvPoolActivation(Pass):
         chain = [conv]
         while (follower := self._next(graph, chain, notes)) is not None:
             chain.append(follower)
-        parts = ["pool" if isinstance(n.op, POOLS) else "active" for n in chain[1:]]
+        parts = ["pool" if n.op.role == "pool" else "active" for n in chain[1:]]
         if parts:
             fuse_chain(graph, chain, "_".join(["conv_fusion_conv", *parts]), notes)
         else:
@@ -66,12 +62,12 @@ class FuseConvPoolActivation(Pass):
 
     def _refusal(self, chain: list[Node], follower: Node) -> str | None:
         """ "" to fuse, a reason not to, or None when ``follower`` is no candidate at all."""
-        pooled = any(isinstance(n.op, POOLS) for n in chain)
-        activated = any(isinstance(n.op, Activation) for n in chain)
-        if isinstance(follower.op, POOLS):
+        pooled = any(n.op.role == "pool" for n in chain)
+        activated = any(n.op.role == "activation" for n in chain)
+        if follower.op.role == "pool":
             if pooled:
                 return "the kernel pools once"
-            if activated and isinstance(follower.op, AveragePool):
+            if activated and not follower.op.order_preserving:
                 return "behind an activation the kernel only runs a max pool"
             return _dilation_refusal(follower.op)
         if fusible(follower.op, self.kernels):
@@ -85,14 +81,16 @@ class FuseConvPoolActivation(Pass):
                 _note_refusal(chain, reader, shared_by(graph, last), notes)
 
 
-def _dilation_refusal(op: MaxPool | AveragePool) -> str:
-    return "" if op.window.dilations == (1, 1) else "the kernel's pool has no dilation"
+def _dilation_refusal(op: Operator) -> str:
+    window = op.sliding_window()
+    plain = window is not None and window.dilations == (1, 1)
+    return "" if plain else "the kernel's pool has no dilation"
 
 
 def _note_alone(graph: Graph, conv: Node, notes: Notes) -> None:
     """Why a convolution with one reader that is no candidate stays alone."""
     follower = sole_consumer(graph, conv)
-    if follower is None or isinstance(follower.op, (*POOLS, Activation)):
+    if follower is None or follower.op.role in ("pool", "activation"):
         return
     reason = f"{follower.name} behind it is {follower.kind}, neither pool nor activation"
     notes.did_not(conv.name, f"left {conv.name} alone: {reason}", follower.name)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.add import Add
-from nnshell.ops.pad import Pad
 from nnshell.passes.activations import KernelSet, fusible
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.fusing import fuse_chain
@@ -29,7 +27,7 @@ class FusePaddedAdd(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, Add) and not any(is_constant(graph, r) for r in node.inputs):
+            if node.op.role == "sum" and not any(is_constant(graph, r) for r in node.inputs):
                 self._fuse(graph, node, notes)
 
     def _fuse(self, graph: Graph, node: Node, notes: Notes) -> None:
@@ -49,10 +47,5 @@ class FusePaddedAdd(Pass):
 
 
 def _pads_channels(node: Node) -> bool:
-    op = node.op
-    return (
-        isinstance(op, Pad)
-        and op.value == 0
-        and len(op.pads) == 3
-        and all(pads == (0, 0) for pads in op.pads[1:])
-    )
+    border = node.op.border()
+    return border is not None and border.value == 0 and border.channels is not None

@@ -16,13 +16,9 @@ from typing import ClassVar
 import numpy as np
 
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ops.add import Add
-from nnshell.ops.clip import Clip
-from nnshell.ops.div import Div
+from nnshell.ir.requests import Range
 from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.hard_swish import HardSwish
-from nnshell.ops.mul import Mul
-from nnshell.ops.relu import Relu6, ReluN
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import (
     bypass,
@@ -70,7 +66,7 @@ class MatchFarHardSigmoid(Pass):
         for clipped in live_nodes(graph):
             summed = _clipped_sum(graph, clipped)
             product = sole_consumer(graph, clipped) if summed else None
-            if summed is None or product is None or not isinstance(product.op, Mul):
+            if summed is None or product is None or product.op.role != "product":
                 continue
             scaled = sole_consumer(graph, product)
             if scaled is not None and _is_sixth(graph, scaled):
@@ -88,7 +84,7 @@ class FuseHardSwish(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for product in live_nodes(graph):
-            if isinstance(product.op, Mul) and len(product.inputs) == 2:
+            if product.op.role == "product" and len(product.inputs) == 2:
                 for gate_position in (0, 1):
                     if _fuse_swish(graph, product, gate_position, notes):
                         break
@@ -124,7 +120,7 @@ def _clipped_sum(graph: Graph, node: Node) -> tuple[Node, Ref] | None:
     if not _clips_to_six(node):
         return None
     summed = graph.producer(node)
-    operand = constant_operand(graph, summed) if isinstance(summed.op, Add) else None
+    operand = constant_operand(graph, summed) if summed.op.role == "sum" else None
     if operand is None or not np.all(operand[1] == 3) or sole_consumer(graph, summed) is not node:
         return None
     ref = summed.inputs[1 - operand[0]]
@@ -132,10 +128,7 @@ def _clipped_sum(graph: Graph, node: Node) -> tuple[Node, Ref] | None:
 
 
 def _clips_to_six(node: Node) -> bool:
-    op = node.op
-    if isinstance(op, Clip):
-        return (op.minimum, op.maximum) == (0, 6)
-    return isinstance(op, Relu6) or (isinstance(op, ReluN) and op.upper == 6)
+    return node.op.clips_to == Range(0.0, 6.0)
 
 
 def _is_sixth(graph: Graph, node: Node) -> bool:
@@ -143,9 +136,9 @@ def _is_sixth(graph: Graph, node: Node) -> bool:
     operand = constant_operand(graph, node)
     if operand is None or graph.type_of(node.inputs[1 - operand[0]]).shape != node.type.shape:
         return False
-    if isinstance(node.op, Mul):
+    if node.op.role == "product":
         return bool(np.allclose(operand[1], 1 / 6, rtol=1e-6, atol=0))
-    return isinstance(node.op, Div) and operand[0] == 1 and bool(np.all(operand[1] == 6))
+    return node.op.role == "quotient" and operand[0] == 1 and bool(np.all(operand[1] == 6))
 
 
 def _data_position(graph: Graph, node: Node) -> int:

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nnshell.ir.facts import Role
+
 MOST_PARTS = 4  # inputs of the kernel that joins along the last axis
+
+
+def axis_fits(role: Role, shape: Sequence[int], axis: int, parts: int) -> bool:
+    """Whether an operator that works along ``axis`` of ``shape`` has a kernel there, or needs none.
+
+    ``parts`` are its tensors, where it joins or cuts.
+    """
+    if role == "softmax":
+        return softmax_axis_fits(shape, axis)
+    return concat_axis_fits(shape, axis, parts) if role in ("join", "cut") else True
 
 
 def concat_axis_fits(shape: Sequence[int], axis: int, parts: int) -> bool:

@@ -11,12 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.types import TensorType
-from nnshell.ops.concat import Concat
 from nnshell.ops.copy import Copy
-from nnshell.ops.split import Split
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import insert_on_edge, live_nodes, make_node
 
@@ -30,10 +27,11 @@ class DuplicateConstants(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if not isinstance(node.op, Constant):
+            value = node.op.known_value
+            if value is None:
                 continue
             for reader, position in graph.consumers(node.name)[1:]:
-                twin = constant_node(graph.unique_name(node.name), node.op.value, node.origin)
+                twin = constant_node(graph.unique_name(node.name), value, node.origin)
                 graph.insert(twin, before=reader.name)
                 reader.inputs[position] = Ref(twin.name)
                 notes.touch(twin)
@@ -54,7 +52,7 @@ class InsertCopies(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, Reshape):
+            if node.op.reshapes:
                 continue
             for index in range(len(node.outputs)):
                 self._place(graph, node, Ref(node.name, index), notes)
@@ -87,27 +85,27 @@ def _readers(graph: Graph, ref: Ref) -> list[tuple[Node, int]]:
     while waiting:
         source = waiting.pop()
         edges = [(n, p) for n, p in graph.consumers(source.node) if n.inputs[p] == source]
-        waiting.extend(Ref(n.name) for n, _ in edges if isinstance(n.op, Reshape))
-        found.extend(edge for edge in edges if not isinstance(edge[0].op, Reshape))
+        waiting.extend(Ref(n.name) for n, _ in edges if n.op.reshapes)
+        found.extend(edge for edge in edges if not edge[0].op.reshapes)
     return found
 
 
 def _home_of_producer(graph: Graph, node: Node) -> str:
-    if isinstance(node.op, Input):
+    cut = node.op.cut_axis
+    if node.op.role == "input":
         return "the graph input"
-    if isinstance(node.op, Split) and free_stack(graph.type_of(node.inputs[0]), node.op.axis):
+    if cut is not None and free_stack(graph.type_of(node.inputs[0]), cut):
         return "a split tensor"
-    if isinstance(node.op, Concat) and free_stack(node.type, node.op.axis):
-        return "a concat"
-    return ""
+    return _stack(node)
+
+
+def _stack(node: Node) -> str:
+    joined = node.op.joined_axis
+    return "a concat" if joined is not None and free_stack(node.type, joined) else ""
 
 
 def _home_of_reader(graph: Graph, reader: Node) -> str:
-    if isinstance(reader.op, Output):
-        return "a graph output"
-    if isinstance(reader.op, Concat) and free_stack(reader.type, reader.op.axis):
-        return "a concat"
-    return ""
+    return "a graph output" if reader.op.role == "output" else _stack(reader)
 
 
 def free_stack(whole: TensorType, axis: int) -> bool:

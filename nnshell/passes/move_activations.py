@@ -11,22 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Operator
 from nnshell.ops.add import Add
 from nnshell.ops.average_pool import AveragePool
 from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.copy import Copy
-from nnshell.ops.families.activation import Activation
 from nnshell.ops.global_pool import GlobalPool
 from nnshell.ops.linear import Linear
 from nnshell.ops.matmul import MatMul
 from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.pad import Pad
-from nnshell.ops.strided_slice import StridedSlice
-from nnshell.ops.transpose import Transpose
-from nnshell.passes.activations import KernelSet, fusible, keeps_zero
+from nnshell.passes.activations import KernelSet, fusible
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import (
     live_nodes,
@@ -55,7 +49,7 @@ class MoveActivationsUp(Pass):
     def _move(self, graph: Graph, active: Node, notes: Notes) -> None:
         passed: list[Node] = []
         above = graph.producer(active)
-        while _transparent(above.op, active.op):
+        while _transparent(graph, above, active.op):
             passed.append(above)
             above = graph.producer(above)
         if not passed or not isinstance(above.op, RUNNERS):
@@ -73,10 +67,11 @@ class MoveActivationsUp(Pass):
         notes.did(active.name, text, above.name, *(node.name for node in passed))
 
 
-def _transparent(op: Operator, activation: Operator) -> bool:
-    if isinstance(op, Pad):
-        return op.value == 0 and keeps_zero(activation)
-    return isinstance(op, (Reshape, Transpose, Copy, StridedSlice))
+def _transparent(graph: Graph, node: Node, activation: Operator) -> bool:
+    border = node.op.border()
+    if border is not None:
+        return border.value == 0 and activation.keeps_zero
+    return node.op.role == "move" and node.op.moves_only(graph.input_types(node))
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ class MoveActivationBeforeSplit(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if len(node.outputs) > 1:
+            if len(node.outputs) > 1 and node.op.moves_only(graph.input_types(node)):
                 _hoist(graph, node, notes)
 
 
@@ -96,7 +91,7 @@ def _hoist(graph: Graph, split: Node, notes: Notes) -> None:
     edges = graph.consumers(split.name)
     readers = [reader for reader, _ in edges]
     first = readers[0] if readers else None
-    if first is None or not isinstance(first.op, Activation) or len(first.inputs) != 1:
+    if first is None or first.op.role != "activation" or len(first.inputs) != 1:
         return
     if any(reader.op != first.op for reader in readers):
         return

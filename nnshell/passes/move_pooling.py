@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.families.activation import Activation
 from nnshell.ops.max_pool import MaxPool
-from nnshell.passes.activations import commutes_with_max
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import live_nodes, shared_by, sole_consumer, swap_with_consumer
 
@@ -35,10 +32,14 @@ class MovePoolingUp(Pass):
 
     def _move(self, graph: Graph, pool: Node, notes: Notes) -> None:
         active = graph.producer(pool)
-        if not isinstance(active.op, Activation):
+        if active.op.role != "activation":
             return
         conv = graph.producer(active)
-        if not isinstance(conv.op, Conv2D) or sole_consumer(graph, conv) is not active:
+        if (
+            conv.op.role != "filter"
+            or conv.op.sliding_window() is None
+            or sole_consumer(graph, conv) is not active
+        ):
             return
         reason = self._refusal(graph, active, pool)
         if reason:
@@ -53,6 +54,6 @@ class MovePoolingUp(Pass):
     def _refusal(self, graph: Graph, active: Node, pool: Node) -> str:
         if sole_consumer(graph, active) is not pool:
             return shared_by(graph, active).replace("its", f"{active.name}'s", 1)
-        if not commutes_with_max(active.op):
+        if not active.op.commutes_with_max:
             return f"{active.kind} stays next to its convolution"
         return ""

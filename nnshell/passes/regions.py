@@ -23,7 +23,6 @@ from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.permutations import Perm, after, identity, inverse, moves_nothing, permuted
 from nnshell.ir.types import Layout
-from nnshell.ops.linear import Linear
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.reorder import Reordered, reorder
 from nnshell.passes.rewriting import insert_on_edge, make_node, set_constant
@@ -50,10 +49,11 @@ class Region:
 
 def best_region(graph: Graph, node: Node) -> tuple[Region, int] | None:
     """The region next to transpose ``node`` that saves most when reordered, and what it saves."""
-    assert isinstance(node.op, Transpose)
+    order = node.op.permutation
+    assert order is not None
     starts = (
-        (Ref(node.name), inverse(node.op.perm), True),  # what follows runs in the order before
-        (node.inputs[0], node.op.perm, False),  # what is in front runs in the order behind
+        (Ref(node.name), inverse(order), True),  # what follows runs in the order before
+        (node.inputs[0], order, False),  # what comes before runs in the order after
     )
     best: tuple[Region, int] | None = None
     for ref, perm, downwards in starts:
@@ -92,7 +92,7 @@ def _tensors(node: Node) -> list[Ref]:
 
 def _admit(graph: Graph, region: Region, node: Node) -> bool:
     """Add ``node`` to the region when it can run in the order that its tensors have there."""
-    if isinstance(node.op, Transpose):
+    if node.op.permutation is not None:
         return False
     known = next((i for i, ref in enumerate(node.inputs) if ref in region.order), None)
     if known is not None:
@@ -132,12 +132,13 @@ def _saved_entering(graph: Graph, region: Region, ref: Ref) -> int:
     producer, perm = graph[ref.node], region.order[ref]
     if input_takes(graph, producer, region, perm):
         return 0
-    if not isinstance(producer.op, Transpose):
+    order = producer.op.permutation
+    if order is None:
         return -_cost(graph.type_of(ref).shape, perm)
     source = graph.type_of(producer.inputs[0]).shape
     alone = all(reader.name in region.nodes for reader, _ in _edges(graph, ref))
-    before = _cost(source, producer.op.perm) if alone else 0
-    return before - _cost(source, after(producer.op.perm, perm))
+    before = _cost(source, order) if alone else 0
+    return before - _cost(source, after(order, perm))
 
 
 def _saved_leaving(graph: Graph, region: Region, ref: Ref) -> int:
@@ -148,9 +149,10 @@ def _saved_leaving(graph: Graph, region: Region, ref: Ref) -> int:
     for reader, position in _edges(graph, ref):
         if reader.name in region.nodes or absorbs(graph, reader, position):
             continue
-        if isinstance(reader.op, Transpose):
-            joined = after(inverse(perm), reader.op.perm)
-            saved += _cost(shape, reader.op.perm) - _cost(changed, joined)
+        order = reader.op.permutation
+        if order is not None:
+            joined = after(inverse(perm), order)
+            saved += _cost(shape, order) - _cost(changed, joined)
         elif not restored:
             saved -= _cost(changed, inverse(perm))
             restored = True
@@ -163,9 +165,8 @@ def _edges(graph: Graph, ref: Ref) -> list[tuple[Node, int]]:
 
 def absorbs(graph: Graph, node: Node, position: int) -> bool:
     """Whether the reader takes any order: a linear layer sorts the columns of its weights."""
-    return (
-        isinstance(node.op, Linear) and position == 0 and graph.constant(node.inputs[1]) is not None
-    )
+    flat = node.op.role == "filter" and node.op.reads_flat
+    return flat and position == 0 and graph.constant(node.inputs[1]) is not None
 
 
 def input_takes(graph: Graph, node: Node, region: Region, perm: Perm) -> bool:

@@ -5,24 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.add import Add
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.concat import Concat
 from nnshell.ops.copy import Copy
-from nnshell.ops.div import Div
-from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.mul import Mul
-from nnshell.ops.pad import Pad
-from nnshell.ops.quantize import Quantize
-from nnshell.ops.resize import Resizer
-from nnshell.ops.split import Split
-from nnshell.ops.strided_slice import StridedSlice
-from nnshell.ops.sub import Sub
-from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import bypass, constant_operand, live_nodes
 
@@ -71,7 +55,7 @@ class RemoveQuantize(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, Quantize):
+            if node.op.role == "convert":
                 bypass(graph, node)
                 notes.did(node.name, f"removed {node.name}: quantize inserts what is needed")
 
@@ -85,37 +69,7 @@ def _why_nothing(graph: Graph, node: Node) -> str:
     """Why a node hands its input on unchanged; empty when it does not."""
     if len(node.outputs) != 1 or not node.inputs:
         return ""
-    op = node.op
-    if isinstance(op, (Add, Sub, Mul, Div)):
-        return _neutral(graph, node)
-    if graph.type_of(node.inputs[0]).shape != node.type.shape:
+    if graph.type_of(node.inputs[_kept_input(graph, node)]).shape != node.type.shape:
         return ""
-    if isinstance(op, Reshape):
-        return "the shape stays"
-    if isinstance(op, Transpose) and op.perm == tuple(range(len(op.perm))):
-        return "the order of axes stays"
-    if isinstance(op, Pad):
-        return "it pads nothing"
-    if isinstance(op, StridedSlice) and all(stride > 0 for stride in op.strides):
-        return "it takes everything"
-    if isinstance(op, (Concat, Split)) and len(node.inputs) == 1:
-        return "it has one part"
-    if isinstance(op, Resizer) and op.scales is None:
-        return "the size stays"
-    if isinstance(op, (MaxPool, AveragePool)) and op.window.kernel == (1, 1):
-        return "its window is one element" if not op.window.padded else ""
-    return ""
-
-
-def _neutral(graph: Graph, node: Node) -> str:
-    operand = constant_operand(graph, node)
-    if operand is None:
-        return ""
-    position, value = operand
-    if graph.type_of(node.inputs[1 - position]).shape != node.type.shape:
-        return ""
-    if isinstance(node.op, (Add, Sub)) and not np.any(value):
-        return "it adds 0" if position == 1 or isinstance(node.op, Add) else ""
-    if isinstance(node.op, (Mul, Div)) and np.all(value == 1):
-        return "it multiplies by 1" if position == 1 or isinstance(node.op, Mul) else ""
-    return ""
+    constants = [graph.constant(ref) for ref in node.inputs]
+    return node.op.identity_reason(graph.input_types(node), constants)

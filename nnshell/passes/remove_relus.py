@@ -7,9 +7,7 @@ from math import inf
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ir.operator import Operator
-from nnshell.ops.clip import Clip
-from nnshell.ops.relu import Relu, Relu6, ReluN
+from nnshell.ir.requests import Range
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.known_range import known_range
 from nnshell.passes.rewriting import bypass, live_nodes
@@ -24,14 +22,15 @@ class RemoveRelus(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, (Relu, Relu6, ReluN, Clip)):
-                _remove(graph, node, notes)
+            limits = node.op.clips_to
+            if limits is not None:
+                _remove(graph, node, limits, notes)
 
 
-def _remove(graph: Graph, node: Node, notes: Notes) -> None:
-    low, high = known_range(graph, node.inputs[0])
-    lower, upper = bounds(node.op)
-    if low < lower or high > upper:
+def _remove(graph: Graph, node: Node, limits: Range, notes: Notes) -> None:
+    known = known_range(graph, node.inputs[0])
+    low, high = known.minimum, known.maximum
+    if low < limits.minimum or high > limits.maximum:
         return
     before = node.inputs[0].node
     bypass(graph, node)
@@ -41,12 +40,3 @@ def _remove(graph: Graph, node: Node, notes: Notes) -> None:
         f"removed {node.name}: {before} is within {low:g} and {high_text} already",
         before,
     )
-
-
-def bounds(op: Operator) -> tuple[float, float]:
-    """What a rectifier or clip limits its input to."""
-    if isinstance(op, Clip):
-        return op.minimum, op.maximum
-    if isinstance(op, ReluN):
-        return 0.0, op.upper
-    return 0.0, 6.0 if isinstance(op, Relu6) else inf

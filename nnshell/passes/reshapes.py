@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, constant_node
-from nnshell.ops.linear import Linear
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import bypass, live_nodes, shape_text
 
@@ -29,13 +27,13 @@ class RemoveReshapes(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            if isinstance(node.op, Reshape) and node.name in graph:
+            if node.op.reshapes and node.name in graph:
                 _remove_reshape(graph, node, notes)
 
 
 def _remove_reshape(graph: Graph, node: Node, notes: Notes) -> None:
     above = graph.producer(node)
-    if isinstance(above.op, Reshape):
+    if above.op.reshapes:
         node.inputs[0] = above.inputs[0]
         text = f"joined reshape {above.name} with {node.name}"
         notes.did(node.name, text, above.name)
@@ -59,11 +57,11 @@ class RemoveReshapesBeforeLinear(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for linear in live_nodes(graph):
-            if isinstance(linear.op, Linear):
+            if linear.op.reads_flat:
                 self._remove(graph, linear, notes)
 
     def _remove(self, graph: Graph, linear: Node, notes: Notes) -> None:
-        while isinstance(graph.producer(linear).op, Reshape):
+        while graph.producer(linear).op.reshapes:
             reshape = graph.producer(linear)
             given = graph.type_of(reshape.inputs[0])
             linear.inputs[0] = reshape.inputs[0]

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ops.split import Split
-from nnshell.ops.strided_slice import StridedSlice
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import live_nodes, make_node
 
@@ -79,13 +78,10 @@ class SlicesToSplit(Pass):
 
 
 def _cut(graph: Graph, node: Node) -> _Cut | None:
-    op = node.op
-    if not isinstance(op, StridedSlice) or any(stride != 1 for stride in op.strides):
+    slices = node.op.taken()
+    if slices is None or any(entry.step != 1 for entry in slices):
         return None
     shape = graph.type_of(node.inputs[0]).shape
-    limits = list(zip(op.starts, op.ends, shape, strict=True))
-    axes = [axis for axis, (start, end, n) in enumerate(limits) if (start, end) != (0, n)]
-    if len(axes) != 1:
-        return None
-    start, end, _ = limits[axes[0]]
-    return _Cut(node, axes[0], start, end)
+    limits = [(entry.start, entry.stop) for entry in slices]
+    axes = [axis for axis, extent in enumerate(shape) if limits[axis] != (0, extent)]
+    return _Cut(node, axes[0], *limits[axes[0]]) if len(axes) == 1 else None

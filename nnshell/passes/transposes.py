@@ -14,13 +14,10 @@ from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.permutations import Perm, after, identity, inverse, moves_nothing, permuted
 from nnshell.ir.types import Layout
-from nnshell.ops.concat import Concat
 from nnshell.ops.matmul import MatMul
-from nnshell.ops.softmax import Softmax
-from nnshell.ops.split import Split
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.kernel_axes import concat_axis_fits, softmax_axis_fits
+from nnshell.passes.kernel_axes import axis_fits
 from nnshell.passes.regions import (
     absorbs,
     apply_region,
@@ -61,22 +58,19 @@ class InsertTransposes(Pass):
 
 def _wanted_order(graph: Graph, node: Node) -> Perm | None:
     """The order in which a kernel can run ``node``, or None when it can as it is."""
-    op = node.op
-    if isinstance(op, Softmax) and not softmax_axis_fits(node.type.shape, op.axis):
-        others = [axis for axis in identity(len(node.type.shape)) if axis != op.axis]
-        return (*others, op.axis)
-    if isinstance(op, (Concat, Split)):
-        whole = node.type if isinstance(op, Concat) else graph.type_of(node.inputs[0])
-        parts = max(len(node.inputs), len(node.outputs))
-        if not concat_axis_fits(whole.shape, op.axis, parts):
-            others = [axis for axis in identity(len(whole.shape)) if axis != op.axis]
-            return (op.axis, *others)
-    return None
+    axis = node.op.works_along
+    if axis is None:
+        return None
+    whole = graph.type_of(node.inputs[0]) if node.op.role == "cut" else node.type
+    if axis_fits(node.op.role, whole.shape, axis, max(len(node.inputs), len(node.outputs))):
+        return None
+    others = [other for other in identity(len(whole.shape)) if other != axis]
+    return (*others, axis) if node.op.role == "softmax" else (axis, *others)
 
 
 def _surround(graph: Graph, node: Node, perm: Perm, notes: Notes) -> None:
-    op = node.op
-    assert isinstance(op, (Softmax, Concat, Split))
+    before = node.op.works_along
+    assert before is not None
     for position, ref in enumerate(list(node.inputs)):
         value = graph.constant(ref)
         if value is not None:
@@ -86,19 +80,14 @@ def _surround(graph: Graph, node: Node, perm: Perm, notes: Notes) -> None:
         transpose = make_node(graph, name, Transpose(perm), [ref], node.origin)
         insert_on_edge(graph, node, position, transpose)
         notes.touch(transpose)
-    axis = perm.index(op.axis)
-    node.op = Softmax(axis) if isinstance(op, Softmax) else _along(op, axis)
+    node.op = node.op.along(perm.index(before))
     retype(graph, node)
     for index in range(len(node.outputs)):
         _restore(graph, node, index, inverse(perm), notes)
     notes.touch(node)
-    where = "last" if isinstance(op, Softmax) else "first"
-    text = f"transposed around {node.name}: its kernel works along the {where} axis, not {op.axis}"
+    where = "last" if perm[-1] == before else "first"
+    text = f"transposed around {node.name}: its kernel works along the {where} axis, not {before}"
     notes.did(node.name, text)
-
-
-def _along(op: Concat | Split, axis: int) -> Concat | Split:
-    return Concat(axis) if isinstance(op, Concat) else Split(axis, op.sizes)
 
 
 def _restore(graph: Graph, node: Node, index: int, perm: Perm, notes: Notes) -> None:
@@ -128,7 +117,7 @@ class EliminateTransposes(Pass):
             left -= taken
         if self.max_steps is not None:
             return
-        for name in [node.name for node in graph if isinstance(node.op, Transpose)]:
+        for name in [node.name for node in graph if node.op.permutation is not None]:
             notes.did_not(name, f"kept transpose {name}: removing it would need others elsewhere")
 
 
@@ -138,7 +127,7 @@ def _sweep(graph: Graph, limit: int, notes: Notes) -> int:
     for node in live_nodes(graph):
         while (
             taken < limit
-            and isinstance(node.op, Transpose)
+            and node.op.permutation is not None
             and graph.nodes.get(node.name) is node
             and _simplify(graph, node, notes)
         ):
@@ -151,7 +140,7 @@ def _sweep(graph: Graph, limit: int, notes: Notes) -> int:
 
 def _reorder_best(graph: Graph, notes: Notes) -> int:
     """Reorder the region that saves most: one step, or none when nothing is saved."""
-    transposes = [node for node in live_nodes(graph) if isinstance(node.op, Transpose)]
+    transposes = [node for node in live_nodes(graph) if node.op.permutation is not None]
     found = [best for node in transposes if (best := best_region(graph, node)) is not None]
     if not found:
         return 0
@@ -162,7 +151,7 @@ def _reorder_best(graph: Graph, notes: Notes) -> int:
         pass
     inside = [graph[name] for name in region.nodes if name in graph]
     notes.touch(*inside)
-    now = {node.name for node in graph if isinstance(node.op, Transpose)}
+    now = {node.name for node in graph if node.op.permutation is not None}
     gone = [node.name for node in transposes if node.name not in now]
     names = ", ".join(node.name for node in inside)
     text = f"ran {names} in another order of axes, which moves {saved} elements less"
@@ -184,8 +173,9 @@ def _simplify(graph: Graph, node: Node, notes: Notes) -> bool:
 
 
 def _perm(node: Node) -> Perm:
-    assert isinstance(node.op, Transpose)
-    return node.op.perm
+    order = node.op.permutation
+    assert order is not None
+    return order
 
 
 def _fold_constant(graph: Graph, node: Node, notes: Notes) -> bool:
@@ -218,7 +208,7 @@ def _remove_trivial(graph: Graph, node: Node, notes: Notes) -> bool:
 
 def _join(graph: Graph, node: Node, notes: Notes) -> bool:
     above = graph.producer(node)
-    if not isinstance(above.op, Transpose):
+    if above.op.permutation is None:
         return False
     node.op = Transpose(after(_perm(above), _perm(node)))
     node.inputs = list(above.inputs)

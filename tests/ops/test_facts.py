@@ -229,6 +229,50 @@ def check_padding(case: Case, border: Border, known: Range) -> None:
     np.testing.assert_allclose(found[0], expected[0], **EXACT)
 
 
+@cases()
+def test_what_clips_is_a_clip(example: Example) -> None:
+    case = Case(example)
+    limits = case.op.clips_to
+    if limits is not None:
+        (array,) = case.batch()
+        expected = np.clip(array, np.float32(limits.minimum), np.float32(limits.maximum))
+        assert np.array_equal(case.run([array])[0], expected)
+
+
+@cases()
+def test_what_reads_flat_takes_any_shape(example: Example) -> None:
+    case = Case(example)
+    if case.op.reads_flat:
+        (array,) = case.batch()
+        kinds = (TensorType((case.inputs[0].size,)), *case.inputs[1:])
+        flat = run(variant(case, case.op, kinds, case.constants), [array.reshape(SAMPLES, -1)])
+        assert np.array_equal(flat[0], case.run([array])[0])
+
+
+ARITHMETIC = {
+    "sum": np.add,
+    "difference": np.subtract,
+    "product": np.multiply,
+    "quotient": np.divide,
+}
+
+
+@cases()
+def test_arithmetic_is_what_its_role_says(example: Example) -> None:
+    case = Case(example)
+    function = ARITHMETIC.get(case.op.role)
+    if function is not None:
+        batch = case.batch()
+        left = iter(batch)
+        rank = len(case.outputs[0].shape)
+        operands = [v if v is not None else at_rank(next(left), rank) for v in case.constants]
+        np.testing.assert_allclose(case.run(batch)[0], function(*operands), **EXACT)
+
+
+def at_rank(array: NDArray[Any], rank: int) -> NDArray[Any]:
+    return array.reshape(len(array), *(1,) * (rank + 1 - array.ndim), *array.shape[1:])
+
+
 # -- axes ----------------------------------------------------------------------------------
 
 
@@ -460,13 +504,24 @@ def test_who_states_nothing_is_left_alone() -> None:
     assert not any((op.keeps_zero, op.commutes_with_max, op.scales_along(0), op.local_to_tile))
     absent = (op.permutation, op.joined_axis, op.cut_axis, op.works_along, op.port, op.known_value)
     assert absent == (None,) * len(absent)
+    assert op.clips_to is None and not op.reads_flat
     assert (op.border(), op.taken(), op.sliding_window(), op.role) == (None, None, None, "")
     assert not op.keeps_memory((kind,), (kind,)) and not op.reshapes
 
 
 FACTS = (
     *("bounds", "identity_reason", "moves_only", "keeps_memory", "permutation", "reshapes"),
-    *("joined_axis", "cut_axis", "taken", "border", "with_border", "reordered", "works_along"),
+    *(
+        "clips_to",
+        "reads_flat",
+        "joined_axis",
+        "cut_axis",
+        "taken",
+        "border",
+        "with_border",
+        "reordered",
+        "works_along",
+    ),
     *("keeps_zero", "commutes_with_max", "scales_along", "channel_moments", "sliding_window"),
 )
 

@@ -32,6 +32,10 @@ class Rectifier(Activation):
     def limits(self) -> tuple[float, float]:
         """(lower, upper); an infinite one does not limit."""
 
+    @property
+    def clips_to(self) -> Range:
+        return Range(*self.limits)
+
     def bounds(self, inputs: Sequence[Range]) -> Range:
         low, high = (
             min(max(bound, self.limits[0]), self.limits[1])
