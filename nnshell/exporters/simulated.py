@@ -25,6 +25,7 @@ from nnshell.exporters.onnx import GraphWriter
 from nnshell.exporters.tables import modelled_activation
 from nnshell.ir.basic_operators import Constant, Fusion
 from nnshell.ir.graph import Graph, Node
+from nnshell.ir.permutations import Perm, inverse
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
@@ -79,7 +80,10 @@ class SimulatedWriter(GraphWriter):
     def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
         if isinstance(node.op, Constant | Fusion):
             return super()._write_node(graph, node, key, scope)
-        inputs = self._with_parameters(_of(node), self._inputs(node, scope), key)
+        given = self._inputs(node, scope)
+        inputs = self._with_parameters(_of(node), list(given), key)
+        if node.op.weights_order and inputs[1] != given[1]:
+            inputs[1] = self._laid_out(inputs[1], inverse(node.op.weights_order))
         read = modelled_activation(self.build, node, inputs[0]) if inputs else None
         if read is not None:
             self._grids[read] = _of(node).output
@@ -197,6 +201,13 @@ class SimulatedWriter(GraphWriter):
         factor = np.where(factor == 1, np.nextafter(np.float32(1), np.float32(2)), factor)
         operands = [self._constant(integers, record, hint), self.build.constant(factor, "error")]
         return self.build.node("Mul", operands, hint=f"{hint}_in_kernel")
+
+    def _laid_out(self, weights: str, order: Perm) -> str:
+        """Weights as the operator takes them, which is not with their output channel first."""
+        value = self.build.constants.get(weights)
+        if value is not None:
+            return self.build.constant(np.ascontiguousarray(value.transpose(order)), "weights")
+        return self.build.mark_batchless(self.build.node("Transpose", [weights], {"perm": order}))
 
     def _rescaled(self, tensor: str, made: NodeQuantization, kernel: SumKernel) -> str:
         """The input of a sum that is brought to the other's scale, which rounds it once more."""

@@ -229,6 +229,11 @@ class Operator(ABC):
         return 1
 
     @property
+    def weights_order(self) -> Perm:
+        """What brings input 1, the weights of a filter, to output channel first; () if they are."""
+        return ()
+
+    @property
     def known_value(self) -> NDArray[Any] | None:
         """The tensor that a constant is."""
         return None

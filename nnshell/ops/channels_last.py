@@ -21,6 +21,7 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moving import moved, narrowest
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
+from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
@@ -131,14 +132,20 @@ class ChannelsLast(Operator):
         given = list(inputs)
         given[0] = _moved(build, inputs[0], TO_FIRST)
         if self.weights:
-            value = build.constants[inputs[1]].transpose(self.weights)
-            given[1] = build.constant(np.ascontiguousarray(value), "weights")
+            given[1] = self._weights_first(build, inputs[1])
         first = self._outputs_first(outputs)
         made = self.inner.to_onnx(build, given, self._first(types), first)
         return tuple(
             _moved(build, name, TO_LAST) if len(tensor.shape) == 3 else name
             for name, tensor in zip(made, first, strict=True)
         )
+
+    def _weights_first(self, build: ForeignGraph, name: str) -> str:
+        """A constant, or one that is computed: integers with their scale."""
+        value = build.constants.get(name)
+        if value is not None:
+            return build.constant(np.ascontiguousarray(value.transpose(self.weights)), "weights")
+        return build.mark_batchless(build.node("Transpose", [name], {"perm": self.weights}))
 
     def demands_symmetric(self, index: int) -> bool:
         return self.inner.demands_symmetric(index)
@@ -165,6 +172,10 @@ class ChannelsLast(Operator):
         first = Border(tuple(border.pads[axis] for axis in TO_FIRST), border.value)
         padding = self.inner.with_border(first, given)
         return padding if isinstance(padding, str) else replace(self, inner=padding)
+
+    @property
+    def weights_order(self) -> Perm:
+        return self.weights
 
     def sliding_window(self) -> Window | None:
         return self.inner.sliding_window()

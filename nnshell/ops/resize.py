@@ -66,7 +66,9 @@ class Resizer(Operator):
     scales: tuple[float, float] | None = None  # set where it is not size / input size
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        channels, _, _ = feature_map(inputs[0], self.kind)
+        channels, *size = feature_map(inputs[0], self.kind)
+        if self.scales is not None and resized(size, self.scales) != self.size:
+            raise GraphError(f"{self.kind} of {inputs[0]} by {self.scales} is not {self.size}")
         if self.coordinates not in COORDINATES:
             accepted = ", ".join(COORDINATES)
             raise GraphError(f"no coordinates '{self.coordinates}'", hint=f"one of {accepted}")
@@ -140,6 +142,11 @@ class Resizer(Operator):
             _positions(self.coordinates, height, self.size[0], scales[0]),
             _positions(self.coordinates, width, self.size[1], scales[1]),
         )
+
+
+def resized(size: Sequence[int], scales: Sequence[float]) -> tuple[int, ...]:
+    """The size that factors give, rounded down, in float32 as ONNX says."""
+    return tuple(int(np.float32(n) * np.float32(f)) for n, f in zip(size, scales, strict=True))
 
 
 def _positions(coordinates: str, extent: int, size: int, scale: float) -> NDArray[np.float32]:
@@ -321,7 +328,7 @@ def _target(
     usable = all(np.isfinite(f) and 0 < f <= 1 << 16 for f in factors)
     if not usable or factors[:2] != (1.0, 1.0):
         raise Unsupported(f"scales = {factors}", accepted="positive factors of height and width")
-    new = tuple(int(np.float32(n) * np.float32(f)) for n, f in zip(whole, factors, strict=True))
+    new = resized(whole, factors)
     exact = all(
         np.float32(m) / np.float32(n) == np.float32(f)
         for m, n, f in zip(new, whole, factors, strict=True)

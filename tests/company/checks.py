@@ -24,10 +24,11 @@ from nnshell.importers.onnx.importer import import_onnx
 from nnshell.ir.graph import Graph
 from nnshell.ir.verify import verify
 from nnshell.passes.catalogue import catalogue, passes_named
-from nnshell.passes.inputs import fit_batch
+from nnshell.passes.inputs import as_in_file, fit_batch
 from nnshell.passes.manager import compare_outputs, run_passes
 from nnshell.passes.pipelines import ADJUST, POW2, SCALE8
 from nnshell.quantization import calibrate_graph, quantize_graph
+from nnshell.session.project import Project
 from nnshell.support.errors import GraphError, NNShellError
 from nnshell.support.settings import Settings
 
@@ -70,7 +71,7 @@ def files_agree(company: Company) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "float.onnx"
         path.write_bytes(export_bytes(company.graph))
-        again = import_onnx(path)
+        again = import_onnx(path).graph
         before = _values(_outputs_on(company.batch)(company.graph))
         after = _values(_outputs_on(company.batch)(again))
         compare_outputs("export", before, after, TOLERANCE)
@@ -95,19 +96,19 @@ def sessions_come_back(company: Company) -> None:
         folder = Path(name)
         path = folder / "model.onnx"
         path.write_bytes(export_bytes(company.graph))
-        graph = flow.open_graph(path)
-        flow.adjust(graph)
-        flow.fuse(graph, "scale8")
-        batch = fit_batch(graph, company.batch)
-        flow.quantize(graph, calibrate_graph(graph, [batch]))
-        flow.save_state(graph, folder / "state.json")
+        project = flow.open_graph(path)
+        flow.adjust(project)
+        flow.fuse(project, "scale8")
+        batch = fit_batch(project.graph, company.batch)
+        flow.quantize(project, calibrate_graph(project.graph, [batch]))
+        flow.save_state(project, folder / "state.json")
         again = flow.open_graph(folder / "state.json")
-        assert list(again.nodes) == list(graph.nodes)
-        expected = IntegerEngine(graph).run(batch)
-        for key, values in IntegerEngine(again).run(batch).items():
+        assert list(again.graph.nodes) == list(project.graph.nodes)
+        expected = IntegerEngine(project.graph).run(batch)
+        for key, values in IntegerEngine(again.graph).run(batch).items():
             assert np.array_equal(values, expected[key]), f"{key} is another after reopening"
-        texts = [_generated(g, folder / number) for g, number in ((graph, "1"), (again, "2"))]
-        texts.append(_generated(graph, folder / "1"))
+        texts = [_generated(p, folder / number) for p, number in ((project, "1"), (again, "2"))]
+        texts.append(_generated(project, folder / "1"))
         assert texts[0] == texts[1] == texts[2], "generated twice is not generated once"
 
 
@@ -117,10 +118,10 @@ CHECKS: dict[str, Callable[[Company], None]] = {
 }
 
 
-def _generated(graph: Graph, folder: Path) -> dict[str, bytes] | str:
+def _generated(project: Project, folder: Path) -> dict[str, bytes] | str:
     """All files by name, or what was refused."""
     try:
-        flow.generate(graph, folder)
+        flow.generate(project, folder)
     except GraphError as error:
         return str(error)
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -138,7 +139,7 @@ def _quantized(company: Company) -> Graph:
 
 def _outputs_on(batch: Batch) -> Callable[[Graph], Mapping[str, NDArray[Any]]]:
     def outputs(graph: Graph) -> Mapping[str, NDArray[Any]]:
-        return FloatEngine(graph, threads=1).run(fit_batch(graph, batch))
+        return as_in_file(graph, FloatEngine(graph, threads=1).run(fit_batch(graph, batch)))
 
     return outputs
 

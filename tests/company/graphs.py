@@ -104,6 +104,7 @@ class _Builder:
         kind = next(t for t, v in _operands(first) if v is None)
         self._input(kind)
         self._place(first)
+        self.tensors = [ref for ref in self.tensors if self._type(ref).dtype == "float32"]
         for _ in range(count):
             self._step()
         self._outputs()
@@ -171,8 +172,9 @@ class _Builder:
 
     def _place(self, example: Example) -> None:
         operands = _operands(example)
-        if any(t.dtype != "float32" for t, v in operands if v is None) and self.tensors[1:]:
-            return  # pixels are for graph inputs
+        pixels = any(t.dtype != "float32" for t, v in operands if v is None)
+        if pixels and len(self.graph) > 1:
+            return  # they are for graph inputs
         refs = self._as_it_comes(example, operands)
         if refs is None:
             refs = [self._constant(v) if v is not None else self._fitting(t) for t, v in operands]

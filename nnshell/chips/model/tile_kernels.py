@@ -25,8 +25,6 @@ from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.windows import pad_map, taps
 
-FILTERS = ("conv", "depthwise", "grouped", "linear")
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -58,11 +56,11 @@ def tile_kernel(
     first, *rest = chain
     if any(not _local(after) for after in rest):
         return None
-    if work.kind in FILTERS and isinstance(_kernel(first), FilterKernel):
+    if first.op.role == "filter" and isinstance(_kernel(first), FilterKernel):
         return _FilterTile(first, tuple(rest), nest, work.kind == "depthwise")
-    if work.kind == "pool" and first.op.role == "pool":
+    if first.op.role == "pool":
         return _PoolTile(tuple(chain), nest)
-    if work.kind == "global_pool":
+    if first.op.role == "global_pool":
         return _ChannelTile(tuple(chain), work.inputs[0])
     same = all(kind.size == node.type.size for kind in types) and len(types) == len(node.inputs)
     if first.op.local_to_tile and same:
