@@ -1,0 +1,476 @@
+/* Convolutions with dot products of vector registers; the variant is that of the compiler's flags.
+ *
+ * VNNI and NEON multiply 4 bytes at a time, AVX2 pairs of 16 bits, as its products of bytes
+ * saturate. All three read 4 bytes of the scratch map and vectors of 4 bytes for each channel. */
+#include "nn_fast.h"
+
+#include <string.h>
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#define LANES 16
+#define ELEMENT_BYTES 1
+#define OFFSET 128
+#define PIXELS 8
+#define VECTORS 2
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define LANES 8
+#define ELEMENT_BYTES 2
+#define OFFSET 0
+#define PIXELS 6
+#define VECTORS 2
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#define LANES 4
+#define ELEMENT_BYTES 1
+#define OFFSET 0
+#define PIXELS 8
+#define VECTORS 2
+#endif
+
+#ifndef LANES
+
+int nn_fast_lanes(void)
+{
+    return 0;
+}
+
+int nn_fast_element_bytes(void)
+{
+    return 1;
+}
+
+int nn_fast_offset(void)
+{
+    return 0;
+}
+
+void nn_run_fast_conv2d(const nn_fast_conv2d *p, const void *x, void *y, void *scratch)
+{
+    (void) p, (void) x, (void) y, (void) scratch;
+}
+
+void nn_run_fast_depthwise(const nn_fast_depthwise *p, const void *x, void *y, void *scratch)
+{
+    (void) p, (void) x, (void) y, (void) scratch;
+}
+
+#else
+
+typedef int32_t vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t loose_vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#if LANES != 16
+typedef int8_t bytes __attribute__((vector_size(LANES)));
+typedef int8_t loose_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+int nn_fast_lanes(void)
+{
+    return LANES;
+}
+
+int nn_fast_element_bytes(void)
+{
+    return ELEMENT_BYTES;
+}
+
+int nn_fast_offset(void)
+{
+    return OFFSET;
+}
+
+INLINE vector load(const void *data)
+{
+    return *(const loose_vector *) data;
+}
+
+/* The 4 bytes at data in every lane. */
+INLINE vector spread(const void *data)
+{
+    int32_t word;
+    memcpy(&word, data, 4);
+    return word - (vector) {0};
+}
+
+/* sum plus the products of the bytes (or pairs of 16 bits) in each lane. */
+INLINE vector dot(vector sum, vector x, vector w)
+{
+#if defined(__AVX512VNNI__) && LANES == 16
+    return (vector) _mm512_dpbusd_epi32((__m512i) sum, (__m512i) x, (__m512i) w);
+#elif LANES == 8
+    return sum + (vector) _mm256_madd_epi16((__m256i) x, (__m256i) w);
+#else
+    return (vector) vdotq_s32((int32x4_t) sum, (int8x16_t) x, (int8x16_t) w);
+#endif
+}
+
+INLINE vector bounded(vector value, int32_t low, int32_t high)
+{
+    const vector least = low - (vector) {0}, most = high - (vector) {0};
+#if LANES == 16
+    const __m512i above = _mm512_max_epi32((__m512i) value, (__m512i) least);
+    return (vector) _mm512_min_epi32(above, (__m512i) most);
+#elif LANES == 8
+    const __m256i above = _mm256_max_epi32((__m256i) value, (__m256i) least);
+    return (vector) _mm256_min_epi32(above, (__m256i) most);
+#else
+    return (vector) vminq_s32(vmaxq_s32((int32x4_t) value, (int32x4_t) least), (int32x4_t) most);
+#endif
+}
+
+/* The scratch map: border, then the rows of the input, elements widened or shifted by 128. */
+static void copy_row(const int8_t *from, void *to, int64_t count)
+{
+#if ELEMENT_BYTES == 2
+    int16_t *out = to;
+    for (int64_t i = 0; i < count; i++)
+        out[i] = from[i];
+#elif OFFSET
+    uint8_t *out = to;
+    for (int64_t i = 0; i < count; i++)
+        out[i] = (uint8_t) (from[i] ^ 128);
+#else
+    memcpy(to, from, (size_t) count);
+#endif
+}
+
+static void fill_row(int32_t value, void *to, int64_t count)
+{
+#if ELEMENT_BYTES == 2
+    int16_t *out = to;
+    for (int64_t i = 0; i < count; i++)
+        out[i] = (int16_t) value;
+#else
+    memset(to, (value + OFFSET) & 255, (size_t) count);
+#endif
+}
+
+static const uint8_t *prepare(const nn_scratch *s, const int8_t *x, uint8_t *scratch)
+{
+    const int64_t channels = s->channels, line = (int64_t) s->width * channels;
+    const int64_t inside = (int64_t) s->input_width * channels, left = s->left * channels;
+    const int64_t bottom = s->height - s->top - s->input_height;
+    if (s->width == s->input_width) {
+        if (!OFFSET && ELEMENT_BYTES == 1 && s->height == s->input_height)
+            return (const uint8_t *) x;
+        copy_row(x, scratch + s->top * line * ELEMENT_BYTES, inside * s->input_height);
+    } else {
+        for (int64_t row = 0; row < s->input_height; row++) {
+            uint8_t *to = scratch + (s->top + row) * line * ELEMENT_BYTES;
+            fill_row(s->border, to, left);
+            copy_row(x + row * inside, to + left * ELEMENT_BYTES, inside);
+            fill_row(s->border, to + (left + inside) * ELEMENT_BYTES, line - left - inside);
+        }
+    }
+    if (s->top)
+        fill_row(s->border, scratch, s->top * line);
+    if (bottom > 0)
+        fill_row(s->border, scratch + (s->height - bottom) * line * ELEMENT_BYTES, bottom * line);
+    return scratch;
+}
+
+/* RS(sum * multiplier, shift) within bounds, for the channels from start on. */
+INLINE vector finish(const nn_finish *f, int32_t start, vector sum)
+{
+    const vector product = sum * load(f->multipliers + start);
+    const vector shifted = product >> load(f->shifts + start);
+    const vector half = (product >> load(f->shifts_less_one + start)) & load(f->halves + start);
+    const vector result = shifted + half;
+    return bounded(result, f->low, f->high);
+}
+
+INLINE void store_some(void *y, int32_t type, int64_t at, vector result, int32_t count)
+{
+#if LANES == 16
+    const __mmask16 mask = count >= LANES ? 0xFFFF : (__mmask16) ((1 << count) - 1);
+    if (type == NN_INT8)
+        _mm512_mask_cvtepi32_storeu_epi8((int8_t *) y + at, mask, (__m512i) result);
+    else
+        _mm512_mask_storeu_epi32((int32_t *) y + at, mask, (__m512i) result);
+#else
+    if (type == NN_INT8) {
+        const bytes narrow = __builtin_convertvector(result, bytes);
+        if (count >= LANES)
+            *(loose_bytes *) ((int8_t *) y + at) = narrow;
+        else
+            for (int32_t i = 0; i < count; i++)
+                ((int8_t *) y)[at + i] = narrow[i];
+    } else if (count >= LANES) {
+        *(loose_vector *) ((int32_t *) y + at) = result;
+    } else {
+        for (int32_t i = 0; i < count; i++)
+            ((int32_t *) y)[at + i] = result[i];
+    }
+#endif
+}
+
+/* Some pixels times some vectors of channels; both are constants where this is inlined. */
+INLINE void tile(const nn_fast_conv2d *p, const uint8_t *x, int32_t pixel, int32_t block, void *y,
+                 const int pixels, const int vectors)
+{
+    const int64_t block_bytes = (int64_t) p->total_steps * LANES * 4;
+    const int8_t *w = p->weights + block * block_bytes;
+    const uint8_t *at[PIXELS];
+    vector sums[PIXELS][8];
+#pragma GCC unroll 8
+    for (int i = 0; i < pixels; i++) {
+        at[i] = x + p->pixel_offsets[pixel + i];
+#pragma GCC unroll 8
+        for (int n = 0; n < vectors; n++)
+            sums[i][n] = load(p->finish.bias + (block + n) * LANES);
+    }
+    for (int32_t segment = 0; segment < p->segments; segment++) {
+        int64_t place = p->segment_offsets[segment];
+        const int64_t end = place + 4 * (int64_t) p->segment_steps[segment];
+        for (; place < end; place += 4, w += 4 * LANES) {
+            vector weights[8];
+#pragma GCC unroll 8
+            for (int n = 0; n < vectors; n++)
+                weights[n] = load(w + n * block_bytes);
+#pragma GCC unroll 8
+            for (int i = 0; i < pixels; i++) {
+                const vector values = spread(at[i] + place);
+#pragma GCC unroll 8
+                for (int n = 0; n < vectors; n++)
+                    sums[i][n] = dot(sums[i][n], values, weights[n]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int n = 0; n < vectors; n++) {
+        const int32_t start = (block + n) * LANES;
+        const int64_t place = (int64_t) pixel * p->output_step + p->output_start + start;
+#pragma GCC unroll 8
+        for (int i = 0; i < pixels; i++)
+            if (pixel + i < p->pixels)
+                store_some(y, p->finish.output_type, place + (int64_t) i * p->output_step,
+                           finish(&p->finish, start, sums[i][n]), p->output_channels - start);
+    }
+}
+
+#define TILES(name, pixels, vectors)                                                               \
+    static void name(const nn_fast_conv2d *p, const uint8_t *x, int32_t pixel, int32_t block,      \
+                     void *y)                                                                      \
+    {                                                                                              \
+        tile(p, x, pixel, block, y, pixels, vectors);                                              \
+    }
+
+TILES(wide_tile, PIXELS, VECTORS)
+TILES(narrow_tile, PIXELS, 1)
+TILES(short_tile, 2, VECTORS)
+TILES(small_tile, 2, 1)
+TILES(line_tile, 1, 8)
+
+void nn_run_fast_conv2d(const nn_fast_conv2d *p, const void *x, void *y, void *scratch)
+{
+    const uint8_t *map = prepare(&p->scratch, x, scratch);
+    const int32_t blocks = (p->output_channels + LANES - 1) / LANES;
+    int32_t block = 0;
+    if (p->pixels == 1)
+        for (; block + 8 <= blocks; block += 8)
+            line_tile(p, map, 0, block, y);
+    while (block < blocks) {
+        const int wide = block + VECTORS <= blocks;
+        int32_t pixel = 0;
+        for (; pixel + PIXELS <= p->pixels || p->pixels - pixel > PIXELS / 2; pixel += PIXELS)
+            (wide ? wide_tile : narrow_tile)(p, map, pixel, block, y);
+        for (; pixel < p->pixels; pixel += 2)
+            (wide ? short_tile : small_tile)(p, map, pixel, block, y);
+        block += wide ? VECTORS : 1;
+    }
+}
+
+/* One block of channels at one place: taps in groups of 4 bytes or 2 times 16 bits. */
+#if LANES == 16
+#define BLOCK 64
+#define GROUP_BYTES 256
+INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8_t *w,
+                        int32_t start, int8_t *y, int32_t count)
+{
+    __m512i sums[4];
+    const int32_t *taps = p->tap_offsets;
+    for (int n = 0; n < 4; n++)
+        sums[n] = (__m512i) load(p->finish.bias + start + n * LANES);
+    for (int32_t group = 0; group < p->groups; group++, taps += 4, w += GROUP_BYTES) {
+        const __m512i a = _mm512_loadu_si512(x + taps[0]), b = _mm512_loadu_si512(x + taps[1]);
+        const __m512i c = _mm512_loadu_si512(x + taps[2]), d = _mm512_loadu_si512(x + taps[3]);
+        const __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
+        const __m512i AB = _mm512_unpackhi_epi8(a, b), CD = _mm512_unpackhi_epi8(c, d);
+        const __m512i *v = (const __m512i *) (const void *) w;
+        sums[0] = _mm512_dpbusd_epi32(sums[0], _mm512_unpacklo_epi16(ab, cd), _mm512_loadu_si512(v));
+        sums[1] = _mm512_dpbusd_epi32(sums[1], _mm512_unpackhi_epi16(ab, cd), _mm512_loadu_si512(v + 1));
+        sums[2] = _mm512_dpbusd_epi32(sums[2], _mm512_unpacklo_epi16(AB, CD), _mm512_loadu_si512(v + 2));
+        sums[3] = _mm512_dpbusd_epi32(sums[3], _mm512_unpackhi_epi16(AB, CD), _mm512_loadu_si512(v + 3));
+    }
+    for (int n = 0; n < 4; n++)
+        sums[n] = (__m512i) finish(&p->finish, start + n * LANES, (vector) sums[n]);
+    {
+        const __m512i low = _mm512_packs_epi32(sums[0], sums[1]);
+        const __m512i result = _mm512_packs_epi16(low, _mm512_packs_epi32(sums[2], sums[3]));
+        const __mmask64 mask = count >= 64 ? ~(__mmask64) 0 : ((__mmask64) 1 << count) - 1;
+        _mm512_mask_storeu_epi8(y, mask, result);
+    }
+}
+#elif LANES == 8
+#define BLOCK 16
+#define GROUP_BYTES 64
+INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8_t *w,
+                        int32_t start, int8_t *y, int32_t count)
+{
+    vector low = load(p->finish.bias + start), high = load(p->finish.bias + start + LANES);
+    const int32_t *taps = p->tap_offsets;
+    for (int32_t group = 0; group < p->groups; group++, taps += 2, w += GROUP_BYTES) {
+        const __m256i a = (__m256i) load(x + taps[0]), b = (__m256i) load(x + taps[1]);
+        low += (vector) _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), (__m256i) load(w));
+        high += (vector) _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), (__m256i) load(w + 32));
+    }
+    low = finish(&p->finish, start, low);
+    high = finish(&p->finish, start + LANES, high);
+    {
+        const __m256i words = _mm256_packs_epi32((__m256i) low, (__m256i) high);
+        const __m128i result = _mm_packs_epi16(_mm256_castsi256_si128(words),
+                                               _mm256_extracti128_si256(words, 1));
+        int8_t narrow[16];
+        if (count >= 16) {
+            _mm_storeu_si128((__m128i *) (void *) y, result);
+            return;
+        }
+        _mm_storeu_si128((__m128i *) (void *) narrow, result);
+        for (int32_t i = 0; i < count; i++)
+            y[i] = narrow[i];
+    }
+}
+#else
+#define BLOCK 16
+#define GROUP_BYTES 16
+INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8_t *w,
+                        int32_t start, int8_t *y, int32_t count)
+{
+    int32x4_t sums[4];
+    const int32_t *taps = p->tap_offsets;
+    for (int n = 0; n < 4; n++)
+        sums[n] = vld1q_s32(p->finish.bias + start + 4 * n);
+    for (int32_t group = 0; group < p->groups; group++, taps++, w += GROUP_BYTES) {
+        const int8x16_t a = vld1q_s8((const int8_t *) x + taps[0]), b = vld1q_s8(w);
+        const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+        const int16x8_t high = vmull_s8(vget_high_s8(a), vget_high_s8(b));
+        sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
+        sums[1] = vaddw_s16(sums[1], vget_high_s16(low));
+        sums[2] = vaddw_s16(sums[2], vget_low_s16(high));
+        sums[3] = vaddw_s16(sums[3], vget_high_s16(high));
+    }
+    for (int n = 0; n < 4; n++) {
+        const int32_t left = count - 4 * n;
+        if (left > 0)
+            store_some(y, NN_INT8, 4 * n,
+                       finish(&p->finish, start + 4 * n, (vector) sums[n]), left > 4 ? 4 : left);
+    }
+}
+#endif
+
+void nn_run_fast_depthwise(const nn_fast_depthwise *p, const void *x, void *y, void *scratch)
+{
+    const uint8_t *map = prepare(&p->scratch, x, scratch);
+    const int32_t blocks = (p->channels + BLOCK - 1) / BLOCK;
+    int8_t *out = y;
+    for (int32_t row = 0; row < p->rows; row++) {
+        for (int32_t column = 0; column < p->columns; column++) {
+            const uint8_t *at = map + (int64_t) row * p->row_bytes + (int64_t) column * p->column_bytes;
+            int32_t turn = 0;
+            for (int32_t block = 0; block < blocks; block++) {
+                channels_at(p, at + (int64_t) block * BLOCK * ELEMENT_BYTES,
+                            p->weights + (int64_t) turn * GROUP_BYTES * p->groups, turn * BLOCK,
+                            out + (int64_t) block * BLOCK, p->channels - block * BLOCK);
+                turn = turn + 1 == p->period ? 0 : turn + 1;
+            }
+            out += p->channels;
+        }
+    }
+}
+
+#endif
+
+/* What compilers turn into vectors by themselves. */
+
+static int32_t rounded(int32_t value, int32_t shift, int32_t less_one, int32_t half)
+{
+    return (value >> shift) + ((value >> less_one) & half);
+}
+
+void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y)
+{
+    const int32_t count = p->loops.extents[NN_AXES - 1];
+    const int8_t *big = p->scaled ? b : a, *small = p->scaled ? a : b;
+    const uint32_t mu = (uint32_t) p->input_multiplier, all = (uint32_t) p->multiplier;
+    const int32_t shift = p->input_shift, less = shift > 0 ? shift - 1 : 0, half = shift > 0;
+    const int32_t last = p->shift, last_less = last > 0 ? last - 1 : 0, last_half = last > 0;
+    const int32_t big_sign = p->scaled ? p->sign : 1, small_sign = p->scaled ? 1 : p->sign;
+    const int32_t bias = p->bias, low = p->low, high = p->high;
+    int8_t *out = y;
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t first = rounded((int32_t) ((uint32_t) (int32_t) big[i] * mu), shift, less, half);
+        const int32_t total = small[i] * small_sign + first * big_sign;
+        const int32_t scaled = (int32_t) ((uint32_t) total * all);
+        const int32_t result = rounded(scaled, last, last_less, last_half) + bias;
+        out[i] = (int8_t) (result < low ? low : result > high ? high : result);
+    }
+}
+
+void nn_run_fast_max_pool(const nn_max_pool *p, const void *x, void *y)
+{
+    const nn_window *v = &p->window;
+    const int32_t channels = p->channels;
+    int8_t *out = y;
+    for (int32_t row = 0; row < v->output_height; row++) {
+        for (int32_t column = 0; column < v->output_width; column++, out += channels) {
+            int first = 1;
+            for (int32_t i = 0; i < v->kernel_height; i++) {
+                const int32_t r = row * v->stride_height - v->pad_top + i * v->dilation_height;
+                for (int32_t j = 0; j < v->kernel_width; j++) {
+                    const int32_t c = column * v->stride_width - v->pad_left + j * v->dilation_width;
+                    const int8_t *in = (const int8_t *) x + ((int64_t) r * v->input_width + c) * channels;
+                    const int8_t pad = (int8_t) p->pad_value;
+                    const int outside = r < 0 || r >= v->input_height || c < 0 || c >= v->input_width;
+                    if (first && outside)
+                        memset(out, pad & 255, (size_t) channels);
+                    else if (first)
+                        memmove(out, in, (size_t) channels);
+                    else if (outside)
+                        for (int32_t k = 0; k < channels; k++)
+                            out[k] = out[k] > pad ? out[k] : pad;
+                    else
+                        for (int32_t k = 0; k < channels; k++)
+                            out[k] = out[k] > in[k] ? out[k] : in[k];
+                    first = 0;
+                }
+            }
+        }
+    }
+}
+
+void nn_run_fast_average(const nn_global_average *p, const void *x, void *y)
+{
+    enum { BATCH = 64 };
+    const int32_t channels = p->channels;
+    int8_t *out = y;
+    for (int32_t start = 0; start < channels; start += BATCH) {
+        const int32_t count = channels - start < BATCH ? channels - start : BATCH;
+        int32_t sums[BATCH] = {0};
+        for (int32_t i = 0; i < p->pixels; i++) {
+            const int8_t *in = (const int8_t *) x + (int64_t) i * channels + start;
+            for (int32_t k = 0; k < count; k++)
+                sums[k] += in[k];
+        }
+        for (int32_t k = 0; k < count; k++) {
+            const int64_t sum = (int64_t) sums[k] - (int64_t) p->input_zero * p->pixels;
+            const uint32_t product = (uint32_t) (sum * 128 / p->pixels) * (uint32_t) p->multiplier;
+            const int32_t value = (int32_t) product, shift = p->shift;
+            const int32_t result = rounded(value, shift, shift > 0 ? shift - 1 : 0, shift > 0);
+            const int32_t moved = result + p->output_zero;
+            out[start + k] = (int8_t) (moved < p->low ? p->low : moved > p->high ? p->high : moved);
+        }
+    }
+}
