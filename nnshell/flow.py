@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.execution.engines import Engine, EngineName, make_engine
+from nnshell.execution.engines import INTEGER_ENGINES, Engine, EngineName, make_engine
 from nnshell.importers.onnx.importer import import_onnx
 from nnshell.importers.tflite.importer import import_tflite
 from nnshell.inputs.binding import Images
@@ -346,7 +346,7 @@ def validate(
         chosen = float_engine if engine == "float" else _engine(project, engine, [key])
     limit = None
     if threshold is not None:
-        record = IntegerEngine(project.graph).record(key) if engine == "int8" else None
+        record = IntegerEngine(project.graph).record(key) if engine in INTEGER_ENGINES else None
         scaled = threshold / record.first_scale + record.zero_point if record else threshold
         limit = Threshold(scaled, threshold)
     return judge(

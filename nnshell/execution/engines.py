@@ -1,9 +1,13 @@
-"""One way to make any engine: float, int8, simulated, isolated (each step of int8 alone)."""
+"""One way to make any engine.
+
+int8 is the fastest of three that agree to the bit: native (compiled kernels), lowered (exact float
+arithmetic in ONNX Runtime) and reference (numpy). isolated is each step of int8 alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from numpy.typing import NDArray
 
@@ -12,7 +16,8 @@ from nnshell.ir.graph import Graph, all_nodes
 from nnshell.support.errors import UsageError
 
 SIMULATION = "simulation"  # of NNTool: its integers, where the chip's kernels make others
-EngineName = Literal["float", "int8", "simulated", "isolated"]
+EngineName = Literal["float", "int8", "reference", "lowered", "native", "simulated", "isolated"]
+INTEGER_ENGINES = ("int8", "reference", "lowered", "native")
 
 
 class Engine(Protocol):
@@ -43,10 +48,8 @@ def make_engine(
         from nnshell.execution.float_engine import FloatEngine
 
         return FloatEngine(graph, keys)
-    if name == "int8":
-        from nnshell.execution.fast_engine import FastEngine
-
-        return FastEngine(graph, keys, target)
+    if name in INTEGER_ENGINES:
+        return _integer_engine(graph, name, keys, target)
     if name == "simulated":
         from nnshell.execution.simulated_engine import SimulatedEngine
 
@@ -55,9 +58,27 @@ def make_engine(
         from nnshell.execution.isolated_engine import IsolatedEngine
 
         return IsolatedEngine(graph, keys, target)
-    raise UsageError(
-        f"there is no engine '{name}'", hint="engines: float, int8, simulated, isolated"
-    )
+    known = ", ".join(get_args(EngineName))
+    raise UsageError(f"there is no engine '{name}'", hint=f"engines: {known}")
+
+
+def _integer_engine(graph: Graph, name: str, keys: Sequence[str], target: str) -> Engine:
+    """One of those that give the same integers."""
+    if name == "native":
+        from nnshell.execution.native_engine import NativeEngine
+
+        return NativeEngine(graph, keys, target)
+    if name == "lowered":
+        from nnshell.execution.fast_engine import FastEngine
+
+        return FastEngine(graph, keys, target)
+    if name == "reference":
+        from nnshell.execution.integer_engine import ReferenceEngine
+
+        return ReferenceEngine(graph, keys, target)
+    from nnshell.execution.exact_engine import ExactEngine
+
+    return ExactEngine(graph, keys, target)
 
 
 def tensor_keys(graph: Graph) -> list[str]:

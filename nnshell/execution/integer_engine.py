@@ -123,6 +123,20 @@ class IntegerEngine:
         return value.astype(_quantization(node).outputs[tensor.index].dtype)
 
 
+class ReferenceEngine:
+    """``IntegerEngine`` for some tensors, in the form of all engines."""
+
+    def __init__(self, graph: Graph, keys: Sequence[str], target: str = "simulation") -> None:
+        self._engine = IntegerEngine(graph, target)
+        self._keys = list(keys)
+        for key in self._keys:
+            self._engine.record(key)
+
+    def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Integers by key, samples first."""
+        return self._engine.run(batch, self._keys)
+
+
 def check_values(array: NDArray[Any], record: QParams, name: str) -> None:
     """Raises InputError for values that the record cannot stand for."""
     if record.dtype not in ("uint8", "uint16"):

@@ -6,7 +6,9 @@ there has what would be compiled. The folder belongs to the user alone; a file a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import importlib.util
 import os
 import platform
@@ -15,6 +17,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,9 +90,10 @@ def _processor_features() -> frozenset[str]:
 
 def _features_by_numpy() -> frozenset[str]:
     try:
-        from numpy._core._multiarray_umath import __cpu_features__ as features
+        module = importlib.import_module("numpy._core._multiarray_umath")
     except ImportError:
         return frozenset()
+    features = getattr(module, "__cpu_features__", {})
     names = {"FMA3": "fma", "AVX2": "avx2", "ASIMDDP": "asimddp"}
     found = {spelled for name, spelled in names.items() if features.get(name)}
     if features.get("AVX512_ICL"):  # these processors have VNNI
@@ -166,6 +170,39 @@ def library(chosen: Variant) -> Path:
     return path
 
 
+def compile_beside(chosen: Variant) -> None:
+    """Start a process that compiles the kernels, and do not wait for it; it outlives this one."""
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, chosen.name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def main() -> int:
+    """Compile the variant named on the command line, unless another process is at it."""
+    path = library_path(variant(sys.argv[1]))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock")
+    with contextlib.suppress(OSError):
+        if time.time() - lock.stat().st_mtime > _TIMEOUT_SECONDS:
+            lock.unlink()
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return 0
+    try:
+        library(variant(sys.argv[1]))
+    except NNShellError:
+        return 1
+    finally:
+        lock.unlink(missing_ok=True)
+    return 0
+
+
 def _check_private(path: Path) -> None:
     """Nobody else may have put it there or change it."""
     status = path.lstat()
@@ -222,3 +259,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
         raise NoCompiler(
             f"{command[0]} cannot compile the kernels: {reason or done.returncode}", hint=INSTALL
         )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

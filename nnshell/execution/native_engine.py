@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class NativeEngine:
         }
         parts = min(self._threads, samples)
         edges = [samples * part // parts for part in range(parts + 1)]
-        chunks = [slice(*pair) for pair in zip(edges, edges[1:], strict=False)]
+        chunks = [slice(*pair) for pair in pairwise(edges)]
         if parts == 1:
             self._run_chunk(feeds, results, chunks[0])
         else:
@@ -90,9 +91,7 @@ class NativeEngine:
     def _run_chunk(
         self, feeds: list[NDArray[Any]], results: Mapping[str, NDArray[Any]], chunk: slice
     ) -> None:
-        integers = [
-            self._integers(array[chunk], index) for index, array in enumerate(feeds)
-        ]
+        integers = [self._integers(array[chunk], index) for index, array in enumerate(feeds)]
         self._network.run(integers, [array[chunk] for array in results.values()])
 
     def _integers(self, array: NDArray[Any], index: int) -> NDArray[Any]:

@@ -45,8 +45,7 @@ def _finish(call: Call, channels: NDArray[np.int64], sums: NDArray[np.int64]) ->
     fields = call.fields
     count = len(fields["bias"])
     multipliers, shifts = (
-        np.broadcast_to(fields[name].astype(np.int64), count)
-        for name in ("multipliers", "shifts")
+        np.broadcast_to(fields[name].astype(np.int64), count) for name in ("multipliers", "shifts")
     )
     multipliers = np.where(shifts > 31, 0, multipliers)
     shifts = np.where(shifts > 31, 1, shifts)
@@ -126,8 +125,10 @@ def _group(
     line = scratch["width"] * pixel
     # taps that lie one behind the other in the scratch map are one segment
     whole_rows = w["dilation_width"] == 1 and fields["groups"] == 1
-    runs = weights.reshape(filters, w["kernel_height"], -1) if whole_rows else weights.reshape(
-        filters, w["kernel_height"] * w["kernel_width"], depth
+    runs = (
+        weights.reshape(filters, w["kernel_height"], -1)
+        if whole_rows
+        else weights.reshape(filters, w["kernel_height"] * w["kernel_width"], depth)
     )
     rows = np.arange(w["kernel_height"]) * w["dilation_height"] * line
     columns = np.arange(w["kernel_width"]) * w["dilation_width"] * pixel
@@ -156,9 +157,7 @@ def _group(
     }
 
 
-def _packed_weights(
-    runs: NDArray[np.int8], library: NativeLibrary
-) -> tuple[NDArray[Any], int]:
+def _packed_weights(runs: NDArray[np.int8], library: NativeLibrary) -> tuple[NDArray[Any], int]:
     """(filters, segments, run) as (vector, segment, step, lane, word), zeros where none are."""
     dtype = np.int8 if library.element_bytes == 1 else np.int16
     word = _WORD // library.element_bytes

@@ -50,6 +50,7 @@ class ValidationReport:
     agreement_with_float: float | None
     seconds: float  # of the engine alone
     complete: bool = True
+    implementation: str = ""  # which of the exact engines int8 was
 
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
@@ -111,6 +112,7 @@ class ValidationReport:
         return partial | {
             "model": self.model,
             "engine": self.engine,
+            **({"implementation": self.implementation} if self.implementation else {}),
             "images": self.images,
             "accuracy": self.accuracy,
             "top5": self._fraction(_TOP),
@@ -172,6 +174,7 @@ def validate(
         agreement,
         tally.seconds,
         complete,
+        getattr(engine, "implementation", ""),
     )
 
 

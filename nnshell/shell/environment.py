@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nnshell import __version__
+from nnshell.execution import native_compiler
 from nnshell.reports.table import Column, Table
 from nnshell.shell.history import default_path
 from nnshell.support.cores import usable_cores
@@ -42,6 +43,7 @@ PACKAGES = (
     Package("pillow", "11.0", "reading images"),
     Package("torch", "2.4", "training the sample model", "train"),
     Package("distributed", "2025.1", "--cluster: evaluation on many machines", "cluster"),
+    Package("ziglang", "0.13", "a C compiler, where the system has none", "native"),
     Package("pytest", "8.0", "running the tests", "test"),
     Package("hypothesis", "6.100", "running the tests", "test"),
 )
@@ -93,10 +95,27 @@ def _package_row(package: Package) -> tuple[str, str, str, str]:
 def _tools() -> Iterator[tuple[str, str, str, str]]:
     compiler = next((name for name in _COMPILERS if shutil.which(name)), "")
     found = _first_line([compiler, "--version"]) if compiler else "-"
-    yield ("C compiler", found, "compiling what gen writes", "" if compiler else "install gcc")
+    yield (
+        "C compiler",
+        found,
+        "compiling what gen and export c write",
+        "" if compiler else "install gcc",
+    )
+    yield _int8_engine()
     dot = shutil.which("dot")
     found = _first_line(["dot", "-V"]) if dot else "-"
     yield ("Graphviz", found, "pictures with draw", "" if dot else "install graphviz")
+
+
+def _int8_engine() -> tuple[str, str, str, str]:
+    """Which engine int8 is, and what would make it faster."""
+    chosen, purpose = native_compiler.variant(), "running int8 graphs"
+    if not native_compiler.compiler():
+        return ("int8 engine", "lowered", purpose, native_compiler.INSTALL)
+    if not chosen.fast:
+        return ("int8 engine", "lowered: no fast kernels for this processor", purpose, "")
+    state = "compiled" if native_compiler.is_compiled(chosen) else "compiled when it pays"
+    return ("int8 engine", f"native, {chosen.name}, {state}", purpose, "")
 
 
 def _first_line(command: list[str]) -> str:

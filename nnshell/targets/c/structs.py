@@ -94,8 +94,8 @@ def dispatcher() -> str:
         [
             '#include "nn_native.h"',
             "",
-            "void nn_dispatch(int32_t kernel, const void *p, const void *a, const void *b, void *y,",
-            "                 void *scratch)",
+            "void nn_dispatch(int32_t kernel, const void *p, const void *a, const void *b,",
+            "                 void *y, void *scratch)",
             "{",
             "    (void) b, (void) scratch;",
             "    switch (kernel) {",
