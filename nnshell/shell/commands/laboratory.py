@@ -126,7 +126,10 @@ class LaboratoryCommands(Commands):
         if args.form is not None:
             raise UsageError("--form is for ONNX files", hint=f"export c {args.folder}")
         written = flow.export_c(
-            self.project(), args.folder, batch=1 if args.batch is None else args.batch, layout=args.layout or "planned"
+            self.project(),
+            args.folder,
+            batch=1 if args.batch is None else args.batch,
+            layout=args.layout or "planned",
         )
         self.write(
             f"wrote {args.folder} ({len(written.files)} files): {written.arena_bytes:,} bytes of "
