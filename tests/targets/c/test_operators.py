@@ -20,8 +20,7 @@ from tests.passes.nets import Net
 from tests.targets.c.building import assert_project_computes, compiler, side_by_side
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}
-NOT_ADJUSTED = {"channels_last"}  # `adjust` leaves none of them
-KINDS = sorted(set(OPERATORS) - NO_EXAMPLES - NOT_ADJUSTED)
+KINDS = sorted(set(OPERATORS) - NO_EXAMPLES)
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from nnshell.ir.types import TensorType
+from nnshell.ir.types import Layout, TensorType
+from nnshell.ops.channels_last import TO_FIRST, TO_LAST
 from nnshell.ops.image_format import FORMATS, WIDE_SHIFT, ImageFormat
 from nnshell.ops.resize import neighbours
 from nnshell.targets.c.builder import Builder, Site
-from nnshell.targets.c.forms.table import form
+from nnshell.targets.c.forms.table import form, form_of
 from nnshell.targets.c.program import Value, memory_order
 
 
@@ -29,10 +31,34 @@ def reshape(build: Builder, site: Site) -> list[Value]:
 @form("transpose")
 def transpose(build: Builder, site: Site) -> list[Value]:
     """The same memory under another name of its axes; who reads it may want it elsewhere."""
-    x, perm = site.inputs[0], site.op.perm
+    return [_turned(site.inputs[0], site.op.perm)]
+
+
+def _turned(x: Value, perm: Sequence[int]) -> Value:
     place = {old: new for new, old in enumerate(perm)}
     order = tuple(place[axis] for axis in x.order)
-    return [replace(x, shape=tuple(x.shape[axis] for axis in perm), order=order)]
+    return replace(x, shape=tuple(x.shape[axis] for axis in perm), order=order)
+
+
+@form("channels_last")
+def channels_last(build: Builder, site: Site) -> list[Value]:
+    """The operator inside, on the same memory: feature maps lie with channels innermost anyway."""
+    node = site.item.node.copy()
+    node.op = site.op.inner
+    node.outputs = tuple(_channels_first(type) for type in site.types)
+    item = replace(site.item, node=node)
+    turned = _turned(site.inputs[0], TO_FIRST) if len(site.inputs[0].shape) == 3 else site.inputs[0]
+    inner = Site(item, site.quantization, (turned, *site.inputs[1:]))
+    return [
+        _turned(made, TO_LAST) if len(made.shape) == 3 else made
+        for made in form_of(item)(build, inner)
+    ]
+
+
+def _channels_first(type: TensorType) -> TensorType:
+    if len(type.shape) != 3:
+        return type
+    return TensorType(tuple(type.shape[axis] for axis in TO_FIRST), Layout.CHW, type.dtype)
 
 
 @form("concat")
