@@ -50,7 +50,7 @@ class ValidationReport:
     agreement_with_float: float | None
     seconds: float  # of the engine alone
     complete: bool = True
-    implementation: str = ""  # which of the exact engines int8 was
+    implementation: str = ""  # which of the exact engines int8 was; empty: engine
 
     def __repr__(self) -> str:
         accuracy = "" if self.accuracy is None else f", {100 * self.accuracy:.2f} % right"
@@ -112,7 +112,7 @@ class ValidationReport:
         return partial | {
             "model": self.model,
             "engine": self.engine,
-            **({"implementation": self.implementation} if self.implementation else {}),
+            "implementation": self.implementation or self.engine,
             "images": self.images,
             "accuracy": self.accuracy,
             "top5": self._fraction(_TOP),
