@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nnshell import flow
     from nnshell.cluster import dask as clusters
     from nnshell.execution import engines
-    from nnshell.experiments import bench, mixed, sensitivity
+    from nnshell.experiments import bench, mixed, quantized_values, sensitivity
     from nnshell.importers.onnx import fold as onnx_folding
     from nnshell.importers.tflite import fold as tflite_folding
     from nnshell.importers.tflite import operators as tflite_operators
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         simulation_text,
         svg,
         tensor_text,
+        value_tables,
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
@@ -70,6 +71,8 @@ else:
     bench = _Lazy("nnshell.experiments.bench")
     mixed = _Lazy("nnshell.experiments.mixed")
     sensitivity = _Lazy("nnshell.experiments.sensitivity")
+    quantized_values = _Lazy("nnshell.experiments.quantized_values")
+    value_tables = _Lazy("nnshell.reports.value_tables")
     experiment_tables = _Lazy("nnshell.reports.experiment_tables")
     improve = _Lazy("nnshell.session.improve")
     layers = _Lazy("nnshell.learning.layers")
@@ -132,6 +135,7 @@ __all__ = [
     "outliers",
     "quantization_options",
     "quantization_tables",
+    "quantized_values",
     "ranges",
     "recipe",
     "scales",
@@ -147,6 +151,7 @@ __all__ = [
     "tflite_operators",
     "tutor",
     "tutorial_folder",
+    "value_tables",
     "verification",
     "walkthrough",
 ]

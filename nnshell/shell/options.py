@@ -34,7 +34,7 @@ def add_table_options(parser: Parser) -> None:
         "--format",
         choices=FORMATS,
         default="table",
-        help="Accepted for old scripts (`help formats` explains forms).",
+        help="Form of the table (`help formats`).",
     )
     add_format(
         "-t",

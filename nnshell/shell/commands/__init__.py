@@ -19,6 +19,7 @@ from nnshell.shell.commands.settings import SettingCommands
 from nnshell.shell.commands.spread import SpreadCommands
 from nnshell.shell.commands.tensors import TensorCommands
 from nnshell.shell.commands.tutorial import TutorialCommands
+from nnshell.shell.commands.worked import WorkedCommands
 
 
 def command_sets() -> tuple[CommandSet[Any], ...]:
@@ -36,5 +37,6 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         KeepCommands(),
         SettingCommands(),
         TutorialCommands(),
+        WorkedCommands(),
         DoctorCommands(),
     )

@@ -232,6 +232,15 @@ COMMANDS: dict[str, Command] = {
         "--layout": Case("--layout simple", base="c project"),
     }),
     "explain": Command("quantized", "scales gemm_g3", options={"--channel": Case("--channel 2")}),
+    "quantize_values": Command("nothing", "-0.16 -0.04 0.07 -0.08 0 15", groups=(TABLE,), options={
+        "numbers": Case("1 2 3", base="--file numbers.txt"),
+        "--file": Case("--file numbers.txt"),
+        "--bits": Case("--bits 4"),
+        "--levels": Case("--levels 255"),
+        "--clip_type": Case("--clip_type none"),
+        "--form": Case("--form unsigned"),
+        "--json": Case("--json q.json"),
+    }),
     "sensitivity": Command("narrow", "{inputs}", (), (CLUSTER, INPUTS, TABLE)),
     "mixed": Command("quantized", "{inputs} --size 150", (), (INPUTS, TABLE), {
         "--drop": Case("--drop 20", base="{inputs}", fails=WITHOUT),

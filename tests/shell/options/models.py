@@ -60,6 +60,7 @@ def write_files(folder: Path) -> None:
     _images(folder)
     texts = {
         "labels.txt": "0\n" * SAMPLES,
+        "numbers.txt": "0.5, -1 2\n0.1",
         "options.json": json.dumps({"quantized_dimension": "tensor"}),
         "tune.json": json.dumps({"*": {"quantized_dimension": "tensor"}}),
         "own.md": TUTORIAL.replace("$(MODEL)", str(folder / "data.onnx")),

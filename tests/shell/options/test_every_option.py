@@ -1,7 +1,7 @@
 """Every option of every command, by discovery: the outcome with it differs from that without it.
 
-An option without a case in ``cases`` fails; so does a case without an option. Options "kept for old
-scripts" must change nothing, and say so in `help`. Options of NNTool's that are not had must give
+An option without a case in ``cases`` fails; so does a case without an option. Options
+"accepted for old scripts" must change nothing, and say so in `help`. Options of NNTool's that are not had must give
 their reason.
 """
 
@@ -26,7 +26,7 @@ from .cases import COMMANDS, SETUPS, Case, Command, Fails
 from .harness import COLUMNS, Outcome, Place, at_terminal_width, begin
 from .models import write_files
 
-_IDLE = ("kept for old scripts", "on the terminal, as without it")  # what help then says
+_IDLE = ("Accepted for old scripts",)  # what help then says
 
 
 def _own_parsers() -> dict[str, argparse.ArgumentParser]:
