@@ -1,8 +1,8 @@
 """Every option of every command, by discovery: the outcome with it differs from that without it.
 
 An option without a case in ``cases`` fails; so does a case without an option. Options
-"accepted for old scripts" must change nothing, and say so in `help`. Options of NNTool's that are not had must give
-their reason.
+"accepted for old scripts" must change nothing, and say so in `help`. Options of NNTool's that
+are not had must give their reason.
 """
 
 from __future__ import annotations
