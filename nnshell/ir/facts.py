@@ -22,8 +22,10 @@ Role = Literal[
     "filter",  # y = W x + b; input 1 is W, output channel first, input 2 is b
     "normalization",  # y = (x - mean) * factor + offset, by channel
     "activation",  # y = f(x), element by element
-    "pool",  # a maximum or mean of what a window sees, by channel
-    "global_pool",  # the same over all of height and width
+    "max_pool",  # of what a window over height and width sees, by channel
+    "mean_pool",
+    "global_max",  # over all of height and width, by channel
+    "global_mean",
     "sum",  # of two tensors, element by element
     "difference",
     "product",
@@ -38,6 +40,7 @@ Role = Literal[
     "format",  # pixels to a feature map
 ]
 
+POOLS: tuple[Role, ...] = ("max_pool", "mean_pool")
 EVERYTHING = Range(-inf, inf)
 
 

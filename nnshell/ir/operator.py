@@ -224,6 +224,11 @@ class Operator(ABC):
         raise AssertionError(f"operator '{self.kind}' has no window")
 
     @property
+    def padding_counts(self) -> bool:
+        """Whether the window's padding does what a border of zeros around input 0 does."""
+        return False
+
+    @property
     def filter_groups(self) -> int:
         """Groups of channels that a filter (``role``) treats apart."""
         return 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from nnshell.ir.facts import including
+from nnshell.ir.facts import Role, including
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
@@ -50,9 +50,14 @@ class AveragePool(Pool):
     """
 
     kind: ClassVar[str] = "average_pool"
+    role: ClassVar[Role] = "mean_pool"
     pool_kind: ClassVar[Literal["max", "average"]] = "average"
     order_preserving: ClassVar[bool] = False
     count_include_pad: bool = False
+
+    @property
+    def padding_counts(self) -> bool:
+        return self.count_include_pad or not self.window.padded
 
     def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:
         if self.window.padded and not self.count_include_pad:

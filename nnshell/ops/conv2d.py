@@ -62,6 +62,10 @@ class Conv2D(Filter):
     def with_window(self, window: Window) -> Conv2D:
         return replace(self, window=window)
 
+    @property
+    def padding_counts(self) -> bool:
+        return True
+
     def with_border(self, border: Border, given: Range) -> Operator | str:
         if border.spatial is None:
             return "it pads channels, a window pads height and width"

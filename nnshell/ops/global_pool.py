@@ -50,7 +50,6 @@ class GlobalMeanKernel:
 class GlobalPool(Operator):
     """One value per channel."""
 
-    role: ClassVar[Role] = "global_pool"
     onnx_op: ClassVar[str] = ""
     word: ClassVar[str] = ""
     keep_dims: bool = True
@@ -130,6 +129,7 @@ class GlobalAveragePool(GlobalPool):
     """y[c] = mean of x[c]"""
 
     kind: ClassVar[str] = "global_average_pool"
+    role: ClassVar[Role] = "global_mean"
     onnx_op: ClassVar[str] = "GlobalAveragePool"
     word: ClassVar[str] = "average"
     symmetric_output: ClassVar[bool] = True
@@ -176,6 +176,7 @@ class GlobalMaxPool(GlobalPool):
     """y[c] = max of x[c]"""
 
     kind: ClassVar[str] = "global_max_pool"
+    role: ClassVar[Role] = "global_max"
     onnx_op: ClassVar[str] = "GlobalMaxPool"
     word: ClassVar[str] = "max"
     keeps_record: ClassVar[bool] = True

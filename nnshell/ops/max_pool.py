@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from nnshell.ir.facts import EVERYTHING
+from nnshell.ir.facts import EVERYTHING, Role
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
@@ -43,6 +43,7 @@ class MaxPool(Pool):
     """y[c, i, j] = max of x[c] under the window; rounding up is written as bottom, right pads."""
 
     kind: ClassVar[str] = "max_pool"
+    role: ClassVar[Role] = "max_pool"
     pool_kind: ClassVar[Literal["max", "average"]] = "max"
 
     def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:

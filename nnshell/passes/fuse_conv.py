@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.operator import Operator
 from nnshell.ops.conv2d import Conv2D
@@ -40,7 +41,7 @@ class FuseConvPoolActivation(Pass):
         chain = [conv]
         while (follower := self._next(graph, chain, notes)) is not None:
             chain.append(follower)
-        parts = ["pool" if n.op.role == "pool" else "active" for n in chain[1:]]
+        parts = ["pool" if n.op.role in POOLS else "active" for n in chain[1:]]
         if parts:
             fuse_chain(graph, chain, "_".join(["conv_fusion_conv", *parts]), notes)
         else:
@@ -62,12 +63,12 @@ class FuseConvPoolActivation(Pass):
 
     def _refusal(self, chain: list[Node], follower: Node) -> str | None:
         """ "" to fuse, a reason not to, or None when ``follower`` is no candidate at all."""
-        pooled = any(n.op.role == "pool" for n in chain)
+        pooled = any(n.op.role in POOLS for n in chain)
         activated = any(n.op.role == "activation" for n in chain)
-        if follower.op.role == "pool":
+        if follower.op.role in POOLS:
             if pooled:
                 return "the kernel pools once"
-            if activated and not follower.op.order_preserving:
+            if activated and follower.op.role == "mean_pool":
                 return "behind an activation the kernel only runs a max pool"
             return _dilation_refusal(follower.op)
         if fusible(follower.op, self.kernels):
@@ -90,7 +91,7 @@ def _dilation_refusal(op: Operator) -> str:
 def _note_alone(graph: Graph, conv: Node, notes: Notes) -> None:
     """Why a convolution with one reader that is no candidate stays alone."""
     follower = sole_consumer(graph, conv)
-    if follower is None or follower.op.role in ("pool", "activation"):
+    if follower is None or follower.op.role in (*POOLS, "activation"):
         return
     reason = f"{follower.name} behind it is {follower.kind}, neither pool nor activation"
     notes.did_not(conv.name, f"left {conv.name} alone: {reason}", follower.name)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ops.max_pool import MaxPool
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.rewriting import live_nodes, shared_by, sole_consumer, swap_with_consumer
 
@@ -27,7 +26,7 @@ class MovePoolingUp(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for pool in live_nodes(graph):
-            if isinstance(pool.op, MaxPool):
+            if pool.op.role == "max_pool":
                 self._move(graph, pool, notes)
 
     def _move(self, graph: Graph, pool: Node, notes: Notes) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.examples import graph_of, random_inputs
-from nnshell.ir.facts import EVERYTHING, Border
+from nnshell.ir.facts import EVERYTHING, POOLS, Border
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.moments import Moments
 from nnshell.ir.operator import OPERATORS, Example, Operator
@@ -23,6 +23,7 @@ from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ElementBytes
+from nnshell.numeric.kernels.windows import taps
 from nnshell.numeric.records import asymmetric_record
 from nnshell.quantization import calibrate_graph, quantize_graph
 
@@ -437,6 +438,42 @@ def test_the_window_says_the_size_of_the_output(example: Example) -> None:
 
 
 @cases()
+def test_pools_are_maxima_or_means_of_what_their_window_sees(example: Example) -> None:
+    case = Case(example)
+    window = case.op.sliding_window()
+    if case.op.role in POOLS and window is not None and not window.padded:
+        (array,) = case.batch()
+        views = np.stack([view for _, _, view in taps(array, window)])
+        function = np.max if case.op.role == "max_pool" else np.mean
+        np.testing.assert_allclose(case.run([array])[0], function(views, axis=0), **EXACT)
+
+
+@cases()
+def test_global_pools_are_maxima_or_means_of_channels(example: Example) -> None:
+    case = Case(example)
+    function = {"global_max": np.max, "global_mean": np.mean}.get(case.op.role)
+    if function is not None:
+        (array,) = case.batch()
+        expected = function(array, axis=(2, 3)).reshape(SAMPLES, *case.outputs[0].shape)
+        np.testing.assert_allclose(case.run([array])[0], expected, **EXACT)
+
+
+@cases()
+def test_padding_that_counts_is_a_border_of_zeros(example: Example) -> None:
+    case = Case(example)
+    window = case.op.sliding_window()
+    if window is None or not case.op.padding_counts:
+        return
+    (array,) = case.batch()
+    top, left, bottom, right = window.pads
+    framed = np.pad(array, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    bare = case.op.with_window(replace(window, pads=(0, 0, 0, 0)))
+    kinds = (replace(case.inputs[0], shape=framed.shape[1:]), *case.inputs[1:])
+    found = run(variant(case, bare, kinds, case.constants), [framed])
+    np.testing.assert_allclose(found[0], case.run([array])[0], **EXACT)
+
+
+@cases()
 def test_a_tile_of_local_operators_needs_the_same_tile(example: Example) -> None:
     case = Case(example)
     alike = {kind.shape for kind in case.inputs} == {case.outputs[0].shape}
@@ -504,7 +541,7 @@ def test_who_states_nothing_is_left_alone() -> None:
     assert not any((op.keeps_zero, op.commutes_with_max, op.scales_along(0), op.local_to_tile))
     absent = (op.permutation, op.joined_axis, op.cut_axis, op.works_along, op.port, op.known_value)
     assert absent == (None,) * len(absent)
-    assert op.clips_to is None and not op.reads_flat
+    assert op.clips_to is None and not op.reads_flat and not op.padding_counts
     assert (op.border(), op.taken(), op.sliding_window(), op.role) == (None, None, None, "")
     assert not op.keeps_memory((kind,), (kind,)) and not op.reshapes
 

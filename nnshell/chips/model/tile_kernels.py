@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.chips.model.geometry import Geometry
+from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization
@@ -58,9 +59,9 @@ def tile_kernel(
         return None
     if first.op.role == "filter" and isinstance(_kernel(first), FilterKernel):
         return _FilterTile(first, tuple(rest), nest, work.kind == "depthwise")
-    if first.op.role == "pool":
+    if first.op.role in POOLS:
         return _PoolTile(tuple(chain), nest)
-    if first.op.role == "global_pool":
+    if first.op.role in ("global_max", "global_mean"):
         return _ChannelTile(tuple(chain), work.inputs[0])
     same = all(kind.size == node.type.size for kind in types) and len(types) == len(node.inputs)
     if first.op.local_to_tile and same:
@@ -90,7 +91,7 @@ def _fed(body: Graph, node: Node) -> list[Ref]:
 
 def _local(node: Node) -> bool:
     """Whether a node after the filter can run on a tile."""
-    return node.op.local_to_tile or node.op.role == "pool"
+    return node.op.local_to_tile or node.op.role in POOLS
 
 
 def _records(node: Node) -> NodeQuantization:
@@ -142,7 +143,7 @@ class _FilterTile:
         made = self._finish(part, self.sums)
         self.sums = None
         for node in self.rest:
-            if node.op.role == "pool":
+            if node.op.role in POOLS:
                 made = _pool(node, self.nest.filter_height, part.rows, made)
             else:
                 made = _apply(node, [made])

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from nnshell.ir.facts import Border, Role
+from nnshell.ir.facts import Border
 from nnshell.ir.operator import Constants, Operator, Types
 from nnshell.ir.requests import Range
 from nnshell.ir.types import TensorType
@@ -25,7 +25,6 @@ class Pool(Operator):
     """y[c, i, j] = f of x[c] under the window."""
 
     keeps_record: ClassVar[bool] = True
-    role: ClassVar[Role] = "pool"
     pool_kind: ClassVar[Literal["max", "average"]]
     window: Window = _HALVING
 

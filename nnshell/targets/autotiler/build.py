@@ -44,16 +44,6 @@ EMITTERS: dict[str, Emitter] = {
     "mul": elementwise.product,
     "div": elementwise.quotient,
     "prelu": elementwise.parametric_rectifier,
-    "relu": elementwise.activation,
-    "relu6": elementwise.activation,
-    "relun": elementwise.activation,
-    "leaky": elementwise.activation,
-    "hsigmoid": elementwise.activation,
-    "hswish": elementwise.activation,
-    "sigmoid": elementwise.activation,
-    "tanh": elementwise.activation,
-    "clip": elementwise.activation,
-    "exp": elementwise.activation,
     "copy": moves.copy,
     "transpose": moves.transpose,
     "concat": moves.concat,
@@ -110,7 +100,7 @@ def _kernels(context: Context, graph: Graph) -> list[Kernel]:
 
 def _kernel(context: Context, graph: Graph, node: Node, step: int) -> Kernel:
     unit = unit_of(graph, node, step)
-    emit = EMITTERS.get(unit.main.kind)
+    emit = emitter(unit.main)
     if emit is None:
         raise GraphError(
             f"operator '{unit.main.kind}' has no AutoTiler kernel",
@@ -118,6 +108,12 @@ def _kernel(context: Context, graph: Graph, node: Node, step: int) -> Kernel:
             hint="run `adjust` and `fusions --scale8`, or change the model",
         )
     return emit(context, unit)
+
+
+def emitter(main: Node) -> Emitter | None:
+    """What writes a node's kernel: its row above, or a table for any function of one tensor."""
+    function = main.op.role == "activation" and len(main.inputs) == 1
+    return EMITTERS.get(main.kind, elementwise.activation if function else None)
 
 
 def _copy(context: Context, entry: CopyOf) -> Kernel:

@@ -14,7 +14,7 @@ from nnshell.targets import arithmetic
 from nnshell.targets.autotiler import matrices, pools
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.expressions import expression
-from nnshell.targets.autotiler.operators import FUSABLE, RECTIFIERS
+from nnshell.targets.autotiler.operators import has_operator, rectifies
 from nnshell.targets.autotiler.plan import Kernel
 from nnshell.targets.autotiler.unit import Unit, constant_operand
 
@@ -24,7 +24,7 @@ _LARGEST_BYTE = 127
 
 def activation(context: Context, unit: Unit) -> Kernel:
     """The AutoTiler's activation where it computes what the simulation does, else a table."""
-    if unit.node.kind in FUSABLE and _has_kernel(unit):
+    if has_operator(unit.node) and _has_kernel(unit):
         return pools.activation(context, unit)
     return by_table(context, unit)
 
@@ -34,7 +34,7 @@ def _has_kernel(unit: Unit) -> bool:
     given, made = unit.input_record(), unit.output_record()
     if given.dtype != "int8" or made.dtype != "int8":
         return False
-    if unit.node.kind in RECTIFIERS:
+    if rectifies(unit.node):
         return given.same_record(made) or given.zero_point == made.zero_point == 0
     kernel = unit.integers.kernel
     if isinstance(kernel, GateKernel) and max(kernel.offset, kernel.upper) > _LARGEST_BYTE:

@@ -13,9 +13,7 @@ from math import prod
 
 import numpy as np
 
-from nnshell.ops.pad import Pad
-from nnshell.ops.strided_slice import StridedSlice
-from nnshell.ops.transpose import Transpose
+from nnshell.support.errors import GraphError
 from nnshell.targets.arithmetic import Body
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.expressions import Loops, Operand, looped
@@ -26,12 +24,12 @@ _STORE = "Arguments->Out[Row * Inner + Place]"
 
 
 def strided_slice(context: Context, unit: Unit) -> Kernel:
-    op = unit.node.op
-    assert isinstance(op, StridedSlice)
+    slices = unit.node.op.taken()
+    assert slices is not None
     given, made = _shapes(unit)
-    kept = _kept(given[axis] == made[axis] and op.strides[axis] == 1 for axis in range(len(given)))
+    kept = _kept(given[axis] == made[axis] and slices[axis].step == 1 for axis in range(len(given)))
     positions = [
-        f"({op.starts[axis]} + {coordinate} * {op.strides[axis]})"
+        f"({slices[axis].start} + {coordinate} * {slices[axis].step})"
         for axis, coordinate in _coordinates(made, kept)
     ]
     place = _flat(positions, given[kept:])
@@ -39,30 +37,33 @@ def strided_slice(context: Context, unit: Unit) -> Kernel:
 
 
 def pad(context: Context, unit: Unit) -> Kernel:
-    op = unit.node.op
-    assert isinstance(op, Pad)
+    around = unit.node.op.border()
+    if around is None:
+        raise GraphError(
+            "no kernel makes a border that is not constant", where=f"node {unit.node.name}"
+        )
     given, made = _shapes(unit)
     kept = _kept(given[axis] == made[axis] for axis in range(len(given)))
     inside, positions = [], []
     for axis, coordinate in _coordinates(made, kept):
-        before = op.pads[axis][0]
+        before = around.pads[axis][0]
         position = f"({coordinate} - {before})" if before else coordinate
         positions.append(position)
         if given[axis] != made[axis]:
             inside.append(f"{position} >= 0 && {position} < {given[axis]}")
-    border = int(unit.output_record().quantize(np.array([op.value], np.float32))[0])
+    border = int(unit.output_record().quantize(np.array([around.value], np.float32))[0])
     lines = (f"{_STORE} = {' && '.join(inside) or '1'} ? {{In0}} : {border};",)
     return _kernel(context, unit, kept, _flat(positions, given[kept:]), lines)
 
 
 def transpose(context: Context, unit: Unit) -> Kernel:
-    op = unit.node.op
-    assert isinstance(op, Transpose)
+    order = unit.node.op.permutation
+    assert order is not None
     given, made = _shapes(unit)
-    kept = _kept(op.perm[axis] == axis for axis in range(len(given)))
+    kept = _kept(order[axis] == axis for axis in range(len(given)))
     positions = [""] * len(given)
     for axis, coordinate in _coordinates(made, kept):
-        positions[op.perm[axis]] = coordinate
+        positions[order[axis]] = coordinate
     place = _flat(positions[kept:], given[kept:])
     return _kernel(context, unit, kept, place, (f"{_STORE} = {{In0}};",))
 

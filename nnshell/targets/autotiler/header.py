@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.qparams import QParams
 from nnshell.targets.autotiler import names
@@ -33,7 +32,7 @@ def write_header(graph: Graph, name: str, *, anonymise: bool = False) -> str:
 
 def _label(graph: Graph, node: Node, step: int, anonymise: bool) -> str:
     """The node's name in its macros."""
-    if isinstance(node.op, Input | Output):
+    if node.op.boundary:
         return names.cap(names.identifier(node.name))
     return unit_of(graph, node, step).label(anonymise)
 

@@ -9,8 +9,6 @@ import numpy as np
 from nnshell.numeric.fixed_point import derive_multiplier
 from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.ops.matmul import MatMul, MatMulKernel
-from nnshell.ops.pad import Pad
-from nnshell.ops.softmax import Softmax
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.infos import ACT_SCALE, IN_SCALE, OUT_SCALE, Record, put_activation
@@ -50,14 +48,15 @@ def padded_add(context: Context, unit: Unit) -> Kernel:
     compared with NNTool.
     """
     padding, kernel = unit.padding, unit.integers.kernel
-    assert padding is not None and isinstance(padding.op, Pad) and isinstance(kernel, SumKernel)
+    around = None if padding is None else padding.op.border()
+    assert padding is not None and around is not None and isinstance(kernel, SumKernel)
     assert unit.node.body is not None
     refs = unit.main.inputs
     small = next(index for index, ref in enumerate(refs) if ref.node == padding.name)
     ports = [padding.inputs[0] if index == small else ref for index, ref in enumerate(refs)]
-    outer = [unit.node.body[ref.node].op.index for ref in ports]  # type: ignore[attr-defined]
+    outer = [unit.node.body[ref.node].op.port or 0 for ref in ports]
     first = kernel.scaled_input
-    before, behind = padding.op.pads[0]
+    before, behind = around.pads[0]
     channels, height, width = unit.node.type.shape
     kind = activation_operator(unit, context.settings)
     sizes = (channels, height, width, before, behind, int(first == small))
@@ -127,17 +126,17 @@ def _extents(unit: Unit) -> tuple[int, int, int, int]:
 
 def softmax(context: Context, unit: Unit) -> Kernel:
     """Softmax over the last axis of one row or several; int16 results."""
-    assert isinstance(unit.main.op, Softmax)
+    axis = unit.main.op.works_along
+    assert axis is not None
     shape = unit.node.type.shape
-    behind = shape[unit.main.op.axis + 1 :]
+    behind = shape[axis + 1 :]
     if prod(behind) != 1:
         raise GraphError(
-            f"softmax along axis {unit.main.op.axis} of {unit.node.type}: its kernel takes the"
-            " last axis",
+            f"softmax along axis {axis} of {unit.node.type}: its kernel takes the last axis",
             where=f"node {unit.node.name}",
             hint="run `adjust`, or transpose the model's output",
         )
-    length = shape[unit.main.op.axis]
+    length = shape[axis]
     rows = prod(shape) // length
     record = Record.empty()
     record.put(ACT_SCALE, _SOFTMAX_FRACTION_BITS + unit.integers.kernel.scale_exponent)

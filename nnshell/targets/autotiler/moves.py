@@ -9,13 +9,9 @@ import numpy as np
 
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import derive_multiplier, round_half_up
-from nnshell.ops.concat import Concat
 from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.quantize import CONVERT_BITS
 from nnshell.ops.resize import Resizer
-from nnshell.ops.split import Split
-from nnshell.ops.strided_slice import StridedSlice
-from nnshell.ops.transpose import Transpose
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler import gather
 from nnshell.targets.autotiler.context import Context
@@ -57,21 +53,21 @@ def copy(context: Context, unit: Unit) -> Kernel:
 
 def strided_slice(context: Context, unit: Unit) -> Kernel:
     """What lies at the beginning of the memory is copied; all else has a kernel of its own."""
-    op = unit.node.op
-    assert isinstance(op, StridedSlice)
+    slices = unit.node.op.taken()
+    assert slices is not None
     given = unit.graph.input_types(unit.node)[0].shape
     cut = [axis for axis, extent in enumerate(given) if unit.node.type.shape[axis] != extent]
     leading = cut and prod(given[: cut[0]]) == 1 and len(cut) == 1
-    if not leading or op.starts[cut[0]] != 0 or any(stride != 1 for stride in op.strides):
+    if not leading or slices[cut[0]].start != 0 or any(entry.step != 1 for entry in slices):
         return gather.strided_slice(context, unit)
     return copy(context, unit)
 
 
 def transpose(context: Context, unit: Unit) -> Kernel:
     """Axes of one element are dropped and neighbours that stay together are merged."""
-    assert isinstance(unit.node.op, Transpose)
-    given = unit.graph.input_types(unit.node)[0].shape
-    shape, perm = merged_axes(given, unit.node.op.perm)
+    order = unit.node.op.permutation
+    assert order is not None
+    shape, perm = merged_axes(unit.graph.input_types(unit.node)[0].shape, order)
     size = item_bytes(unit.output_record())
     if len(shape) == 2:
         height, width = shape
@@ -105,8 +101,8 @@ def merged_axes(
 
 def concat(context: Context, unit: Unit) -> Kernel:
     """Parts that lie interleaved: rows of each input, one behind the other."""
-    assert isinstance(unit.node.op, Concat)
-    axis = unit.node.op.axis
+    axis = unit.node.op.joined_axis
+    assert axis is not None
     widths = [prod(t.shape[axis:]) for t in unit.graph.input_types(unit.node)]
     height = prod(unit.node.type.shape[:axis])
     call = _joining(unit, "CNN_ConcatLastAxis_Generator", height, widths, "KOP_CONCAT")
@@ -114,8 +110,8 @@ def concat(context: Context, unit: Unit) -> Kernel:
 
 
 def split(context: Context, unit: Unit) -> Kernel:
-    assert isinstance(unit.node.op, Split)
-    axis = unit.node.op.axis
+    axis = unit.node.op.cut_axis
+    assert axis is not None
     widths = [prod(t.shape[axis:]) for t in unit.node.outputs]
     height = prod(unit.node.type.shape[:axis])
     call = _joining(unit, "CNN_SplitLastAxis_Generator", height, widths, "KOP_SPLIT")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from nnshell.ir.graph import Node
 from nnshell.numeric.kernels.rectifiers import RectifierKernel
-from nnshell.ops.max_pool import MaxPool
 from nnshell.support.errors import GraphError
 from nnshell.support.settings import Settings
 from nnshell.targets.autotiler.unit import Unit, quantization_of
@@ -18,8 +19,17 @@ _ACTIVATIONS = {
     "sigmoid": "KOP_SIGMOID",
     "tanh": "KOP_TANH",
 }
-RECTIFIERS = ("relu", "relu6", "relun")
-FUSABLE = (*RECTIFIERS, *_ACTIVATIONS)
+
+
+def rectifies(node: Node) -> bool:
+    """Whether the node is a rectifier, with or without an upper limit."""
+    limits = node.op.clips_to
+    return limits is not None and limits.minimum == 0.0
+
+
+def has_operator(node: Node) -> bool:
+    """Whether the AutoTiler has an enumerator for the node's activation."""
+    return rectifies(node) or node.kind in _ACTIVATIONS
 
 
 def activation_operator(unit: Unit, settings: Settings) -> str:
@@ -34,7 +44,7 @@ def activation_operator(unit: Unit, settings: Settings) -> str:
         return NONE
     if node.kind in _ACTIVATIONS:
         return _ACTIVATIONS[node.kind]
-    if node.kind not in RECTIFIERS:
+    if not rectifies(node):
         raise GraphError(
             f"no AutoTiler kernel applies '{node.kind}' behind another operator",
             where=f"node {node.name}",
@@ -43,17 +53,19 @@ def activation_operator(unit: Unit, settings: Settings) -> str:
     kernel = quantization_of(node).kernel
     assert isinstance(kernel, RectifierKernel)
     reachable = kernel.upper is not None and kernel.upper < quantization_of(node).input.limits[1]
-    limited = node.kind != "relu" and (reachable or not settings.AT_force_relu)
+    limits = node.op.clips_to
+    bounded = limits is not None and limits.maximum < inf
+    limited = bounded and (reachable or not settings.AT_force_relu)
     return ("KOP_RELUN" if limited else "KOP_RELU") + ("M" if _shifted(unit, node) else "")
 
 
 def _shifted(unit: Unit, node: Node) -> bool:
     """Whether the rectifier's 0 is not the integer 0; an add's kernel has no M variant."""
-    return unit.main.kind != "add" and quantization_of(node).inputs[0].zero_point != 0
+    return unit.main.op.role != "sum" and quantization_of(node).inputs[0].zero_point != 0
 
 
 def pool_operator(node: Node) -> str:
-    return "KOP_MAXPOOL" if isinstance(node.op, MaxPool) else "KOP_AVGPOOL"
+    return "KOP_MAXPOOL" if node.op.role == "max_pool" else "KOP_AVGPOOL"
 
 
 def balanced_factors(number: int) -> tuple[int, int]:

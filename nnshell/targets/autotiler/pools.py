@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from nnshell.ir.graph import Node
 from nnshell.ir.work import Window
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.max_pool import MaxPool
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.infos import ACT_SCALE, IN_SCALE, Record, put_activation
@@ -28,10 +26,11 @@ NO_POOL: tuple[int | str, ...] = (NONE, 0, 0, 0, 0, 0, 0, 0)
 
 def pool(context: Context, unit: Unit) -> Kernel:
     """Maximum or average over a window, with the activation of its fusion."""
-    assert isinstance(unit.main.op, MaxPool | AveragePool)
+    window = unit.main.op.sliding_window()
+    assert window is not None
     channels, height, width = unit.work.inputs[0]
     controls = context.controls(unit.node)
-    set_pad_type(controls, unit, [(unit.main.op.window, height, width)])
+    set_pad_type(controls, unit, [(window, height, width)])
     kind = activation_operator(unit, context.settings)
     arguments = (channels, width, height, *pool_arguments(unit.main), kind)
     call = Call("CNN_PoolAct_SQ8", arguments, controls=tuple(controls.items()))
@@ -54,7 +53,7 @@ def activation(context: Context, unit: Unit) -> Kernel:
 def global_pool(context: Context, unit: Unit) -> Kernel:
     """Average or maximum over all of height and width; only their product matters."""
     channels, height, width = unit.work.inputs[0]
-    maximum = unit.main.kind == "global_max_pool"
+    maximum = unit.main.op.role == "global_max"
     operator = "KOP_GLOBAL_MAXPOOL" if maximum else "KOP_GLOBAL_AVGPOOL"
     kind = activation_operator(unit, context.settings)
     arguments = (channels, *balanced_factors(height * width), operator, kind)
@@ -94,9 +93,9 @@ def pool_arguments(node: Node | None) -> tuple[int | str, ...]:
     """Operation and window of a pool; zeros without one."""
     if node is None:
         return NO_POOL
-    assert isinstance(node.op, MaxPool | AveragePool)
-    window = node.op.window
-    if isinstance(node.op, AveragePool) and window.padded and not node.op.count_include_pad:
+    window = node.op.sliding_window()
+    assert window is not None
+    if node.op.role == "mean_pool" and window.padded and not node.op.padding_counts:
         raise GraphError(
             "the average pool's kernel counts padding as zeros, and this pool does not",
             where=f"node {node.name}",

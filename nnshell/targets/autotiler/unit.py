@@ -7,18 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
+from nnshell.ir.facts import POOLS, Role
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.work import Work
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.concat import Concat
-from nnshell.ops.families.activation import Activation
-from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.pad import Pad
-from nnshell.ops.split import Split
-from nnshell.ops.strided_slice import StridedSlice
-from nnshell.ops.transpose import Transpose
 from nnshell.targets.autotiler import names
 
 
@@ -69,14 +61,14 @@ class Unit:
 
 def unit_of(graph: Graph, node: Node, step: int) -> Unit:
     if node.body is None:
-        activation = node if isinstance(node.op, Activation) else None
+        activation = node if node.op.role == "activation" else None
         return Unit(graph, node, step, node, None, activation)
     inner = [entry for entry in node.body.steps() if not entry.op.boundary]
-    inner = [entry for entry in inner if not isinstance(entry.op, Constant)]
-    padding = inner[0] if isinstance(inner[0].op, Pad) else None
+    inner = [entry for entry in inner if entry.op.role != "constant"]
+    padding = inner[0] if inner[0].op.border() is not None else None
     main, *rest = inner[1:] if padding is not None else inner
-    pool = next((entry for entry in rest if isinstance(entry.op, MaxPool | AveragePool)), None)
-    activation = next((entry for entry in rest if isinstance(entry.op, Activation)), None)
+    pool = next((entry for entry in rest if entry.op.role in POOLS), None)
+    activation = next((entry for entry in rest if entry.op.role == "activation"), None)
     return Unit(graph, node, step, main, pool, activation, padding)
 
 
@@ -96,31 +88,32 @@ def constant_operand(unit: Unit, index: int) -> NDArray[Any] | None:
 def kind_part(unit: Unit) -> str:
     """What stands behind S<step>_ in a kernel's name."""
     node, main = unit.node, unit.main
-    if main.kind == "conv2d":
+    if main.op.role == "filter" and main.op.sliding_window() is not None:
         return "Conv2d_" + names.joined(unit.graph.input_types(node)[1].shape) + _behind(unit)
-    if main.kind == "linear" and not unit.fused:
+    if main.op.role == "filter" and not unit.fused:
         return "Linear_" + names.joined(unit.graph.input_types(node)[1].shape)
-    if main.kind in ("max_pool", "average_pool"):
+    if main.op.role in POOLS:
         return pool_part(main) + _activation_part(unit)
-    if main.kind in _GLOBAL and unit.fused:
-        return f"{_GLOBAL[main.kind]}_{node.type}" + _activation_part(unit)
-    if main.kind in _MATRICES and unit.padding is None:
-        return f"{_MATRICES[main.kind]}_{node.type}" + _activation_part(unit)
+    if main.op.role in _GLOBAL and unit.fused:
+        return f"{_GLOBAL[main.op.role]}_{node.type}" + _activation_part(unit)
+    if main.op.role in _MATRICES and unit.padding is None:
+        return f"{_MATRICES[main.op.role]}_{node.type}" + _activation_part(unit)
     if unit.activation is node:
         return f"Act_{node.kind.capitalize()}"
     return _PLAIN.get(node.kind, f"Op_{names.identifier_part(node.name)}")
 
 
-_GLOBAL = {"global_average_pool": "AveragePool", "global_max_pool": "MaxPool"}
-_MATRICES = {"add": "MatAdd", "mul": "MatMul"}
+_GLOBAL: dict[Role, str] = {"global_mean": "AveragePool", "global_max": "MaxPool"}
+_MATRICES: dict[Role, str] = {"sum": "MatAdd", "product": "MatMul"}
 _PLAIN = {"softmax": "SoftMax", "concat": "Concat"}
 
 
 def pool_part(pool: Node) -> str:
     """``MaxPool_2x2``."""
-    assert isinstance(pool.op, MaxPool | AveragePool)
-    word = "Max" if isinstance(pool.op, MaxPool) else "Average"
-    return f"{word}Pool_{names.joined(pool.op.window.kernel)}"
+    window = pool.op.sliding_window()
+    assert window is not None
+    word = "Max" if pool.op.role == "max_pool" else "Average"
+    return f"{word}Pool_{names.joined(window.kernel)}"
 
 
 def _behind(unit: Unit) -> str:
@@ -134,25 +127,7 @@ def _activation_part(unit: Unit) -> str:
 
 def hidden(graph: Graph, node: Node) -> bool:
     """A node that makes no code: its output is its input's memory."""
-    op = node.op
-    if isinstance(op, Reshape):
-        return True
-    if isinstance(op, Transpose):
-        return not moves_elements(graph.input_types(node)[0].shape, op.perm)
-    if isinstance(op, StridedSlice):
-        given = graph.input_types(node)[0].shape
-        return node.type.shape == given and all(stride > 0 for stride in op.strides)
-    if isinstance(op, Concat):
-        return len(node.inputs) == 1
-    if isinstance(op, Split):
-        return len(node.outputs) == 1
-    return False
-
-
-def moves_elements(shape: tuple[int, ...], perm: tuple[int, ...]) -> bool:
-    """Whether a transpose changes the order in memory: only axes longer than 1 count."""
-    moved = [axis for axis in perm if shape[axis] != 1]
-    return moved != sorted(moved)
+    return node.op.keeps_memory(graph.input_types(node), node.outputs)
 
 
 def is_free(shape: tuple[int, ...], axis: int) -> bool:
@@ -162,8 +137,7 @@ def is_free(shape: tuple[int, ...], axis: int) -> bool:
 
 def makes_kernel(graph: Graph, node: Node) -> bool:
     """Whether a node becomes a node of the AutoTiler's graph."""
-    if isinstance(node.op, Input | Output | Constant) or hidden(graph, node):
+    if node.op.role in ("input", "output", "constant") or hidden(graph, node):
         return False
-    if isinstance(node.op, Concat | Split):
-        return not is_free(graph.input_types(node)[0].shape, node.op.axis)
-    return True
+    axis = node.op.cut_axis if node.op.joined_axis is None else node.op.joined_axis
+    return axis is None or not is_free(graph.input_types(node)[0].shape, axis)

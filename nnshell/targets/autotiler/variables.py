@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant, FusionInput
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.support.errors import GraphError
@@ -29,7 +28,7 @@ def add_variables(plan: Plan, context: Context) -> None:
         ref = Ref(node.name)
         plan.inputs.append(_port(wiring, node, ref, wiring.variables[ref], "input"))
     for step, node in enumerate(graph.steps()):
-        if isinstance(node.op, Constant) and wiring.variables[Ref(node.name)] in bound:
+        if node.op.role == "constant" and wiring.variables[Ref(node.name)] in bound:
             plan.constants.append(_constant(wiring, node))
         plan.constants += context.constants.get(step, [])
     for node in sorted(graph.outputs, key=lambda entry: entry.name):
@@ -76,7 +75,7 @@ def _locals(plan: Plan, wiring: Wiring) -> list[Variable]:
             found[copy.variable] = Variable(
                 copy.variable, wiring.element_type(copy.ref), "local", copy.node
             )
-        if hidden(wiring.graph, node) or isinstance(node.op, Constant) or node.op.boundary:
+        if hidden(wiring.graph, node) or node.op.role == "constant" or node.op.boundary:
             continue
         for index in range(len(node.outputs)):
             ref = Ref(node.name, index)
@@ -105,9 +104,10 @@ def _constant(wiring: Wiring, node: Node) -> Variable:
 
 
 def _by_record(node: Node) -> NDArray[Any]:
-    assert isinstance(node.op, Constant) and node.quantization is not None
+    value = node.op.known_value
+    assert value is not None and node.quantization is not None
     record = node.quantization.outputs[0]
-    return record.quantize(node.op.value).astype(record.dtype)
+    return record.quantize(value).astype(record.dtype)
 
 
 def _consumed(graph: Graph, name: str) -> list[NDArray[Any]]:
@@ -130,7 +130,6 @@ def _takers(node: Node, position: int) -> list[tuple[NodeQuantization, int]]:
         return []
     if node.body is None:
         return [(node.quantization, position)]
-    ports = [entry for entry in node.body.inputs if isinstance(entry.op, FusionInput)]
-    port = next(entry for entry in ports if entry.op.index == position)  # type: ignore[attr-defined]
+    port = next(entry for entry in node.body.inputs if entry.op.port == position)
     inner = node.body.consumers(port.name)
     return [(taker.quantization, index) for taker, index in inner if taker.quantization is not None]

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ops.concat import Concat
-from nnshell.ops.split import Split
 from nnshell.targets.autotiler import names
 from nnshell.targets.autotiler.plan import Stack
 from nnshell.targets.autotiler.unit import hidden, makes_kernel
+
+FIXED = ("input", "constant")  # roles whose memory is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,10 @@ def wire(graph: Graph) -> Wiring:
         if not hidden(graph, node):
             _name_tensors(wiring, node)
     for node in order:
-        if isinstance(node.op, Concat) and _stacks(graph, node):
+        if node.op.joined_axis is not None and _stacks(graph, node):
             _stack_inputs(wiring, node)
     for node in order:
-        if isinstance(node.op, Split) and _stacks(graph, node):
+        if node.op.cut_axis is not None and _stacks(graph, node):
             _stack_outputs(wiring, node)
     return wiring
 
@@ -99,13 +98,13 @@ def _name_outputs(wiring: Wiring) -> None:
 def _can_be_output(wiring: Wiring, ref: Ref) -> bool:
     """Inputs and constants have their own memory, the parts of a split lie in another tensor."""
     node = wiring.graph[ref.node]
-    if isinstance(node.op, Input | Constant):
+    if node.op.role in FIXED:
         return False
-    return not (isinstance(node.op, Split) and _stacks(wiring.graph, node))
+    return not (node.op.cut_axis is not None and _stacks(wiring.graph, node))
 
 
 def _name_tensors(wiring: Wiring, node: Node) -> None:
-    if isinstance(node.op, Input | Constant):
+    if node.op.role in FIXED:
         wanted = names.cap(names.identifier(node.name))
         wiring.variables[Ref(node.name)] = wiring.namer.claim(wanted, node.name)
         return
@@ -132,14 +131,14 @@ def _occupied(wiring: Wiring, ref: Ref) -> bool:
     """Whether a tensor's memory is given already, so that it cannot be part of a stack."""
     node = wiring.graph[ref.node]
     variable = wiring.variables[ref]
-    fixed = isinstance(node.op, Input | Constant) or ref in wiring.outputs.values()
+    fixed = node.op.role in FIXED or ref in wiring.outputs.values()
     return fixed or variable in wiring.stacked or _stacks(wiring.graph, node)
 
 
 def _stack_outputs(wiring: Wiring, node: Node) -> None:
     whole = wiring.source(node.inputs[0])
     name = wiring.variables[whole]
-    fixed = isinstance(wiring.graph[whole.node].op, Input | Constant)
+    fixed = wiring.graph[whole.node].op.role in FIXED
     wholes = {stack.whole for stack in (*wiring.concats, *wiring.splits)}
     if fixed or name in wiring.stacked or name in wholes:
         name = _copy(wiring, node, whole)

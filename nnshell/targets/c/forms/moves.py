@@ -11,6 +11,7 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.channels_last import TO_FIRST, TO_LAST
 from nnshell.ops.image_format import FORMATS, WIDE_SHIFT, ImageFormat
 from nnshell.ops.resize import neighbours
+from nnshell.support.errors import QuantizationError
 from nnshell.targets.c.builder import Builder, Site
 from nnshell.targets.c.forms.table import form, form_of
 from nnshell.targets.c.program import Value, memory_order
@@ -87,12 +88,14 @@ def split(build: Builder, site: Site) -> list[Value]:
 @form("pad")
 def pad(build: Builder, site: Site) -> list[Value]:
     """The border's value everywhere, then the input inside."""
-    x, op = site.inputs[0], site.op
+    x, around = site.inputs[0], site.op.border()
+    if around is None:
+        raise QuantizationError("a border that is not constant has no C form")
     y = build.result(site.types[0], site.dtype)
-    border = site.quantization.output.quantize(np.array([op.value], np.float32))
+    border = site.quantization.output.quantize(np.array([around.value], np.float32))
     fill = {"count": y.size, "element_bytes": y.element_bytes, "value": int(border[0])}
     build.call("fill", fill, [], y)
-    start = sum(before * _step(y, axis) for axis, (before, _) in enumerate(op.pads))
+    start = sum(before * _step(y, axis) for axis, (before, _) in enumerate(around.pads))
     if x.size:
         build.move(x, y, target_start=start)
     return [y]
