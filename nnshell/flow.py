@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,7 @@ from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:
     from nnshell.chips import SimulationReport
+    from nnshell.chips.insight.sweep import Sweep
     from nnshell.execution.metrics import Comparisons
     from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
@@ -402,23 +403,50 @@ def batches_of(project: Project, images: Samples) -> list[Batch]:
     return list(samples_of(project, images))
 
 
+@overload
 def simulate(
     project: Project,
     settings: Settings | None = None,
     *,
     kernels: str | None = None,
     chip: str | Path | None = None,
-) -> SimulationReport:
-    """Cycles, memory and energy of one inference on GAP8.
+    sweep: None = None,
+) -> SimulationReport: ...
+
+
+@overload
+def simulate(
+    project: Project,
+    settings: Settings | None = None,
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+    sweep: Mapping[str, str | Sequence[float]],
+) -> Sweep: ...
+
+
+def simulate(
+    project: Project,
+    settings: Settings | None = None,
+    *,
+    kernels: str | None = None,
+    chip: str | Path | None = None,
+    sweep: Mapping[str, str | Sequence[float]] | None = None,
+) -> SimulationReport | Sweep:
+    """Cycles, memory and energy of one inference on GAP8; with ``sweep`` of many settings.
 
     ``settings`` take the place of the project's; ``kernels`` and ``chip`` name a table of the
-    package or a TOML file.
+    package or a TOML file. ``sweep`` has the values to try, as texts or numbers, by ``cores``,
+    ``fc_freq``, ``cl_freq``, ``voltage``, ``l1`` and ``l2``: all combinations are simulated, and
+    the result is a :class:`~nnshell.chips.insight.sweep.Sweep`.
     """
     from nnshell.session import simulation
 
     if settings is not None:
         project = replace(project, settings=settings)
-    return simulation.simulate(project, kernels=kernels, chip=chip)
+    if sweep is not None:
+        return simulation.sweep(project, sweep, kernels=kernels, chip=chip)
+    return simulation.one_inference(project, kernels=kernels, chip=chip)
 
 
 def save_state(project: Project, path: str | Path | None = None) -> Path:

@@ -15,7 +15,13 @@ from collections.abc import Iterator
 from itertools import cycle, islice, product
 
 import nnshell
-from nnshell.chips import Network, Parameters, network_from_graph, simulate
+from nnshell.chips import (
+    Network,
+    Parameters,
+    chrome_trace,
+    network_from_graph,
+    simulate_network,
+)
 
 CORES = (8, 4, 2, 1)
 L1_SIZES = (64_000, 48_000, 32_000)
@@ -48,7 +54,7 @@ def best_of(repeat: int, network: Network) -> float:
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
-        simulate(network)
+        simulate_network(network)
         times.append(time.perf_counter() - start)
     return min(times)
 
@@ -56,7 +62,7 @@ def best_of(repeat: int, network: Network) -> float:
 def sweep(count: int, network: Network) -> float:
     start = time.perf_counter()
     for parameters in islice(points(), count):
-        simulate(network, parameters)
+        simulate_network(network, parameters)
     return time.perf_counter() - start
 
 
@@ -71,9 +77,9 @@ def main() -> None:
     for model in args.models:
         network, reading = read(model)
         simulating = best_of(max(1, args.repeat), network)
-        report = simulate(network)
+        report = simulate_network(network)
         start = time.perf_counter()
-        report.trace()
+        chrome_trace(report)
         tracing = time.perf_counter() - start
         swept = sweep(args.points, network) if args.points else 0.0
         print(f"{network.name:36s} {len(network.layers):6d} {reading:8.2f} {simulating:11.2f} "

@@ -19,8 +19,15 @@ from functools import cache
 import numpy as np
 from published_networks import DORY, SQ8, Row, layer_rows, network, single, total_rows
 
-from nnshell.chips import Chip, KernelTable, Parameters, SimulationReport, load_chip, load_kernels
-from nnshell.chips import simulate as simulate_network
+from nnshell.chips import (
+    Chip,
+    KernelTable,
+    Parameters,
+    SimulationReport,
+    load_chip,
+    load_kernels,
+    simulate_network,
+)
 from nnshell.chips.model.kernels import Kernel, Term
 
 DORY_NETWORK = "mobilenet_v1_1.0_128_dory"

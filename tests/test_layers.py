@@ -91,6 +91,22 @@ def test_imports_point_one_way(room: str) -> None:
                 assert RANK[parts[1]] <= RANK[room], f"{path.name} imports {name}"
 
 
+def test_the_model_of_a_chip_knows_nothing_of_what_is_made_of_its_reports() -> None:
+    for path in sorted((PACKAGE / "chips" / "model").glob("*.py")):
+        for name in imports(path):
+            assert not name.startswith("nnshell.chips.insight"), f"{path.name} imports {name}"
+
+
+def test_one_function_is_called_simulate() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for _, path in modules()
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef) and node.name == "simulate"
+    }
+    assert found == {"flow.py"}
+
+
 def test_every_module_belongs_to_a_room() -> None:
     assert {owner for owner, _ in modules()} - {"__init__"} == set(RANK)
 

@@ -1,16 +1,20 @@
 """GAP8: what a network costs on the chip - cycles, memory and energy, with the reasons.
 
-``simulate_graph(graph, settings)`` gives a :class:`SimulationReport`. Numbers
-live in ``chip.toml`` and the kernel tables; docs/simulator.md explains every line of the output.
+``simulate_graph(graph, settings)`` gives a :class:`SimulationReport`, which is data; ``levers``,
+``explain`` and ``chrome_trace`` are functions of one. Numbers live in ``chip.toml`` and the kernel
+tables; docs/simulator.md explains every line of the output.
 """
 
+from nnshell.chips.insight.advice import levers
+from nnshell.chips.insight.explain import explain
+from nnshell.chips.insight.trace import chrome_trace
 from nnshell.chips.model.chip import Chip, load_chip
 from nnshell.chips.model.from_graph import network_from_graph
 from nnshell.chips.model.kernels import KernelTable, load_kernels
 from nnshell.chips.model.network import Layer, Network
 from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.report import LayerReport, SimulationReport
-from nnshell.chips.model.simulate import simulate, simulate_graph
+from nnshell.chips.simulation import simulate_graph, simulate_network
 
 __all__ = [
     "Chip",
@@ -20,9 +24,12 @@ __all__ = [
     "Network",
     "Parameters",
     "SimulationReport",
+    "chrome_trace",
+    "explain",
+    "levers",
     "load_chip",
     "load_kernels",
     "network_from_graph",
-    "simulate",
     "simulate_graph",
+    "simulate_network",
 ]

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from nnshell.chips.insight.advice import levers
+from nnshell.chips.insight.uncertainty import ranges
 from nnshell.reports.simulation_text import summary
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from nnshell.chips.insight.sweep import Point, Sweep
-    from nnshell.chips.insight.uncertainty import Range
-    from nnshell.chips.model.report import LayerReport, SimulationReport
+    from nnshell.chips.model.report import LayerRange, LayerReport, Range, SimulationReport
     from nnshell.chips.tiled.run import TiledRun
 
 _LAYERS = (
@@ -63,18 +64,21 @@ _MEMORY = (
 
 def layer_table(report: SimulationReport) -> Table:
     """One row per layer, totals below, what does not fit and what would help as notes."""
-    total = max(report.total_cycles, 1)
+    total, known = max(report.total_cycles, 1), ranges(report)
     rows = tuple(
-        _layer_row(number, layer, total) for number, layer in enumerate(report.layers, start=1)
+        _layer_row(number, layer, entry, total)
+        for number, (layer, entry) in enumerate(
+            zip(report.layers, known.layers, strict=True), start=1
+        )
     )
     footer: tuple[Cell, ...] = (
-        *(None, "total", None, report.macs, report.total_cycles, _error(report.range, ""), 100.0),
+        *(None, "total", None, report.macs, report.total_cycles, _error(known.total, ""), 100.0),
         report.macs_per_cycle,
         *(None, None, None, report.l1_bytes, report.l2_peak_bytes, report.l3_bytes),
         report.energy_mj,
     )
-    notes = (*summary(report), *report.levers)
-    records = tuple(layer.to_json() for layer in report.layers)
+    notes = (*summary(report), *levers(report))
+    records = tuple(report.layer_records())
     title = f"{report.network.name} on GAP8, kernels {report.kernels}"
     return Table(title, _LAYERS, rows, footer=(footer,), notes=notes, records=records)
 
@@ -154,14 +158,14 @@ def _relaxation_notes(found: Sweep) -> Iterator[str]:
         )
 
 
-def _layer_row(number: int, layer: LayerReport, total: int) -> tuple[Cell, ...]:
+def _layer_row(number: int, layer: LayerReport, known: LayerRange, total: int) -> tuple[Cell, ...]:
     return (
         number,
         layer.name,
         layer.op,
         layer.macs,
         layer.cycles,
-        _error(layer.range, "" if layer.measured else "~"),
+        _error(known.range, "" if known.measured else "~"),
         100.0 * layer.cycles / total,
         layer.macs_per_cycle,
         layer.bound_by if layer.fits else "does not fit",

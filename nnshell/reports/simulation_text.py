@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from nnshell.chips.insight.uncertainty import ranges
 from nnshell.chips.model.parameters import too_fast
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def _head(report: SimulationReport) -> Iterable[str]:
 def expected_error(report: SimulationReport) -> str:
     """The range of the total, and how much of it no measurement covers."""
     hertz = report.setting.clocks.cluster_hz
-    low, high = (report.range.low_cycles, report.range.high_cycles)
+    known = ranges(report)
+    low, high = known.total.low_cycles, known.total.high_cycles
     text = f"9 of 10 boards within {low / hertz * 1e3:.2f} to {high / hertz * 1e3:.2f} ms"
-    blind = sum(layer.cycles for layer in report.layers if not layer.measured)
+    pairs = zip(report.layers, known.layers, strict=True)
+    blind = sum(layer.cycles for layer, entry in pairs if not entry.measured)
     if blind > _UNMEASURED_SHARE * report.total_cycles:
         share = 100 * blind / report.total_cycles
         text += f"; {share:.0f} % of the time in kernels without a measurement (~ in the table)"
@@ -146,9 +149,10 @@ def _about(report: SimulationReport, found: Explanation) -> Iterable[str]:
     layer, roof = found.layer, found.roofline
     share = 100 * layer.cycles / max(1, report.total_cycles)
     yield f"layer {found.number}, {layer.name}: {layer.op}, kernel '{layer.kernel}'"
-    low, high = layer.range.low_cycles, layer.range.high_cycles
-    known = "" if layer.measured else ", of a kernel that no measurement covers"
-    yield (f"  {layer.cycles:,} cycles ({share:.1f} %), 9 of 10 boards {low:,} to {high:,}{known}")
+    known = ranges(report).layers[found.number - 1]
+    low, high = known.range.low_cycles, known.range.high_cycles
+    blind = "" if known.measured else ", of a kernel that no measurement covers"
+    yield (f"  {layer.cycles:,} cycles ({share:.1f} %), 9 of 10 boards {low:,} to {high:,}{blind}")
     for line in found.where:
         yield f"  {line}"
     if layer.macs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,15 @@ from nnshell.chips import (
     Chip,
     Parameters,
     SimulationReport,
+    chrome_trace,
+    explain,
+    levers,
     load_chip,
     load_kernels,
     network_from_graph,
+    simulate_network,
 )
-from nnshell.chips import simulate as simulate_network
-from nnshell.chips.insight.explain import Explanation, explain
+from nnshell.chips.insight.explain import Explanation
 from nnshell.chips.insight.sweep import Axes, Run, Sweep
 from nnshell.chips.insight.sweep import sweep as sweep_network
 from nnshell.chips.tiled.run import TiledRun, run_tiled
@@ -28,7 +31,7 @@ SWEPT = ("cores", "fc_freq", "cl_freq", "voltage", "l1", "l2")
 _WHOLE = ("cores", "l1", "l2")
 
 
-def simulate(
+def one_inference(
     project: Project, *, kernels: str | None = None, chip: str | Path | None = None
 ) -> SimulationReport:
     """One inference under the project's settings; ``kernels`` and ``chip`` may be TOML files."""
@@ -38,14 +41,21 @@ def simulate(
 
 def sweep(
     project: Project,
-    lists: Mapping[str, str],
+    lists: Mapping[str, str | Sequence[float]],
     *,
     kernels: str | None = None,
     chip: str | Path | None = None,
     run: Run | None = None,
 ) -> Sweep:
-    """All combinations of the values; ``lists`` has texts such as "1,2,4" by name of `SWEPT`."""
-    axes = Axes(**{name: _values(name, text) for name, text in lists.items()})  # type: ignore[arg-type]
+    """All combinations of the values; ``lists`` has numbers, or texts such as "1,2,4", by name of
+    `SWEPT`.
+
+    Raises:
+        UsageError: another name, not a list of numbers, or no point that is possible.
+    """
+    if unknown := next((name for name in lists if name not in SWEPT), None):
+        raise UsageError(f"{unknown} cannot be swept", hint=f"one of {', '.join(SWEPT)}")
+    axes = Axes(**{name: _values(name, values) for name, values in lists.items()})  # type: ignore[arg-type]
     network, parameters = network_from_graph(project.graph), _parameters(project, kernels)
     return sweep_network(network, parameters, axes, _chip(project, chip), run)
 
@@ -83,16 +93,17 @@ def check_setting(name: str, value: str) -> None:
         load_chip(value)
 
 
-def _values(name: str, text: str) -> tuple[float, ...]:
-    """Numbers separated by commas, written as `set` takes them: 64k, 175M, 1.2."""
+def _values(name: str, values: str | Sequence[float]) -> tuple[float, ...]:
+    """Numbers, or a text of them separated by commas, written as `set` takes them: 64k, 175M."""
+    text = values if isinstance(values, str) else ",".join(map(str, values))
     like = describe("l1_size" if name in _WHOLE else "equalization_threshold")
     try:
-        values = [like.parse(word) for word in text.split(",") if word.strip()]
+        parsed = [like.parse(word) for word in text.split(",") if word.strip()]
     except UsageError as error:
         raise UsageError(f"--{name} {text}: not a list of numbers", hint=error.hint) from None
-    if not values:
+    if not parsed:
         raise UsageError(f"--{name} has no values", hint=f"give a list: --{name} 1,2,4")
-    return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in values))
+    return tuple(dict.fromkeys(float(v) if name not in _WHOLE else int(v) for v in parsed))
 
 
 __all__ = [
@@ -100,8 +111,10 @@ __all__ = [
     "Explanation",
     "TiledRun",
     "check_setting",
+    "chrome_trace",
     "explain",
-    "simulate",
+    "levers",
+    "one_inference",
     "sweep",
     "tiled",
 ]

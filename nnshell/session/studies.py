@@ -6,7 +6,7 @@ improvements keep what they find if the graph's output gets less noisy, and reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nnshell.chips import SimulationReport
@@ -153,12 +153,12 @@ def find_outliers(project: Project, samples: Samples | None = None) -> list[Outl
 
 def sweep(
     project: Project,
-    values: Mapping[str, str],
+    values: Mapping[str, str | Sequence[float]],
     *,
     kernels: str | None = None,
     chip: str | Path | None = None,
 ) -> Sweep:
-    """Simulate all combinations of values, e.g. ``{"cores": "1,2,4,8", "l1": "32k,64k"}``."""
+    """Simulate all combinations of values, e.g. ``{"cores": [1, 2, 4, 8], "l1": "32k,64k"}``."""
     return simulation.sweep(project, values, kernels=kernels, chip=chip)
 
 

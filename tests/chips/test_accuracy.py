@@ -17,7 +17,7 @@ from statistics import fmean, median
 
 import pytest
 
-from nnshell.chips import Layer, LayerReport, Network, Parameters, simulate, simulate_graph
+from nnshell.chips import Layer, LayerReport, Network, Parameters, simulate_graph, simulate_network
 from nnshell.importers.onnx.importer import import_onnx
 from nnshell.ir.graph import Graph
 from nnshell.ir.work import Window, Work, WorkKind
@@ -89,7 +89,7 @@ def _simulated(row: dict[str, str]) -> LayerReport:
     layer = _layer(row)
     network = Network(row["layer"], (layer,), layer.inputs, ("out",))
     parameters = DORY if row["network"].endswith("dory") else Parameters(l1_size=60_000)
-    return simulate(network, parameters).layers[0]
+    return simulate_network(network, parameters).layers[0]
 
 
 def _error(row: dict[str, str]) -> float:

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from nnshell.chips import Network, load_kernels, simulate
+from nnshell.chips import Network, load_kernels, simulate_network
 from nnshell.chips.model.counts import COUNTS, TileSizes
 from nnshell.chips.model.geometry import geometry
 from nnshell.chips.model.kernels import TABLES
@@ -67,7 +67,7 @@ def test_a_filter_of_stride_2_that_starts_at_the_first_pixel_has_a_kernel_of_its
 
 
 def _core_cycles(network: Network) -> int:
-    return simulate(network).layers[0].compute_cycles
+    return simulate_network(network).layers[0].compute_cycles
 
 
 def test_rows_that_start_in_one_bank_cost_more_than_wider_ones(
@@ -102,7 +102,7 @@ def test_a_tile_costs_what_its_generated_code_takes(
     table = load_kernels("autotiler-sq8")
     layer = network(conv((8, 32, 32), 16))
     with_code, without = (
-        simulate(layer, kernels=replace(table, tile_cycles=cycles)).layers[0]
+        simulate_network(layer, kernels=replace(table, tile_cycles=cycles)).layers[0]
         for cycles in (table.tile_cycles, 0)
     )
     if with_code.tiles == without.tiles:
@@ -117,7 +117,7 @@ def test_a_dilated_filter_takes_the_general_kernel(conv: Callable[..., Work]) ->
 def test_a_matrix_too_deep_for_l1_falls_back_to_the_plain_convolution(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
-    report = simulate(network(conv((8192, 2, 2), 64, 1)))
+    report = simulate_network(network(conv((8192, 2, 2), 64, 1)))
     assert report.layers[0].kernel == "convolution, any"
     assert report.fits
 
@@ -129,7 +129,7 @@ def test_a_third_table_is_a_file(
     doubled = TEXT.replace("cycles = 16.0, per", "cycles = 32.0, per")
     path.write_text(doubled.replace('name = "autotiler-sq8"', 'name = "mine"'))
     layer = network(conv((8, 32, 32), 16))
-    mine, given = simulate(layer, kernels=path), simulate(layer)
+    mine, given = simulate_network(layer, kernels=path), simulate_network(layer)
     assert mine.to_json()["kernels"] == "mine"
     assert mine.total_cycles > 1.5 * given.total_cycles
 

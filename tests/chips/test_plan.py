@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnshell.chips import Layer, Network, Parameters, simulate
+from nnshell.chips import Layer, Network, Parameters, simulate_network
 from nnshell.chips.model.plan import Budget, lifetimes, make_plan
 from nnshell.ir.work import Work
 
@@ -100,7 +100,7 @@ def test_the_packed_plan_fits_l2_or_the_report_says_by_how_much(
         layers.append(Layer(f"l{number}", "conv2d", work, (source,), f"t{number}"))
         channels = out
     network = Network("random", tuple(layers), ("input",), (f"t{len(sizes) - 1}",))
-    report = simulate(network, Parameters(l2_size=l2_size))
+    report = simulate_network(network, Parameters(l2_size=l2_size))
     assert report.fits == (report.l2_peak_bytes <= l2_size)
     for at in range(len(layers)):
         here = report.memory.at(at)
@@ -119,7 +119,7 @@ def test_an_addition_overwrites_the_input_that_nobody_reads_again(
         Layer("four", "relu", vector("activation", shape), ("c",), "d"),
         Layer("five", "conv2d", conv(shape, 16, 1), ("d",), "e"),
     )
-    report = simulate(Network("net", layers, ("input",), ("e",)))
+    report = simulate_network(Network("net", layers, ("input",), ("e",)))
     assert report.plan.in_place == {"c": "a", "d": "a"}
     (held,) = [entry.buffer for entry in report.memory.placements if entry.buffer.name == "a"]
     assert (held.first, held.last) == (0, 4)
@@ -136,5 +136,5 @@ def test_an_input_that_is_read_later_is_not_overwritten(
         Layer("three", "add", vector("elementwise", shape, 2), ("a", "b"), "c"),
         Layer("four", "conv2d", conv(shape, 16, 1), ("c",), "d"),
     )
-    report = simulate(Network("net", layers, ("input",), ("d",)))
+    report = simulate_network(Network("net", layers, ("input",), ("d",)))
     assert "b" not in report.plan.in_place

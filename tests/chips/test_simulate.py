@@ -11,7 +11,16 @@ from typing import Any, get_args
 
 import pytest
 
-from nnshell.chips import Layer, Network, Parameters, SimulationReport, load_chip, simulate
+from nnshell.chips import (
+    Layer,
+    Network,
+    Parameters,
+    SimulationReport,
+    chrome_trace,
+    levers,
+    load_chip,
+    simulate_network,
+)
 from nnshell.chips.insight.advice import l2_to_hold
 from nnshell.chips.model.kernels import TABLES
 from nnshell.ir.work import Window, Work, WorkKind
@@ -41,11 +50,11 @@ def small(
 
 @pytest.fixture(params=[300_000, 10_000], ids=["all in L2", "spilling"])
 def report(request: pytest.FixtureRequest, small: Network) -> SimulationReport:
-    return simulate(small, Parameters(l2_size=request.param))
+    return simulate_network(small, Parameters(l2_size=request.param))
 
 
 def _events(report: SimulationReport, track: str) -> list[dict[str, Any]]:
-    events = report.trace()["traceEvents"]
+    events = chrome_trace(report)["traceEvents"]
     return [event for event in events if event["ph"] == "X" and event["tid"] == TRACKS[track]]
 
 
@@ -82,7 +91,7 @@ def test_a_resource_does_one_thing_at_a_time(report: SimulationReport) -> None:
 
 
 def test_the_trace_is_plain_json(report: SimulationReport) -> None:
-    trace = json.loads(json.dumps(report.trace()))
+    trace = json.loads(json.dumps(chrome_trace(report)))
     names = {event["args"]["name"] for event in trace["traceEvents"] if event["ph"] == "M"}
     assert names == set(TRACKS)
 
@@ -104,7 +113,9 @@ def test_the_json_form_has_the_contract_s_keys(report: SimulationReport) -> None
 
 
 def test_a_small_l2_moves_tensors_to_l3_and_costs_cycles(small: Network) -> None:
-    large, little = (simulate(small, Parameters(l2_size=size)) for size in (300_000, 10_000))
+    large, little = (
+        simulate_network(small, Parameters(l2_size=size)) for size in (300_000, 10_000)
+    )
     assert little.total_cycles > large.total_cycles
     assert little.l2_peak_bytes <= 10_000 < large.l2_peak_bytes
     assert sum(layer.l3_bytes for layer in little.layers) > large.network.constant_bytes
@@ -112,7 +123,7 @@ def test_a_small_l2_moves_tensors_to_l3_and_costs_cycles(small: Network) -> None
 
 
 def test_every_weight_crosses_l3_at_least_once_when_none_stays(small: Network) -> None:
-    report = simulate(small, Parameters(kernels="pulp-nn"))
+    report = simulate_network(small, Parameters(kernels="pulp-nn"))
     for layer, row in zip(small.layers, report.layers, strict=True):
         assert row.l3_bytes >= layer.constant_bytes
 
@@ -131,36 +142,37 @@ def test_fewer_cores_and_slower_clocks_take_longer(
 ) -> None:
     work = network(conv((64, 16, 16), 64, 1), conv((64, 16, 16), 64, depthwise=True))
     cycles = [
-        simulate(work, Parameters(cluster_num_cores=cores)).total_cycles for cores in (1, 2, 4, 8)
+        simulate_network(work, Parameters(cluster_num_cores=cores)).total_cycles
+        for cores in (1, 2, 4, 8)
     ]
     assert cycles == sorted(cycles, reverse=True)
     assert 5 * cycles[3] < cycles[0] < 8 * cycles[3]
-    slow = simulate(work, Parameters(cl_freq=87.5e6))
-    assert slow.latency_ms > 1.9 * simulate(work).latency_ms
+    slow = simulate_network(work, Parameters(cl_freq=87.5e6))
+    assert slow.latency_ms > 1.9 * simulate_network(work).latency_ms
 
 
 def test_a_slower_fabric_controller_slows_what_waits_for_l3(small: Network) -> None:
-    slow, fast = (simulate(small, Parameters(fc_freq=hz)) for hz in (50e6, 250e6))
+    slow, fast = (simulate_network(small, Parameters(fc_freq=hz)) for hz in (50e6, 250e6))
     assert slow.layers[-1].bound_by == "l3"
     assert slow.layers[-1].cycles > 2 * fast.layers[-1].cycles
     assert slow.layers[1].compute_cycles == fast.layers[1].compute_cycles
 
 
 def test_a_lower_voltage_takes_less_power(small: Network) -> None:
-    low = simulate(small, Parameters(fc_freq=90e6, cl_freq=90e6))
-    high = simulate(small, Parameters(fc_freq=160e6, cl_freq=90e6))
+    low = simulate_network(small, Parameters(fc_freq=90e6, cl_freq=90e6))
+    high = simulate_network(small, Parameters(fc_freq=160e6, cl_freq=90e6))
     assert low.energy_mj / low.latency_ms < high.energy_mj / high.latency_ms
 
 
 def test_equal_layers_cost_the_same(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
-    report = simulate(network(*[conv((32, 14, 14), 32, 1) for _ in range(4)]))
+    report = simulate_network(network(*[conv((32, 14, 14), 32, 1) for _ in range(4)]))
     assert len({layer.cycles for layer in report.layers}) == 1
 
 
 def test_the_same_network_gives_the_same_report(small: Network) -> None:
-    assert simulate(small).to_json() == simulate(small).to_json()
+    assert simulate_network(small).to_json() == simulate_network(small).to_json()
 
 
 # ---------------------------------------------------------------- what does not fit
@@ -169,7 +181,7 @@ def test_the_same_network_gives_the_same_report(small: Network) -> None:
 def test_a_layer_that_does_not_fit_l1_is_a_result_with_its_gap_and_levers(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
-    report = simulate(network(conv((8, 64, 64), 8, 3)), Parameters(l1_size=14_000))
+    report = simulate_network(network(conv((8, 64, 64), 8, 3)), Parameters(l1_size=14_000))
     assert not report.fits
     (shortfall,) = report.shortfalls
     assert (shortfall.memory, shortfall.where) == ("L1", "layer0")
@@ -182,48 +194,48 @@ def test_doing_what_the_lever_says_makes_it_fit(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
     layer = network(conv((8, 64, 64), 8, 3))
-    lever = simulate(layer, Parameters(l1_size=14_000)).shortfalls[0].levers[0]
-    assert simulate(layer, Parameters(l1_size=int(lever.split()[-1]))).fits
+    lever = simulate_network(layer, Parameters(l1_size=14_000)).shortfalls[0].levers[0]
+    assert simulate_network(layer, Parameters(l1_size=int(lever.split()[-1]))).fits
 
 
 def test_smaller_stacks_make_room_where_all_of_l1_does_not(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
     layer = network(conv((37, 16, 767), 53, 3))
-    (shortfall,) = simulate(layer, Parameters()).shortfalls
+    (shortfall,) = simulate_network(layer, Parameters()).shortfalls
     l1_size, stack = (int(word.rstrip(",")) for word in shortfall.levers[0].split()[2:6:3])
     assert stack < 1024
-    assert simulate(layer, Parameters(l1_size=l1_size, cluster_slave_stack_size=stack)).fits
+    assert simulate_network(layer, Parameters(l1_size=l1_size, cluster_slave_stack_size=stack)).fits
 
 
 def test_levers_the_chip_does_not_have_are_not_named(
     conv: Callable[..., Work], linear: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
-    large = simulate(network(conv((16, 512, 512), 16, 1), conv((16, 512, 512), 16, 1)))
-    (ram,) = simulate(large.network, Parameters(l3_size=100_000)).shortfalls
+    large = simulate_network(network(conv((16, 512, 512), 16, 1), conv((16, 512, 512), 16, 1)))
+    (ram,) = simulate_network(large.network, Parameters(l3_size=100_000)).shortfalls
     assert ram.levers and not any("l2_size" in lever for lever in ram.levers)
     streamed = network(linear(30_000, 100))
-    (slow,) = simulate(streamed, Parameters(fc_freq=100e6)).levers
-    (fast,) = simulate(streamed, Parameters(fc_freq=250e6)).levers
+    (slow,) = levers(simulate_network(streamed, Parameters(fc_freq=100e6)))
+    (fast,) = levers(simulate_network(streamed, Parameters(fc_freq=250e6)))
     assert "a faster fc_freq" in slow and "fc_freq" not in fast
 
 
 def test_an_l2_too_small_for_the_streaming_buffers_is_reported(small: Network) -> None:
-    report = simulate(small, Parameters(l2_size=2_000))
+    report = simulate_network(small, Parameters(l2_size=2_000))
     (shortfall,) = report.shortfalls
     assert shortfall.memory == "L2"
     assert shortfall.demand_bytes == report.l2_peak_bytes > 2_000
 
 
 def test_activations_and_constants_beyond_l3_are_reported(small: Network) -> None:
-    report = simulate(small, Parameters(l2_size=10_000, l3_size=100, l3_flash_mb=0))
+    report = simulate_network(small, Parameters(l2_size=10_000, l3_size=100, l3_flash_mb=0))
     assert {shortfall.memory for shortfall in report.shortfalls} == {"L3 flash", "L3 RAM"}
-    assert all(str(shortfall) in report.levers for shortfall in report.shortfalls)
+    assert all(str(shortfall) in levers(report) for shortfall in report.shortfalls)
 
 
 def test_layers_that_wait_for_l3_are_named_with_a_lever(small: Network) -> None:
-    levers = simulate(small).levers
-    assert any(line.startswith("layer4 waits") and "weights" in line for line in levers)
+    lines = levers(simulate_network(small))
+    assert any(line.startswith("layer4 waits") and "weights" in line for line in lines)
 
 
 def test_doing_what_an_l2_lever_says_ends_the_waiting(
@@ -231,11 +243,11 @@ def test_doing_what_an_l2_lever_says_ends_the_waiting(
 ) -> None:
     net = network(conv((32, 40, 40), 32, 3), conv((32, 40, 40), 64, 1), linear(102_400, 2))
     for at in (0, 2):
-        waiting = simulate(net, Parameters(l2_size=80_000))
+        waiting = simulate_network(net, Parameters(l2_size=80_000))
         size = l2_to_hold(waiting, at)
         assert size is not None and waiting.layers[at].l3_wait_cycles > 0
-        assert simulate(net, Parameters(l2_size=size)).layers[at].l3_wait_cycles == 0
-    assert l2_to_hold(simulate(network(linear(600_000, 1))), 0) is None
+        assert simulate_network(net, Parameters(l2_size=size)).layers[at].l3_wait_cycles == 0
+    assert l2_to_hold(simulate_network(network(linear(600_000, 1))), 0) is None
 
 
 def test_a_layer_that_waits_for_its_tiles_is_named_with_a_lever(
@@ -243,9 +255,9 @@ def test_a_layer_that_waits_for_its_tiles_is_named_with_a_lever(
 ) -> None:
     chip = load_chip()
     slow = replace(chip, cluster_dma=replace(chip.cluster_dma, bytes_per_cycle=0.5))
-    report = simulate(network(vector("elementwise", (16, 40, 40), 2)), chip=slow)
+    report = simulate_network(network(vector("elementwise", (16, 40, 40), 2)), chip=slow)
     assert report.layers[0].bound_by == "dma"
-    (lever,) = report.levers
+    (lever,) = levers(report)
     assert lever.startswith("layer0 waits") and "for the L1 DMA" in lever
 
 
@@ -295,7 +307,7 @@ def test_every_kind_of_work_is_simulated_at_any_size(
     vector: Callable[..., Work],
     network: Callable[..., Network],
 ) -> None:
-    report = simulate(network(_work_of(kind, shape, vector)), kernels=kernels)
+    report = simulate_network(network(_work_of(kind, shape, vector)), kernels=kernels)
     (layer,) = report.layers
     assert layer.cycles > 0
     assert max(layer.compute_cycles, layer.dma_l2_l1_cycles, layer.dma_l3_l2_cycles) <= layer.cycles
@@ -306,13 +318,13 @@ def test_every_kind_of_work_is_simulated_at_any_size(
 def test_a_huge_layer_is_scaled_from_its_first_tiles(
     conv: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
-    report = simulate(network(conv((3, 4096, 4096), 32, 3)), Parameters(l1_size=20_000))
+    report = simulate_network(network(conv((3, 4096, 4096), 32, 3)), Parameters(l1_size=20_000))
     assert report.layers[0].tiles > 10_000
     assert report.macs_per_cycle > 0.5
 
 
 def test_a_network_without_layers_is_an_empty_report() -> None:
-    report = simulate(Network("nothing", (), ("input",), ()))
+    report = simulate_network(Network("nothing", (), ("input",), ()))
     assert (report.total_cycles, report.energy_mj, report.l2_peak_bytes) == (0, 0, 0)
     assert report.fits
 
@@ -340,7 +352,7 @@ def test_a_setting_the_chip_cannot_have_is_refused_by_name(
     small: Network, name: str, value: Any
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        simulate(small, Parameters(**{name: value}))
+        simulate_network(small, Parameters(**{name: value}))
     assert (name if name != "kernels" else value) in str(raised.value)
     assert raised.value.hint
 
@@ -348,7 +360,7 @@ def test_a_setting_the_chip_cannot_have_is_refused_by_name(
 def test_a_tensor_nobody_makes_is_refused(conv: Callable[..., Work]) -> None:
     layer = Layer("lonely", "conv2d", conv((3, 8, 8), 4), ("ghost",), "out")
     with pytest.raises(GraphError, match="ghost"):
-        simulate(Network("broken", (layer,), ("input",), ("out",)))
+        simulate_network(Network("broken", (layer,), ("input",), ("out",)))
 
 
 def test_a_tensor_made_twice_is_refused(conv: Callable[..., Work]) -> None:
@@ -358,7 +370,7 @@ def test_a_tensor_made_twice_is_refused(conv: Callable[..., Work]) -> None:
         Layer("two", "conv2d", work, ("input",), "x"),
     )
     with pytest.raises(GraphError, match="twice"):
-        simulate(Network("broken", layers, ("input",), ("x",)))
+        simulate_network(Network("broken", layers, ("input",), ("x",)))
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8), (3, 0, 8), (3, 8, -1)])
@@ -366,10 +378,10 @@ def test_an_empty_feature_map_is_refused(
     shape: tuple[int, int, int], vector: Callable[..., Work], network: Callable[..., Network]
 ) -> None:
     with pytest.raises(GraphError, match="no elements"):
-        simulate(network(vector("activation", shape)))
+        simulate_network(network(vector("activation", shape)))
 
 
 def test_a_work_the_table_does_not_know_is_refused(vector: Callable[..., Work]) -> None:
     layer = Layer("odd", "odd", vector("none", (1, 2, 2)), ("input",), "out")
     with pytest.raises(GraphError, match="no kernel for none"):
-        simulate(Network("odd", (layer,), ("input",), ("out",)))
+        simulate_network(Network("odd", (layer,), ("input",), ("out",)))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnshell.chips import Parameters, SimulationReport, network_from_graph, simulate
+from nnshell.chips import Parameters, SimulationReport, network_from_graph, simulate_network
 from nnshell.chips.model.geometry import Geometry
 from nnshell.chips.tiled.run import TiledRun, run_tiled
 from nnshell.ir.basic_operators import Input, Output
@@ -132,7 +132,7 @@ def test_tile_by_tile_gives_the_integers_of_the_whole(
     graph: Graph, l1_size: int, l2_size: int, kernels: str
 ) -> None:
     parameters = Parameters(l1_size=l1_size, l2_size=l2_size, kernels=kernels)
-    report = simulate(network_from_graph(graph), parameters)
+    report = simulate_network(network_from_graph(graph), parameters)
     if not report.fits:
         with pytest.raises(GraphError, match="cannot run tiled"):
             _run(graph, report)
@@ -151,7 +151,7 @@ def cut() -> tuple[Graph, SimulationReport]:
     net.conv("conv3", 32, Window()).linear("fc", 10)
     graph = net.quantized()
     parameters = Parameters(l1_size=16_000, l2_size=30_000)
-    return graph, simulate(network_from_graph(graph), parameters)
+    return graph, simulate_network(network_from_graph(graph), parameters)
 
 
 def test_a_cut_network_runs_in_as_many_tiles_as_planned(
@@ -203,4 +203,4 @@ def test_only_quantized_graphs_run() -> None:
     graph = net.graph
     graph.add(Node("output_1", Output(0), [net.last], (graph.type_of(net.last),)))
     with pytest.raises(QuantizationError):
-        _run(graph, simulate(network_from_graph(graph)))
+        _run(graph, simulate_network(network_from_graph(graph)))

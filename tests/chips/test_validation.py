@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from nnshell.chips import Network, Parameters, simulate
+from nnshell.chips import Network, Parameters, simulate_network
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -48,7 +48,7 @@ def test_l2_plans_are_within_a_twentieth_of_the_live_bytes(
     scripts: dict[str, ModuleType], name: str, l2_size: int
 ) -> None:
     network: Network = scripts["published_networks"].network(name)
-    report = simulate(network, Parameters(l2_size=l2_size))
+    report = simulate_network(network, Parameters(l2_size=l2_size))
     assert report.memory.peak_bytes <= 1.05 * report.memory.live_bytes
     assert report.memory.peak_bytes <= l2_size
 
@@ -56,7 +56,7 @@ def test_l2_plans_are_within_a_twentieth_of_the_live_bytes(
 def test_more_l2_hardly_ever_costs_time(scripts: dict[str, ModuleType]) -> None:
     network: Network = scripts["published_networks"].network("mobilenet_v2_1.0_128")
     cycles = [
-        simulate(network, Parameters(l2_size=size)).total_cycles
+        simulate_network(network, Parameters(l2_size=size)).total_cycles
         for size in (150_000, 250_000, 350_000, 450_000)
     ]
     for less, more in itertools.pairwise(cycles):

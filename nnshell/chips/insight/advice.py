@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nnshell.chips.model.plan import budget_for, hidden_bytes, make_plan
+from nnshell.chips.model.report import LayerReport, SimulationReport
 from nnshell.chips.model.search import choose
-
-if TYPE_CHECKING:
-    from nnshell.chips.model.report import LayerReport, SimulationReport
 
 # Layers that lose less than this share of the inference to a memory are not worth a line.
 WORTH_SHARE = 0.01
 MAX_LINES = 3
 L2_STEP = 4096  # how exactly the least l2_size is found
+
+
+def levers(report: SimulationReport) -> tuple[str, ...]:
+    """What to change, most urgent first: what does not fit, then what waits."""
+    return (*(str(shortfall) for shortfall in report.shortfalls), *advice(report))
 
 
 def advice(report: SimulationReport) -> tuple[str, ...]:

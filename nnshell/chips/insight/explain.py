@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnshell.chips.insight.advice import l2_lever
 from nnshell.chips.model.counts import TileSizes
+from nnshell.chips.model.report import LayerReport, SimulationReport
 from nnshell.chips.model.search import Choice, Operands, choose, ranked_choices
 from nnshell.chips.model.tile_costs import LayerPlan, Setting, steps
 from nnshell.chips.model.tiling import term_cycles
 from nnshell.support.errors import UsageError
-
-if TYPE_CHECKING:
-    from nnshell.chips.model.report import LayerReport, SimulationReport
 
 MAX_ALTERNATIVES = 6
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from nnshell.chips.model.chip import Chip, load_chip
+from nnshell.chips.model.estimate import Cuts, estimate
 from nnshell.chips.model.kernels import load_kernels
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.parameters import Parameters, too_fast
 from nnshell.chips.model.report import SimulationReport
-from nnshell.chips.model.simulate import Cuts, simulate
 from nnshell.support.errors import UsageError
 
 MAX_POINTS = 1000
@@ -122,7 +122,7 @@ def sweep(
     remarks = dict.fromkeys(too_fast(point.parameters, chip) for point in points)
     fitting = [point for point in points if point.fits]
     if not fitting:
-        report = simulate(network, points[0].parameters, chip=chip, cuts=cuts)
+        report = estimate(network, points[0].parameters, chip=chip, cuts=cuts)
         remarks.update(dict.fromkeys(f"no point fits: {gap}" for gap in report.shortfalls[:1]))
     best = min(fitting, key=lambda point: point.latency_ms, default=None)
     relaxed = relaxations(network, best.parameters, chip, cuts) if best is not None else ()
@@ -135,7 +135,7 @@ def point_at(
 ) -> Point | str:
     """One point of a sweep, or why the chip cannot have it."""
     try:
-        return _point(simulate(network, parameters, chip=chip, cuts=cuts))
+        return _point(estimate(network, parameters, chip=chip, cuts=cuts))
     except UsageError as error:
         return error.message
 
@@ -202,11 +202,11 @@ def relaxations(
     chip = chip or load_chip()
     parameters = parameters.resolve(load_kernels(parameters.kernels))
     cuts = cuts if cuts is not None else {}
-    base = simulate(network, parameters, chip=chip, cuts=cuts)
+    base = estimate(network, parameters, chip=chip, cuts=cuts)
     found = []
     for name, value in _looser(parameters, chip):
         changed = replace(parameters, **{name: value})  # type: ignore[arg-type]
-        report = simulate(network, changed, chip=chip, cuts=cuts)
+        report = estimate(network, changed, chip=chip, cuts=cuts)
         saved = base.latency_ms - report.latency_ms
         before, after = _number(getattr(parameters, name)), _number(value)
         energy = base.energy_mj - report.energy_mj

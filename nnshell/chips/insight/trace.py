@@ -7,12 +7,10 @@ the table to the cycle.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nnshell.chips.model.report import SimulationReport
 from nnshell.chips.model.schedule import schedule
-
-if TYPE_CHECKING:
-    from nnshell.chips.model.report import SimulationReport
 
 TRACKS = ("layers", "cores", "cluster DMA", "micro-DMA")
 

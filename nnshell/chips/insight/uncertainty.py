@@ -15,10 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nnshell.chips.model.report import LayerReport
+from nnshell.chips.model.report import (
+    LayerRange,
+    LayerReport,
+    Range,
+    Ranges,
+    SimulationReport,
+)
 
 # Of a normal distribution, this many deviations to both sides hold nine of ten values.
 NINE_OF_TEN = 1.645
@@ -93,18 +98,24 @@ class Validation:
         return max(0.0, share - covered) * self.kernel_error(kernel)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Nine of ten measurements are expected between the two."""
+def ranges(report: SimulationReport) -> Ranges:
+    """Where nine of ten measurements of the total and of every layer are expected."""
+    known = load_validation(report.kernels)
+    return Ranges(
+        range_around(report.total_cycles, known.total_error_of(report.layers)),
+        tuple(_layer_range(known, layer) for layer in report.layers),
+    )
 
-    low_cycles: int
-    high_cycles: int
 
-    @classmethod
-    def around(cls, cycles: int, error: float) -> Range:
-        """The range is a factor to both sides, as large errors are never below zero."""
-        factor = 1.0 + NINE_OF_TEN * error
-        return cls(round(cycles / factor), round(cycles * factor))
+def _layer_range(known: Validation, layer: LayerReport) -> LayerRange:
+    error = known.layer_error(layer.kernel, layer.cycles, layer.l3_wait_cycles)
+    return LayerRange(range_around(layer.cycles, error), known.measured(layer.kernel))
+
+
+def range_around(cycles: int, error: float) -> Range:
+    """A range is a factor to both sides, as large errors are never below zero."""
+    factor = 1.0 + NINE_OF_TEN * error
+    return Range(round(cycles / factor), round(cycles * factor))
 
 
 @cache

@@ -1,6 +1,7 @@
-"""What a simulation found: totals, one row a layer, the L2 map, what does not fit.
+"""The report of a simulation: totals, one row a layer, the L2 map, what does not fit.
 
-``to_json`` is the outward form; the rest is for tables, explanations and traces.
+A report is data. What plans, searches or draws again (levers, explanations, traces) is a function
+of one, in :mod:`nnshell.chips.insight`. ``to_json`` is the outward form.
 """
 
 from __future__ import annotations
@@ -9,14 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nnshell.chips.insight.advice import advice
-from nnshell.chips.insight.levers import Shortfall
-from nnshell.chips.insight.trace import chrome_trace
-from nnshell.chips.insight.uncertainty import Range, Validation, load_validation
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.plan import Plan
 from nnshell.chips.model.search import Choice
+from nnshell.chips.model.shortfalls import Shortfall
 from nnshell.chips.model.tile_costs import Setting
 from nnshell.support.html import html_table
 from nnshell.support.packing import MemoryMap
@@ -52,8 +50,6 @@ class LayerReport:
     l3_bytes: int
     energy_mj: float
     fits: bool
-    range: Range
-    measured: bool
 
     @property
     def macs_per_cycle(self) -> float:
@@ -80,14 +76,39 @@ class LayerReport:
             "l2_bytes": self.l2_bytes,
             "l3_bytes": self.l3_bytes,
             "energy_mj": round(self.energy_mj, 6),
-            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
-            "measured": self.measured,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Nine of ten measurements are expected between the two."""
+
+    low_cycles: int
+    high_cycles: int
+
+    def to_json(self) -> list[int]:
+        return [self.low_cycles, self.high_cycles]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRange:
+    """The range of a layer; ``measured``: whether some measurement covers its kernel."""
+
+    range: Range
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Ranges of the total and of all layers, in their order."""
+
+    total: Range
+    layers: tuple[LayerRange, ...]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SimulationReport:
-    """One inference on the chip."""
+    """One inference on the chip; ``ranges`` are None until they are worked out."""
 
     network: Network
     parameters: Parameters
@@ -97,6 +118,7 @@ class SimulationReport:
     memory: MemoryMap
     layers: tuple[LayerReport, ...]
     shortfalls: tuple[Shortfall, ...]
+    ranges: Ranges | None = None
 
     def __repr__(self) -> str:
         return (
@@ -130,17 +152,6 @@ class SimulationReport:
         return sum(layer.cycles for layer in self.layers)
 
     @property
-    def validation(self) -> Validation:
-        """What is known about the errors of this kernel library."""
-        return load_validation(self.kernels)
-
-    @property
-    def range(self) -> Range:
-        """Where nine of ten measurements of the total are expected."""
-        error = self.validation.total_error_of(self.layers)
-        return Range.around(self.total_cycles, error)
-
-    @property
     def latency_ms(self) -> float:
         return self.total_cycles / self.setting.clocks.cluster_hz * 1e3
 
@@ -167,11 +178,6 @@ class SimulationReport:
         """L3 taken: all constants, whose home is the flash, and activations that spill."""
         return self.network.constant_bytes + self.plan.spilled_bytes()
 
-    @property
-    def levers(self) -> tuple[str, ...]:
-        """What to change, most urgent first."""
-        return tuple(str(shortfall) for shortfall in self.shortfalls) + advice(self)
-
     def to_json(self) -> dict[str, Any]:
         """The outward form; ``does_not_fit`` appears only when something does not."""
         clocks = self.setting.clocks
@@ -189,16 +195,21 @@ class SimulationReport:
             "l1_bytes": self.l1_bytes,
             "l2_peak_bytes": self.l2_peak_bytes,
             "l3_bytes": self.l3_bytes,
-            "range_cycles": [self.range.low_cycles, self.range.high_cycles],
-            "layers": [layer.to_json() for layer in self.layers],
         }
+        if self.ranges is not None:
+            result["range_cycles"] = self.ranges.total.to_json()
+        result["layers"] = self.layer_records()
         if self.shortfalls:
             result["does_not_fit"] = [_shortfall_json(entry) for entry in self.shortfalls]
         return result
 
-    def trace(self) -> dict[str, Any]:
-        """Chrome trace events: one track a resource, times in cluster cycles."""
-        return chrome_trace(self)
+    def layer_records(self) -> list[dict[str, Any]]:
+        """The layers for programs."""
+        records = [layer.to_json() for layer in self.layers]
+        for record, known in zip(records, self.ranges.layers if self.ranges else (), strict=False):
+            record["range_cycles"] = known.range.to_json()
+            record["measured"] = known.measured
+        return records
 
     def memory_rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
         """The L2 map by offset: name, kind, offset, bytes, first and last layer."""

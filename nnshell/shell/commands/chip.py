@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,8 +139,9 @@ class ChipCommands(Commands):
         _check_form(args)
         if args.cluster is not None:
             raise UsageError("--cluster is for lists", hint="simulate --l1 32k,48k,64k --cluster A")
-        report = simulation.simulate(self.project(), kernels=args.kernels, chip=args.chip)
-        for path, content in ((args.json, report.to_json), (args.trace, report.trace)):
+        report = simulation.one_inference(self.project(), kernels=args.kernels, chip=args.chip)
+        trace = partial(simulation.chrome_trace, report)
+        for path, content in ((args.json, report.to_json), (args.trace, trace)):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
         predicting = bool(args.input_files) and not args.tiled
@@ -182,7 +184,7 @@ class ChipCommands(Commands):
             found = simulation.explain(report, args.explain)
             self.write_lines(simulation_text.explanation(report, found))
         elif args.summary:
-            self.write_lines((*simulation_text.summary(report), *report.levers))
+            self.write_lines((*simulation_text.summary(report), *simulation.levers(report)))
         else:
             self.show(simulation_tables.layer_table(report), args)
         if args.memory:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnshell.chips.insight.levers import Shortfall, l1_shortfall, l2_shortfall, l3_shortfalls
-from nnshell.chips.insight.uncertainty import Range, Validation, load_validation
 from nnshell.chips.model.chip import Chip, load_chip
 from nnshell.chips.model.energy import layer_energy_mj
-from nnshell.chips.model.from_graph import network_from_graph
 from nnshell.chips.model.geometry import constant_arrays
 from nnshell.chips.model.kernels import KernelTable, load_kernels
 from nnshell.chips.model.network import Layer, Network, check
@@ -17,11 +14,15 @@ from nnshell.chips.model.parameters import Parameters
 from nnshell.chips.model.plan import Plan, budget_for, buffers, hidden_bytes, make_plan
 from nnshell.chips.model.report import LayerReport, SimulationReport
 from nnshell.chips.model.search import Choice, Operands, choose
+from nnshell.chips.model.shortfalls import (
+    Shortfall,
+    l1_shortfall,
+    l2_shortfall,
+    l3_shortfalls,
+)
 from nnshell.chips.model.tile_costs import Clocks, Setting
-from nnshell.ir.graph import Graph
 from nnshell.ir.work import Work
 from nnshell.support.packing import MemoryMap, pack
-from nnshell.support.settings import Settings
 
 # Cuts whose streaming buffers must shrink are searched for L2 rooms in these steps.
 ROOM_STEP_BYTES = 4096
@@ -30,7 +31,7 @@ ROOM_STEP_BYTES = 4096
 Cuts = dict[tuple[Work, Operands, int, Clocks | None, int, int], Choice]
 
 
-def simulate(
+def estimate(
     network: Network,
     parameters: Parameters | None = None,
     *,
@@ -38,7 +39,7 @@ def simulate(
     chip: Chip | None = None,
     cuts: Cuts | None = None,
 ) -> SimulationReport:
-    """Cycles, memory and energy of one inference.
+    """Cycles, memory and energy of one inference, without the ranges of their errors.
 
     ``kernels`` overrides the parameters' kernel table. ``cuts`` remembers what was searched, for
     simulations with one table and chip. What does not fit is reported, not raised.
@@ -60,13 +61,6 @@ def simulate(
     return _Simulation(network, parameters, setting, cuts if cuts is not None else {}).run()
 
 
-def simulate_graph(graph: Graph, settings: Settings | None = None) -> SimulationReport:
-    """Simulate a graph under a session's settings, by default those of a new session."""
-    settings = settings if settings is not None else Settings()
-    parameters = Parameters.from_settings(settings)
-    return simulate(network_from_graph(graph), parameters, chip=load_chip(settings.chip or None))
-
-
 @dataclass(slots=True)
 class _Simulation:
     """One run; ``known`` remembers the cuts of equal layers, with the L2 room they were given."""
@@ -80,10 +74,6 @@ class _Simulation:
     def _working_share(self) -> float:
         """Cores at work of those the chip's power was measured with."""
         return self.setting.cores / self.setting.chip.cores
-
-    @property
-    def known_errors(self) -> Validation:
-        return load_validation(self.setting.table.name)
 
     def run(self) -> SimulationReport:
         plan, picked, memory = self._settle()
@@ -201,12 +191,10 @@ class _Simulation:
             cycles,
             timing.compute_cycles * choice.plan.kernel.power * self._working_share,
         )
-        waiting = timing.l3_wait_cycles + stall
-        kernel = choice.plan.kernel.name
         return LayerReport(
             name=layer.name,
             op=layer.op,
-            kernel=kernel,
+            kernel=choice.plan.kernel.name,
             macs=layer.work.macs,
             cycles=cycles,
             compute_cycles=timing.compute_cycles,
@@ -214,7 +202,7 @@ class _Simulation:
             dma_l3_l2_cycles=timing.l3_cycles + stall + ahead,
             stall_cycles=stall,
             dma_wait_cycles=timing.dma_wait_cycles,
-            l3_wait_cycles=waiting,
+            l3_wait_cycles=timing.l3_wait_cycles + stall,
             bound_by=_bound(timing.compute_cycles, timing.dma_cycles, timing.l3_cycles + stall),
             tile_rows=choice.tile_rows,
             tile_channels=choice.tile_channels,
@@ -224,8 +212,6 @@ class _Simulation:
             l3_bytes=timing.l3_bytes + brought,
             energy_mj=energy,
             fits=choice.fits,
-            range=Range.around(cycles, self.known_errors.layer_error(kernel, cycles, waiting)),
-            measured=self.known_errors.measured(kernel),
         )
 
     def _shortfalls(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[Shortfall]:

@@ -1,4 +1,4 @@
-"""What does not fit, by how much, and what would make it fit; what costs most, and what helps.
+"""What does not fit, by how much, and what would make it fit.
 
 Not fitting is a result with a demand, a bound and a gap in bytes, never an exception.
 """
