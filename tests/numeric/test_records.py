@@ -55,6 +55,16 @@ def test_a_constant_tensor_has_a_usable_range() -> None:
     assert usable_range(Range(1e-12, 1e-12)) == Range(0.0, 1.0)
 
 
+@given(st.floats(1e-6, 1e6), st.one_of(st.floats(0, 0.9), st.floats(1.1, 5)), st.booleans())
+def test_ends_that_are_close_are_one_constant(value: float, part: float, below: bool) -> None:
+    """Close as numpy's isclose says, which NNTool asks: within 1e-8 and 1e-5 of the upper end."""
+    gap = part * (1e-8 + 1e-5 * value)
+    low, high = (-value - gap, -value) if below else (value, value + gap)
+    reach = max(abs(low), abs(high))
+    from_zero = Range(low, 0.0) if below else Range(0.0, high)
+    assert usable_range(Range(low, high)) == (Range(-reach, reach) if part < 1 else from_zero)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_range_that_is_not_finite_is_refused_by_name(value: float) -> None:
     with pytest.raises(QuantizationError, match="node conv"):
