@@ -190,7 +190,7 @@ class ChannelsLast(Operator):
         return self.inner.output_record(options)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
-        """The kernel of the operator inside; the constants lie as the graph has them."""
+        """The kernel of the operator inside; constants, and axes of records, are the graph's."""
         constants = list(request.constants)
         if self.weights:
             constants[1] = request.constant(1).transpose(self.weights)
@@ -207,7 +207,10 @@ class ChannelsLast(Operator):
         back = tuple(self.weights.index(axis) for axis in range(len(self.weights)))
         kept = list(made.constants)
         kept[1] = made.constants[1].transpose(back)
-        return replace(made, constants=tuple(kept))
+        records = list(made.inputs)
+        if records[1].axis is not None:
+            records[1] = replace(records[1], axis=self.weights[records[1].axis])
+        return replace(made, inputs=tuple(records), constants=tuple(kept))
 
     def integer_multi(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray]

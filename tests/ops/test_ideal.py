@@ -26,6 +26,7 @@ from nnshell.ir.operator import OPERATORS, Example
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import TensorType
+from nnshell.ops.channels_last import ChannelsLast
 from nnshell.ops.quantize import Quantize
 from nnshell.quantization import calibrate_graph, quantize_graph
 
@@ -64,7 +65,8 @@ class Alone:
 def alone(example: Example, zero_point: int) -> Alone:
     graph = graph_of(example)
     batch = random_inputs(graph, SAMPLES)
-    if example.op.kind in PADDED_WITH_ZERO:
+    inner = example.op.inner if isinstance(example.op, ChannelsLast) else example.op
+    if inner.kind in PADDED_WITH_ZERO:
         batch = [np.abs(array) for array in batch]
     quantize_graph(graph, calibrate_graph(graph, [batch]))
     node = graph["node"]
