@@ -121,7 +121,6 @@ QUANTIZATION: dict[str, Case] = {
     "--allow_asymmetric_out": Case("--allow_asymmetric_out", also="--no_allow_asymmetric_out"),
     "--narrow_weights": Case("-n", also="--no_narrow_weights"),
     "--softmax_out_8bits": Case("--softmax_out_8bits"),
-    "--float_type": Case("--float_type bfloat16", fails=FAILS),
     "--no_allow_asymmetric_out": Case("--no_allow_asymmetric_out"),
     "--no_narrow_weights": Case("--no_narrow_weights"),
     "--no_softmax_out_8bits": Case("--no_softmax_out_8bits", also="--softmax_out_8bits"),
