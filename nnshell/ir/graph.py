@@ -7,7 +7,7 @@ all been visited, depth first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.edges import Inputs, NodeMap
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
@@ -31,6 +32,9 @@ class Ref:
     index: int = 0
 
 
+_INDEXED = frozenset({"inputs", "op", "outputs", "body"})
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """One operator in the graph; a fusion's ``body`` is the graph of its inner nodes."""
@@ -43,6 +47,24 @@ class Node:
     body: Graph | None = None
     quantization: NodeQuantization | None = None
     options: dict[str, str] = field(default_factory=dict)  # AutoTiler node options
+    owner: NodeMap | None = field(default=None, init=False, repr=False)  # that it is indexed by
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """The graph that holds the node hears of what it has an index of."""
+        if name not in _INDEXED:
+            object.__setattr__(self, name, value)
+            return
+        owner: NodeMap | None = getattr(self, "owner", None)
+        if name != "inputs":
+            object.__setattr__(self, name, value)
+            if owner is not None:
+                owner.version += 1
+            return
+        if owner is not None:
+            owner.leave(self)
+        object.__setattr__(self, name, Inputs(value, self))
+        if owner is not None:
+            owner.join(self)
 
     @property
     def kind(self) -> str:
@@ -81,7 +103,19 @@ class Graph:
     def __init__(self, name: str = "graph", source: Source | None = None) -> None:
         self.name = name
         self.source = source
-        self.nodes: dict[str, Node] = {}
+        self.nodes = {}
+        self._steps: list[Node] = []
+        self._steps_of: tuple[NodeMap, int] | None = None  # the map that they are of, its version
+
+    @property
+    def nodes(self) -> NodeMap:
+        """Nodes by name, in insertion order."""
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, nodes: Mapping[str, Node]) -> None:
+        """A map of another graph is taken over: that graph must not be used any more."""
+        self._nodes = nodes if isinstance(nodes, NodeMap) else NodeMap(nodes)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -95,7 +129,7 @@ class Graph:
         return name in self.nodes
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self.nodes.values())
+        return iter(list(self.nodes.values()))  # who loops over them may add and remove some
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -145,36 +179,34 @@ class Graph:
 
     def consumers(self, name: str) -> list[tuple[Node, int]]:
         """(consumer, its input index) of every edge leaving ``name``: by output, then order."""
-        edges = [
-            (ref.index, node, position)
-            for node in self
-            for position, ref in enumerate(node.inputs)
-            if ref.node == name
-        ]
-        edges.sort(key=lambda edge: edge[0])
-        return [(node, position) for _, node, position in edges]
+        return list(self.nodes.readers(name))
+
+    def consumer_count(self, name: str) -> int:
+        """How many edges leave ``name``."""
+        return self.nodes.reader_count(name)
 
     def consumer_map(self) -> dict[str, list[tuple[Node, int]]]:
         """``consumers`` of every node at once."""
-        edges: dict[str, list[tuple[int, Node, int]]] = {name: [] for name in self.nodes}
-        for node in self:
-            for position, ref in enumerate(node.inputs):
-                edges[ref.node].append((ref.index, node, position))
-        return {
-            name: [(n, p) for _, n, p in sorted(found, key=lambda edge: edge[0])]
-            for name, found in edges.items()
-        }
+        return {name: list(self.nodes.readers(name)) for name in self.nodes}
 
     def steps(self) -> list[Node]:
         """Nodes in step order; the position in the list is the step number."""
-        consumers = self.consumer_map()
+        nodes, known = self.nodes, self._steps_of
+        version = nodes.current_version()
+        if known is None or known[0] is not nodes or known[1] != version:
+            self._steps = self._sorted()
+            self._steps_of = (nodes, version)
+        return list(self._steps)
+
+    def _sorted(self) -> list[Node]:
+        consumers = self.nodes
         starts: list[Node] = [*self.inputs]
         starts += [n for n in self if not n.inputs and not isinstance(n.op, Input)]
         waiting = {node.name: len(node.inputs) for node in self}
         order: list[Node] = []
         for start in starts:
             order.append(start)
-            walks = [iter(consumers[start.name])]
+            walks = [iter(consumers.readers(start.name))]
             while walks:  # recursion by hand: graphs are deeper than Python's stack
                 consumer, _ = next(walks[-1], (None, 0))
                 if consumer is None:
@@ -183,7 +215,7 @@ class Graph:
                 waiting[consumer.name] -= 1
                 if waiting[consumer.name] == 0:
                     order.append(consumer)
-                    walks.append(iter(consumers[consumer.name]))
+                    walks.append(iter(consumers.readers(consumer.name)))
         if len(order) != len(self.nodes):
             missing = sorted(set(self.nodes) - {node.name for node in order})
             raise GraphError(f"the graph has a cycle through {', '.join(missing[:3])}")
@@ -195,44 +227,47 @@ class Graph:
     # -- editing ---------------------------------------------------------------------------
 
     def add(self, node: Node) -> Node:
-        if node.name in self.nodes:
-            raise GraphError(f"a node called '{node.name}' exists already")
+        self._check_free(node.name)
         self.nodes[node.name] = node
         return node
 
     def insert(self, node: Node, *, before: str) -> Node:
         """Add a node at the place of ``before`` in insertion order."""
-        self.add(node)
-        del self.nodes[node.name]
-        entries = list(self.nodes.items())
-        position = list(self.nodes).index(before)
-        entries.insert(position, (node.name, node))
-        self.nodes = dict(entries)
+        self._check_free(node.name)
+        self.nodes.insert_before(before, node)
         return node
+
+    def insert_after(self, node: Node, *, after: str) -> Node:
+        """Add a node at the place after ``after`` in insertion order."""
+        self._check_free(node.name)
+        self.nodes.insert_after(after, node)
+        return node
+
+    def _check_free(self, name: str) -> None:
+        if name in self.nodes:
+            raise GraphError(f"a node called '{name}' exists already")
 
     def remove(self, name: str) -> Node:
         node = self[name]
-        if self.consumers(name):
+        if self.consumer_count(name):
             raise GraphError(f"node '{name}' still has consumers")
         del self.nodes[name]
         return node
 
     def replace_node(self, name: str, node: Node) -> None:
         """Put ``node`` at the place of ``name`` in insertion order; edges to ``name`` follow it."""
-        if node.name != name and node.name in self.nodes:
-            raise GraphError(f"a node called '{node.name}' exists already")
-        self.nodes = {
-            (node.name if key == name else key): (node if key == name else value)
-            for key, value in self.nodes.items()
-        }
+        if node.name != name:
+            self._check_free(node.name)
+        self.nodes.replace(name, node)
         if node.name != name:
             for consumer, position in self.consumers(name):
                 consumer.inputs[position] = Ref(node.name, consumer.inputs[position].index)
 
     def redirect(self, old: Ref, new: Ref) -> None:
         """Every consumer of ``old`` reads ``new`` instead."""
-        for node in self:
-            node.inputs = [new if ref == old else ref for ref in node.inputs]
+        for node, position in self.consumers(old.node):
+            if node.inputs[position] == old:
+                node.inputs[position] = new
 
     def prune(self) -> list[str]:
         """Remove nodes that lead to no output (graph inputs stay); returns their names."""
@@ -250,11 +285,7 @@ class Graph:
 
     def unique_name(self, wanted: str) -> str:
         """``wanted``, or ``wanted_1``, ``wanted_2`` ... when it is taken."""
-        name, count = wanted, 0
-        while name in self.nodes:
-            count += 1
-            name = f"{wanted}_{count}"
-        return name
+        return self.nodes.unique(wanted)
 
     def infer_types(self) -> None:
         """Recompute every output type from the operators, in step order."""

@@ -27,8 +27,9 @@ def live_nodes(graph: Graph) -> Iterator[Node]:
 
 def sole_consumer(graph: Graph, node: Node) -> Node | None:
     """The only reader of ``node``, when it has one output that is read once."""
-    edges = graph.consumers(node.name)
-    return edges[0][0] if len(edges) == 1 and len(node.outputs) == 1 else None
+    if graph.consumer_count(node.name) != 1 or len(node.outputs) != 1:
+        return None
+    return graph.consumers(node.name)[0][0]
 
 
 def readers(graph: Graph, node: Node) -> list[Node]:
@@ -106,11 +107,7 @@ def insert_after(graph: Graph, producer: Node, node: Node) -> None:
 
 def place_after(graph: Graph, name: str, node: Node) -> None:
     """Add ``node`` behind ``name`` in insertion order."""
-    graph.add(node)
-    del graph.nodes[node.name]
-    entries = list(graph.nodes.items())
-    entries.insert(list(graph.nodes).index(name) + 1, (node.name, node))
-    graph.nodes = dict(entries)
+    graph.insert_after(node, after=name)
 
 
 def swap_with_consumer(graph: Graph, upper: Node, lower: Node) -> None:
@@ -119,16 +116,14 @@ def swap_with_consumer(graph: Graph, upper: Node, lower: Node) -> None:
     lower.inputs[0], upper.inputs[0] = upper.inputs[0], Ref(lower.name)
     retype(graph, lower)
     retype(graph, upper)
-    names = {upper.name: lower, lower.name: upper}
-    order = [names.get(name, node) for name, node in graph.nodes.items()]
-    graph.nodes = {node.name: node for node in order}
+    graph.nodes.swap(upper.name, lower.name)
 
 
 def set_constant(graph: Graph, node: Node, position: int, value: NDArray[Any]) -> None:
     """Give constant input ``position`` of ``node`` a new value; other readers keep the old one."""
     constant = graph.producer(node, position)
     fresh = constant_node(constant.name, np.ascontiguousarray(value), constant.origin)
-    if len(graph.consumers(constant.name)) == 1:
+    if graph.consumer_count(constant.name) == 1:
         graph.replace_node(constant.name, fresh)
         return
     fresh.name = graph.unique_name(constant.name)
