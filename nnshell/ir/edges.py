@@ -98,6 +98,7 @@ class NodeMap(dict[str, "Node"]):
         self._before: dict[str, str] = {"": ""}
         self._shuffled = False  # whether the order of the dictionary is not that of the names
         self._taken: dict[str, int] = {}  # by name: all numbers up to this are taken
+        self._touched: set[str] = set()
         self.update(nodes or {})
 
     # -- readers ---------------------------------------------------------------------------
@@ -124,6 +125,16 @@ class NodeMap(dict[str, "Node"]):
             self._index_again()
         return len(self._readers.get(name, ()))
 
+    def note(self, name: str) -> None:
+        """Something about a node has changed."""
+        self.version += 1
+        self._touched.add(name)
+
+    def take_touched(self) -> set[str]:
+        """Names of nodes that changed since this was last asked: edges on either side count."""
+        touched, self._touched = self._touched, set()
+        return touched
+
     def current_version(self) -> int:
         """``version``, with changes of nodes that another map took counted."""
         if self._shared:
@@ -135,19 +146,19 @@ class NodeMap(dict[str, "Node"]):
         if node.owner is not None and node.owner is not self:
             node.owner._shared = True
         node.owner = self
-        self.version += 1
+        self.note(node.name)
         for position, ref in enumerate(node.inputs):
             self._add_edge(ref.node, node, position)
 
     def leave(self, node: Node) -> None:
         """Drop the edges into a node."""
-        self.version += 1
+        self.note(node.name)
         for position, ref in enumerate(node.inputs):
             self._drop_edge(ref.node, node, position)
 
     def move_edge(self, node: Node, position: int, before: str, after: str) -> None:
         """An input of a node reads ``after`` now, and read ``before``."""
-        self.version += 1
+        self.note(node.name)
         self._drop_edge(before, node, position)
         self._add_edge(after, node, position)
 
@@ -156,12 +167,14 @@ class NodeMap(dict[str, "Node"]):
         if edges is None:
             edges = self._readers[name] = set()
         edges.add((node, position))
+        self._touched.add(name)
         self._in_order.pop(name, None)
 
     def _drop_edge(self, name: str, node: Node, position: int) -> None:
         edges = self._readers.get(name)
         if edges is not None:
             edges.discard((node, position))
+            self._touched.add(name)
             self._in_order.pop(name, None)
 
     def _index_again(self) -> None:

@@ -56,9 +56,11 @@ class Node:
             return
         owner: NodeMap | None = getattr(self, "owner", None)
         if name != "inputs":
+            before = getattr(self, name, None)
+            changes = before is not value and (name != "outputs" or before != value)
             object.__setattr__(self, name, value)
-            if owner is not None:
-                owner.version += 1
+            if owner is not None and changes:
+                owner.note(self.name)
             return
         if owner is not None:
             owner.leave(self)

@@ -47,37 +47,65 @@ class Region:
         return Region(nodes, {ref: p for ref, p in self.order.items() if ref in touched})
 
 
-def best_region(graph: Graph, node: Node) -> tuple[Region, int] | None:
-    """The region next to transpose ``node`` that saves most when reordered, and what it saves."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The best region next to a transpose, if any saves; ``seen`` are the nodes looked at."""
+
+    region: Region | None
+    saved: int
+    seen: frozenset[str]
+
+
+def search(graph: Graph, node: Node) -> Search:
+    """The region next to transpose ``node`` that saves most when reordered."""
     order = node.op.permutation
     assert order is not None
     starts = (
         (Ref(node.name), inverse(order), True),  # what follows runs in the order before
         (node.inputs[0], order, False),  # what comes before runs in the order after
     )
-    best: tuple[Region, int] | None = None
+    best: Region | None = None
+    most = 0
+    seen = {node.name}
     for ref, perm, downwards in starts:
-        for region, saved in _growing(graph, ref, perm, downwards):
-            if saved > (best[1] if best else 0):
-                best = region, saved
-    return best
+        region, count, saved = _grown(graph, ref, perm, downwards, seen)
+        if saved > most:
+            best, most = region.truncated(graph, count), saved
+    return Search(best, most, frozenset(seen))
 
 
-def _growing(graph: Graph, ref: Ref, perm: Perm, downwards: bool) -> list[tuple[Region, int]]:
-    """Every size of the region that starts at ``ref``, with what it saves."""
+def _grown(
+    graph: Graph, ref: Ref, perm: Perm, downwards: bool, seen: set[str]
+) -> tuple[Region, int, int]:
+    """The region that starts at ``ref`` as far as it grows, the size that saves most, and how much.
+
+    What a node changes when it comes in is what its own tensors cost: their readers and makers
+    are the region's now.
+    """
     region = Region(order={ref: perm})
-    sizes = []
+    best = most = saved = 0
     waiting = deque(_neighbours(graph, ref, downwards))
+    seen.add(ref.node)
     while waiting and len(region.nodes) < MOST_NODES:
         node = graph[waiting.popleft()]
-        if node.name in region.nodes or not _admit(graph, region, node):
+        seen.add(node.name)
+        if node.name in region.nodes:
             continue
-        part = region.truncated(graph, len(region.nodes))
-        sizes.append((part, _saved(graph, part)))
+        tensors = list(dict.fromkeys(_tensors(node)))
+        known = [tensor for tensor in tensors if tensor in region.order] if region.nodes else []
+        before = sum(_saved_at(graph, region, tensor) for tensor in known)
+        if not _admit(graph, region, node):
+            continue
+        tensors = [tensor for tensor in tensors if tensor in region.order]
+        saved += sum(_saved_at(graph, region, tensor) for tensor in tensors) - before
+        for tensor in tensors:
+            seen.update(reader.name for reader, _ in graph.consumers(tensor.node))
+        if saved > most:
+            best, most = len(region.nodes), saved
         for tensor in (ref for ref in _tensors(node) if ref in region.order):
             waiting.extend(_neighbours(graph, tensor, True))
             waiting.extend(_neighbours(graph, tensor, False))
-    return sizes
+    return region, best, most
 
 
 def _neighbours(graph: Graph, ref: Ref, downwards: bool) -> list[str]:
@@ -121,11 +149,11 @@ def _cost(shape: tuple[int, ...], perm: Perm) -> int:
     return 0 if moves_nothing(shape, perm) else int(np.prod(shape))
 
 
-def _saved(graph: Graph, region: Region) -> int:
-    made = {ref for ref in region.order if ref.node in region.nodes}
-    entering = [ref for ref in region.order if ref not in made]
-    saved = sum(_saved_entering(graph, region, ref) for ref in entering)
-    return saved + sum(_saved_leaving(graph, region, ref) for ref in made)
+def _saved_at(graph: Graph, region: Region, ref: Ref) -> int:
+    """What a tensor of the region saves at its border; a region saves the sum of its tensors."""
+    if ref.node in region.nodes:
+        return _saved_leaving(graph, region, ref)
+    return _saved_entering(graph, region, ref)
 
 
 def _saved_entering(graph: Graph, region: Region, ref: Ref) -> int:

@@ -19,10 +19,11 @@ from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.kernel_axes import axis_fits
 from nnshell.passes.regions import (
+    Search,
     absorbs,
     apply_region,
-    best_region,
     may_turn,
+    search,
     sort_columns,
     turn_input,
 )
@@ -37,6 +38,7 @@ from nnshell.passes.rewriting import (
 )
 
 _ALL = 1 << 30  # more steps than any graph needs
+_MOST_WORK = 500_000  # nodes looked at while regions are reordered: 10 s; 1,000 regions of 500
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,25 @@ class EliminateTransposes(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         left = _ALL if self.max_steps is None else self.max_steps
-        while left > 0 and (taken := _sweep(graph, left, notes) or _reorder_best(graph, notes)):
+        known: dict[str, Search] = {}  # of transposes nothing has changed around
+        work = 0  # every reordering looks at the whole graph
+        while left > 0:
+            taken = _sweep(graph, left, notes)
+            if not taken and work < _MOST_WORK:
+                work += len(graph)
+                taken = _reorder_best(graph, notes, known)
+            if not taken:
+                break
             left -= taken
         if self.max_steps is not None:
             return
         for name in [node.name for node in graph if node.op.permutation is not None]:
-            notes.did_not(name, f"kept transpose {name}: removing it would need others elsewhere")
+            reason = (
+                "removing it would need others elsewhere"
+                if work < _MOST_WORK
+                else "this network has very many; `adjust` again goes on"
+            )
+            notes.did_not(name, f"kept transpose {name}: {reason}")
 
 
 def _sweep(graph: Graph, limit: int, notes: Notes) -> int:
@@ -138,13 +153,23 @@ def _sweep(graph: Graph, limit: int, notes: Notes) -> int:
     return taken
 
 
-def _reorder_best(graph: Graph, notes: Notes) -> int:
-    """Reorder the region that saves most: one step, or none when nothing is saved."""
+def _reorder_best(graph: Graph, notes: Notes, known: dict[str, Search]) -> int:
+    """Reorder the region that saves most: one step, or none when nothing is saved.
+
+    ``known`` holds the searches of the steps before; those that an edit has touched are dropped.
+    """
+    touched = graph.nodes.take_touched()
+    for name in [name for name, entry in known.items() if not entry.seen.isdisjoint(touched)]:
+        del known[name]
     transposes = [node for node in live_nodes(graph) if node.op.permutation is not None]
-    found = [best for node in transposes if (best := best_region(graph, node)) is not None]
-    if not found:
+    for node in transposes:
+        if node.name not in known:
+            known[node.name] = search(graph, node)
+    found = [known[node.name] for node in transposes]
+    region = max(found, key=lambda entry: entry.saved).region if found else None
+    if region is None:
         return 0
-    region, saved = max(found, key=lambda entry: entry[1])
+    saved = max(entry.saved for entry in found)
     apply_region(graph, region)
     quiet = Notes(notes.pass_name)
     while _sweep(graph, _ALL, quiet):
