@@ -90,6 +90,7 @@ class NodeMap(dict[str, "Node"]):
     def __init__(self, nodes: Mapping[str, Node] | None = None) -> None:
         super().__init__()
         self.version = 0
+        self.verified_version = -1  # the last that the verifier found in order
         self._readers: dict[str, set[Edge]] = {}
         self._in_order: dict[str, list[Edge]] = {}  # readers as they are asked for
         self._shared = False  # whether another map took nodes of this one

@@ -7,17 +7,21 @@ from nnshell.ir.graph import Graph
 from nnshell.support.errors import GraphError
 
 
-def verify(graph: Graph) -> None:
+def verify(graph: Graph) -> bool:
     """Check names, edges, types and order; raises GraphError naming the node.
+
+    A graph that has not changed since it was last verified is not looked at again: then False.
 
     Holds for every graph between passes: each edge starts at a node that exists and has that
     output, each node's recorded output types are what its operator infers, every node is reached,
     there is no cycle, and no input or output number is used twice.
     """
+    inside = [verify(node.body) for node in graph if node.body is not None]
+    version = graph.nodes.current_version()
+    if version == graph.nodes.verified_version and not any(inside):
+        return False
     _verify_edges(graph)
     for node in graph.steps():
-        if node.body is not None:
-            verify(node.body)
         inferred = node.op.infer(graph.input_types(node), node.body)
         if inferred != node.outputs:
             raise GraphError(
@@ -27,6 +31,8 @@ def verify(graph: Graph) -> None:
         if (node.body is None) == isinstance(node.op, Fusion):
             raise GraphError("only a fusion has a body", where=f"node {node.name}")
     _verify_ports(graph)
+    graph.nodes.verified_version = version
+    return True
 
 
 def _verify_edges(graph: Graph) -> None:

@@ -9,7 +9,9 @@ import pytest
 from nnshell.ir.basic_operators import Input
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.types import TensorType
+from nnshell.ir.verify import verify
 from nnshell.ops.add import Add
+from nnshell.support.errors import GraphError
 
 TYPE = TensorType((2,))
 OP = Add()
@@ -139,3 +141,18 @@ def test_steps_follow_every_edit() -> None:
     assert [node.name for node in graph.steps()] == ["in", "y", "z", "x"]
     graph.steps().clear()
     assert len(graph.steps()) == 4
+
+
+def test_a_graph_is_verified_again_when_anything_about_it_has_changed() -> None:
+    graph = Graph()
+    graph.add(Node("in", Input(TYPE, 0), [], (TYPE,)))
+    graph.add(Node("x", OP, [Ref("in"), Ref("in")], (TYPE,)))
+    assert verify(graph)
+    assert not verify(graph)
+    other = Input(TensorType((3,)), 1)
+    for name, value in (("outputs", other.infer(())), ("op", other), ("inputs", [Ref("gone")])):
+        twin = graph.copy()
+        assert verify(twin)
+        setattr(twin["x"], name, value)
+        with pytest.raises(GraphError):
+            verify(twin)
