@@ -1,15 +1,18 @@
-"""The integers of a filter by hand: formulas, the same with numbers, and what the kernel holds.
+"""Where the integers of a node come from: formulas, the same with numbers, what the kernel holds.
+
+For filters, with sI the scale of what is read and sO that of what is made:
 
     sA = sI * sW            unit of the sums of products, one for each output channel
-    sO = (max - min) / 255  from the range of the output (of its relu), see docs/quantization.md
     M  = sA / sO            what a sum is multiplied by: multiplier * 2^-shift
     qb = rnd(b / sA) - zI * sum(qw) + rnd(zO * sO / sA)
 
-sI is the sO of the layer before: the formula runs through the network from its input.
+sI is the sO of the layer before: the formula runs through the network from its input. Every scale
+is shown with the rule that gives it; a rule is named only when its result is the record's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,73 +21,195 @@ from numpy.typing import NDArray
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.qparams import NodeQuantization
-from nnshell.numeric.fixed_point import round_half_up, rounding_shift, saturate, wrap_int32
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
+from nnshell.ir.select import select
+from nnshell.numeric.fixed_point import (
+    Multiplier,
+    round_half_up,
+    rounding_shift,
+    saturate,
+    wrap_int32,
+)
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.support.errors import QuantizationError, UsageError
 
+_EQUAL = 1e-6  # relative: two scales are the same
 
-def scales_text(graph: Graph, name: str, channel: int = 0) -> str:
-    """The scales of the filter in node ``name``; the last line says whether all numbers agree."""
+
+def scales_text(graph: Graph, selector: str, channel: int = 0, weight_clip: str = "none") -> str:
+    """The scales of the selected nodes; of filters the last line says whether all numbers agree.
+
+    ``weight_clip`` names the clip type of the weights, for the formula of their scale. Raises
+    QuantizationError when the graph is not quantized, UsageError when a node has no such channel.
+    """
     if not graph.quantized:
         raise QuantizationError(
             "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
         )
     flat = flatten(graph)
-    item = _filter_in(flat, name)
-    made = item.node.quantization
-    assert made is not None
-    if not 0 <= channel < len(made.kernel.weights):
-        last = len(made.kernel.weights) - 1
+    items = list(_items(flat, selector))
+    if not items:
         raise UsageError(
-            f"there is no channel {channel}", where=f"node {name}", hint=f"0 to {last}"
+            "it computes nothing", where=f"node {selector}", hint="`qshow` shows all records"
         )
-    return "\n".join(_lines(flat, item, made, made.kernel, channel))
+    blocks = [_lines(flat, item, channel, weight_clip, alone=len(items) == 1) for item in items]
+    return "\n".join(line for block in blocks for line in block)
 
 
-def _filter_in(flat: FlatGraph, name: str) -> Item:
+def _items(flat: FlatGraph, selector: str) -> Iterator[Item]:
+    """Items that compute something, of the selected nodes and of the fusions among them."""
+    keys = {key for key, _ in select(flat.graph, selector)}
     for item in flat.items:
-        made = item.node.quantization
-        inside = item.path == name or item.path.startswith(f"{name}/")
-        if inside and made is not None and isinstance(made.kernel, FilterKernel) and made.constants:
-            return item
-    raise UsageError("it has no weights", where=f"node {name}", hint="name a conv2d or linear node")
+        outer = item.path.partition("/")[0]
+        computes = item.inputs and not item.node.op.boundary
+        if computes and (item.path in keys or outer in keys):
+            yield item
 
 
 def _lines(
-    flat: FlatGraph, item: Item, made: NodeQuantization, kernel: FilterKernel, channel: int
+    flat: FlatGraph, item: Item, channel: int, weight_clip: str, *, alone: bool
 ) -> list[str]:
-    data, weights = made.inputs[:2]
-    s_in, s_out = data.first_scale, made.output.first_scale
-    s_weights = float(weights.scale[channel % weights.scale.size])
+    made = item.node.quantization
+    assert made is not None
+    if isinstance(made.kernel, FilterKernel) and made.constants:
+        count = len(made.kernel.weights)
+        if not 0 <= channel < count:
+            if alone:
+                raise UsageError(
+                    f"there is no channel {channel}",
+                    where=f"node {item.path}",
+                    hint=f"0 to {count - 1}",
+                )
+            channel = 0
+        return _filter_lines(flat, item, made, made.kernel, channel, weight_clip)
+    return _other_lines(flat, item, made)
+
+
+# -- records ---------------------------------------------------------------------------------
+
+
+def record_rule(record: QParams) -> str:
+    """How the scale of an activation follows from its range, as a formula with its numbers."""
+    if record.bits == FLOAT_BITS:
+        return "float, not rounded"
+    low, high = record.limits
+    minimum, maximum = float(np.ravel(record.minimum)[0]), float(np.ravel(record.maximum)[0])
+    scale = record.first_scale
+    reach = f"over {minimum:.6g} .. {maximum:.6g}"
+    for rule, value in (
+        (f"(max - min)/{high - low}", (maximum - minimum) / (high - low)),
+        (f"max(|max|/{high}, |min|/{-low})", max(abs(maximum) / high, abs(minimum) / max(-low, 1))),
+    ):
+        if abs(value - scale) <= _EQUAL * scale:
+            return f"{rule} {reach}: {scale:.8g}"
+    exponent = np.log2(scale)
+    if exponent == round(exponent):
+        return f"fixed by a kernel, 2^{int(exponent)}: {scale:.8g}"
+    return f"taken over from a node that shares the record: {scale:.8g}"
+
+
+def _record_text(name: str, what: str, record: QParams) -> str:
+    if record.bits == FLOAT_BITS:
+        return f"  {name}  {what}: float, not rounded"
+    bits = "" if record.bits == INT8_BITS or record.dtype != "int8" else f", {record.bits} bits"
+    return (
+        f"  {name}  scale of {what}: {record.first_scale:.8g}, "
+        f"zero point {record.zero_point}, {record.dtype}{bits}"
+    )
+
+
+def _weight_rule(record: QParams, channel: int, weights: NDArray[Any], clip: str) -> str:
+    """How a weight scale follows from the weights of its channel (or of all)."""
+    scale = float(np.ravel(record.scale)[channel % record.scale.size])
+    values = weights if record.scale.size == 1 else weights[channel]
+    low, high = record.limits
+    widest = float(np.abs(values).max()) if values.size else 0.0
+    of = "all weights" if record.scale.size == 1 else f"channel {channel}"
+    plain = max(float(values.max(initial=0)) / high, float(-values.min(initial=0)) / max(-low, 1))
+    if abs(plain - scale) <= 1e-5 * scale:
+        rule = f"max|w|/{high}" if record.narrow else f"max(max/{high}, -min/{-low})"
+        return f"{rule}, max|w| of {of} = {widest:.6g}: {scale:.8g}"
+    if scale * high < widest:
+        share = f"{100 * scale * high / widest:.1f} % of max|w| = {widest:.6g}"
+        cut = f"reach/{high}, weight_clip {clip} keeps {share} of {of}"
+        return f"{cut}: {scale:.8g}"
+    return f"chosen, not derived from max|w| = {widest:.6g} of {of}: {scale:.8g}"
+
+
+# -- filters ---------------------------------------------------------------------------------
+
+
+def _filter_lines(
+    flat: FlatGraph,
+    item: Item,
+    made: NodeQuantization,
+    kernel: FilterKernel,
+    channel: int,
+    weight_clip: str,
+) -> list[str]:
+    data, weights, output = made.inputs[0], made.inputs[1], made.output
+    source = flat.maker(item.inputs[0]).path
+    head = [f"{item.path}, channel {channel}", _record_text("sI", source, data)]
+    if FLOAT_BITS in (data.bits, weights.bits, output.bits):
+        return [*head, *_float_lines(flat, item, made, channel, weight_clip)]
+    s_in, s_out = data.first_scale, output.first_scale
+    s_weights = float(np.ravel(weights.scale)[channel % weights.scale.size])
     s_sum = s_in * s_weights
     place = channel % kernel.multiplier.size
     multiplier, shift = int(kernel.multiplier[place]), int(kernel.shift[place])
-    low, high = float(made.output.minimum[0]), float(made.output.maximum[0])
     row = kernel.weights[channel].astype(np.int64)
     bias = _bias(flat, item)
-    real = 0.0 if bias is None else float(bias[channel])
+    real = 0.0 if bias is None else float(np.ravel(bias)[channel])
     terms = (
         int(round_half_up(np.float64(real / s_sum))),
         -data.zero_point * int(row.sum()),
-        int(round_half_up(np.float64(made.output.zero_point * s_out / s_sum))),
+        int(round_half_up(np.float64(output.zero_point * s_out / s_sum))),
     )
-    rule = "max(|max|/127, |min|/128)" if not made.output.asymmetric else "(max - min)/255"
-    source = flat.maker(item.inputs[0]).path
     return [
-        f"{item.path}, channel {channel}",
-        f"  sI  scale of {source}: {s_in:.8g}, zero point zI = {data.zero_point}",
-        f"  sW  max|w|/127: {s_weights:.8g}",
+        *head,
+        f"  sW  {_weight_rule(weights, channel, _weights(flat, item, kernel), weight_clip)}",
         f"  sA  = sI * sW = {s_in:.8g} * {s_weights:.8g} = {s_sum:.8g}",
-        f"  sO  = {rule} over {low:.6g} .. {high:.6g}: {s_out:.8g}, zO = {made.output.zero_point}",
+        f"  sO  = {record_rule(output)}, zO = {output.zero_point}",
         f"  M   = sA / sO = {s_sum / s_out:.8g}",
         f"      as integers: {multiplier} * 2^-{shift} = {multiplier * 2.0**-shift:.8g}"
         f" ({100 * (multiplier * 2.0**-shift * s_out / s_sum - 1):+.2f} %)",
         f"  qb  = rnd(b / sA) - zI * sum(qw) + rnd(zO * sO / sA), b = {real:.6g}",
         f"      = {terms[0]} + {terms[1]} + {terms[2]} = {sum(terms)};"
         f" the kernel has {int(kernel.bias[channel])}",
+        *_narrow_remark(weights, output),
         _verdict(made, kernel, channel, sum(terms), s_sum * s_out**-1),
     ]
+
+
+def _narrow_remark(weights: QParams, output: QParams) -> list[str]:
+    bits = [r.bits for r in (weights, output) if r.dtype == "int8" and r.bits < INT8_BITS]
+    if not bits:
+        return []
+    return ["  simulated: the chip's kernels have 8 bits; these integers use a part of them"]
+
+
+def _float_lines(
+    flat: FlatGraph, item: Item, made: NodeQuantization, channel: int, weight_clip: str
+) -> list[str]:
+    """A filter of which a part stays float in the simulation."""
+    weights, output = made.inputs[1], made.output
+    values = _weights(flat, item, made.kernel)
+    rule = (
+        "float, not rounded"
+        if weights.bits == FLOAT_BITS
+        else _weight_rule(weights, channel, values, weight_clip)
+    )
+    return [
+        f"  sW  {rule}",
+        f"  sO  = {record_rule(output)}",
+        "  simulated: sums, biases and what is float stay real numbers; no multiplier is used",
+    ]
+
+
+def _weights(flat: FlatGraph, item: Item, kernel: FilterKernel) -> NDArray[Any]:
+    op = flat.maker(item.inputs[1]).node.op
+    value = op.value if isinstance(op, Constant) else np.zeros(kernel.weights.shape, np.float32)
+    return value.reshape(len(kernel.weights), -1) if value.size == kernel.weights.size else value
 
 
 def _bias(flat: FlatGraph, item: Item) -> NDArray[Any] | None:
@@ -99,9 +224,40 @@ def _verdict(
     place = channel % kernel.multiplier.size
     sums = np.linspace(-1000 / factor, 1000 / factor, 201).astype(np.int64)
     product = wrap_int32(wrap_int32(sums + bias) * int(kernel.multiplier[place]))
-    wanted = saturate(rounding_shift(product, int(kernel.shift[place])), made.output.limits)
-    given = np.zeros((201, len(kernel.weights)), np.int64)
-    given[:, channel] = sums
-    found = kernel.finish(given, made.output)[:, channel]
-    same = int((found == wanted).sum())
+    expected = saturate(rounding_shift(product, int(kernel.shift[place])), made.output.limits)
+    products = np.zeros((201, len(kernel.weights)), np.int64)
+    products[:, channel] = sums
+    integers = kernel.finish(products, made.output)[:, channel]
+    same = int((integers == expected).sum())
     return f"  check: {same} of 201 sums give the same integer in the engine's kernel"
+
+
+# -- everything else -------------------------------------------------------------------------
+
+
+def _other_lines(flat: FlatGraph, item: Item, made: NodeQuantization) -> list[str]:
+    """Records of what is read and made, and the factors between them."""
+    lines = [f"{item.path} ({item.node.kind})"]
+    count = len(item.inputs)
+    for index, (tensor, record) in enumerate(zip(item.inputs, made.inputs, strict=False)):
+        name = "sI" if count == 1 else f"s{index}"
+        lines.append(_record_text(name, flat.maker(tensor).path, record))
+    lines.append(f"  sO  = {record_rule(made.output)}, zO = {made.output.zero_point}")
+    factors = list(_factors(made.kernel))
+    lines += factors
+    if item.node.op.keeps_record and not factors:
+        lines.append("  sO is sI: integers pass unchanged, only moved, compared or averaged")
+    return lines
+
+
+def _factors(kernel: Any) -> Iterator[str]:
+    for name in getattr(kernel, "__dataclass_fields__", {}):
+        factor = getattr(kernel, name)
+        if isinstance(factor, Multiplier):
+            multiplier, shift = int(factor.multiplier[0]), int(factor.shift[0])
+            scale = float(factor.scale[0])
+            error = 100 * (float(factor.value[0]) / scale - 1) if scale else 0.0
+            yield (
+                f"  {name}  {scale:.8g} as integers: {multiplier} * 2^-{shift} = "
+                f"{float(factor.value[0]):.8g} ({error:+.2f} %)"
+            )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nnshell.reports import (
         distributions,
         experiment_tables,
+        formulas,
         graph_tables,
         learning_tables,
         quantization_tables,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         svg,
         tensor_text,
         value_tables,
+        worked,
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
@@ -88,6 +90,8 @@ else:
     recipe = _Lazy("nnshell.session.recipe")
     simulation = _Lazy("nnshell.session.simulation")
     scales = _Lazy("nnshell.reports.scales")
+    formulas = _Lazy("nnshell.reports.formulas")
+    worked = _Lazy("nnshell.reports.worked")
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
     image_format = _Lazy("nnshell.ops.image_format")
@@ -121,6 +125,7 @@ __all__ = [
     "experiment_tables",
     "explain",
     "flow",
+    "formulas",
     "graph_tables",
     "image_format",
     "image_sets",
@@ -154,4 +159,5 @@ __all__ = [
     "value_tables",
     "verification",
     "walkthrough",
+    "worked",
 ]

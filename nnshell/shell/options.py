@@ -80,14 +80,18 @@ def _no_excel(_: str) -> str:
 
 
 def add_input_options(parser: Parser, files: str = "+") -> None:
-    """INPUTS and how they become the graph's input; what is left out comes from `aquant`, `set`."""
-    parser.add_argument(
-        "input_files",
-        nargs=files,
-        metavar="INPUTS",
-        completer=complete_input,
-        help="Files, patterns or folders; NAME=PATTERN for each of several graph inputs.",
-    )
+    """INPUTS and how they become the graph's input; what is left out comes from `aquant`, `set`.
+
+    ``files`` is how many INPUTS there are, as argparse says it; "" for none.
+    """
+    if files:
+        parser.add_argument(
+            "input_files",
+            nargs=files,
+            metavar="INPUTS",
+            completer=complete_input,
+            help="Files, patterns or folders; NAME=PATTERN for each of several graph inputs.",
+        )
     group = parser.add_argument_group("preparing inputs", "`help inputs` explains the order")
     add = group.add_argument
     add("-D", "--divisor", type=float, metavar="X", help="Divide values by X.")

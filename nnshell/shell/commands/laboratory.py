@@ -11,12 +11,9 @@ from nnshell.shell.api import (
     experiment_tables,
     flow,
     mixed,
-    scales,
-    select,
     sensitivity,
 )
 from nnshell.shell.commands.base import Commands
-from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
@@ -88,22 +85,6 @@ def mixed_parser() -> Parser:
     return parser
 
 
-def explain_parser() -> Parser:
-    parser = Parser(
-        description="Show where a filter's integers come from: the formulas of its scales, the "
-        "same with numbers, and the integers that the kernel holds.",
-        example="explain scales _conv1_Conv_fusion",
-    )
-    parser.add_argument("what", choices=("scales",), help="What to explain.")
-    parser.add_argument(
-        "node", completer=complete_selector, help="Node to explain (`help selectors`)."
-    )
-    parser.add_argument(
-        "--channel", type=int, default=0, metavar="N", help="Output channel to explain."
-    )
-    return parser
-
-
 class LaboratoryCommands(Commands):
     """Commands that experiment with bits."""
 
@@ -136,12 +117,6 @@ class LaboratoryCommands(Commands):
             f"RAM for tensors, {written.constant_bytes:,} bytes of constants; "
             f"`make -C {args.folder}` builds model_main"
         )
-
-    @cmd2.with_argparser(explain_parser)
-    def do_explain(self, args: argparse.Namespace) -> None:
-        """Show where a filter's integers come from."""
-        name, _ = select.select_one(self.graph(), args.node)
-        self.write(scales.scales_text(self.graph(), name, args.channel))
 
     @cmd2.with_argparser(sensitivity_parser)
     def do_sensitivity(self, args: argparse.Namespace) -> None:

@@ -1,19 +1,33 @@
-"""Worked examples at the prompt: `quantize_values`."""
+"""The arithmetic at the prompt: `explain`, `quantize_values`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cmd2
 
-from nnshell.shell.api import quantized_values, value_tables
+from nnshell.shell.api import (
+    explain,
+    flow,
+    formulas,
+    quantized_values,
+    scales,
+    select,
+    value_tables,
+    worked,
+)
 from nnshell.shell.commands.base import Commands
-from nnshell.shell.options import add_table_options
+from nnshell.shell.completion import complete_selector
+from nnshell.shell.options import add_input_options, add_table_options, input_options
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
 from nnshell.support.files import read_text, write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def quantize_values_parser() -> Parser:
@@ -39,10 +53,91 @@ def quantize_values_parser() -> Parser:
     return parser
 
 
+def explain_parser() -> Parser:
+    parser = Parser(
+        description="Show where integers come from. `explain scales NODE`: the formulas of its "
+        "scales with numbers; `explain formula [NODE]`: the same in symbols, or the chain of all "
+        "layers; `explain dataflow NODE`: what was folded, and the bits at each step; "
+        "`explain NODE`: one output value by hand, from the input's integers to the result.",
+        example="explain _conv1_Conv_fusion --at 0,5,5 --input sample:test",
+    )
+    add = parser.add_argument
+    add("what", completer=complete_selector,
+        help="What to explain: scales, formula, dataflow, or a node to work through.")  # fmt: skip
+    add("node", nargs="?", completer=complete_selector,
+        help="Node to explain (`help selectors`).")  # fmt: skip
+    add("--channel", type=int, default=0, metavar="N", help="Output channel to explain.")
+    add("--at", type=_place, metavar="C,Y,X",
+        help="Place of the output value; the middle by default.")  # fmt: skip
+    add("--input", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="Input to run (its first sample); random numbers by default.")  # fmt: skip
+    add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="Write the numbers of one value to a file, as JSON.")  # fmt: skip
+    add_input_options(parser, files="")
+    return parser
+
+
+def _place(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a place such as 0,5,5") from None
+
+
 class WorkedCommands(Commands):
     """Commands that show arithmetic on numbers of one's own."""
 
     DEFAULT_CATEGORY = "Quantize"
+
+    @cmd2.with_argparser(explain_parser)
+    def do_explain(self, args: argparse.Namespace) -> None:
+        """Show where integers come from."""
+        if args.what == "scales":
+            self.write(self._scales(args))
+        elif args.what == "formula":
+            self.write(formulas.formula_text(self.graph(), args.node))
+        elif args.what == "dataflow":
+            self.write(self._dataflow(args))
+        elif args.node is not None:
+            raise UsageError(
+                f"'{args.what}' cannot be explained", hint="explain scales, formula, dataflow, NODE"
+            )
+        else:
+            self._value(args)
+
+    def _scales(self, args: argparse.Namespace) -> str:
+        project = self.project()
+        selector = "*" if args.node is None else args.node
+        clip = project.basis.options.kernel.weight_clip if project.quantized else "none"
+        return scales.scales_text(project.graph, selector, args.channel, clip)
+
+    def _dataflow(self, args: argparse.Namespace) -> str:
+        project = self.project()
+        if args.node is None:
+            raise UsageError("which node?", hint="explain dataflow NODE")
+        notes = project.pass_records, project.import_notes
+        story = [
+            line.note.text
+            for line in explain.explain(project.graph, args.node, *notes)
+            if line.note.done
+        ]
+        return formulas.dataflow_text(project.graph, args.node, story)
+
+    def _value(self, args: argparse.Namespace) -> None:
+        project = self.project()
+        key, _ = select.select_one(project.graph, args.what)
+        value = worked.work_through(project.graph, key, self._sample(args), args.at)
+        if args.json:
+            write_atomically(Path(args.json), f"{json.dumps(value.to_json())}\n".encode())
+        self.write_lines(value.lines)
+
+    def _sample(self, args: argparse.Namespace) -> list[NDArray[Any]]:
+        """The first sample of --input, or a random one of the range that calibration saw."""
+        project = self.project()
+        if args.input is None:
+            return worked.random_sample(project.graph)
+        images = flow.load_inputs([args.input], options=input_options(args))
+        return [array[0] for array in images.open(project)[0].arrays]
 
     @cmd2.with_argparser(quantize_values_parser)
     def do_quantize_values(self, args: argparse.Namespace) -> None:

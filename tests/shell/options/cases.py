@@ -231,7 +231,15 @@ COMMANDS: dict[str, Command] = {
         "--batch": Case("--batch 2", base="c project"),
         "--layout": Case("--layout simple", base="c project"),
     }),
-    "explain": Command("quantized", "scales gemm_g3", options={"--channel": Case("--channel 2")}),
+    "explain": Command("quantized", "gemm_g3 --input {inputs}", groups=(INPUTS,), options={
+        "node": Case("gemm_g3", base="formula"),
+        "--channel": Case("--channel 2", base="scales gemm_g3"),
+        "--at": Case("--at 0"),
+        "--input": Case("--input data.npz", base="gemm_g3"),
+        "--json": Case("--json value.json"),
+        "--limit": Case("--limit 1", also="--seed 3"),
+        "--seed": Case("--seed 3", also="--limit 1"),
+    }),
     "quantize_values": Command("nothing", "-0.16 -0.04 0.07 -0.08 0 15", groups=(TABLE,), options={
         "numbers": Case("1 2 3", base="--file numbers.txt"),
         "--file": Case("--file numbers.txt"),
