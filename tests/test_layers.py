@@ -38,6 +38,7 @@ ROOMS = (
     "state",
     "flow",
     "cluster",
+    "compat",
     "tutorials",
     "shell",
     "cli",

@@ -43,7 +43,7 @@ def show_table(
     """
     numbers = graph.step_numbers()
     consumers = graph.consumer_map()
-    live = _live_bytes(graph)
+    live = live_bytes(graph)
     chosen = {node.name for node in nodes} if nodes is not None else None
     rows = [
         _show_row(graph, node, numbers, live[node.name])
@@ -149,7 +149,7 @@ def _typed(node: Node) -> str:
     return f"{node.type} {node.type.layout}" if named else str(node.type)
 
 
-def _live_bytes(graph: Graph) -> dict[str, int]:
+def live_bytes(graph: Graph) -> dict[str, int]:
     """Bytes of feature maps alive while each node runs (its inputs, outputs and what waits)."""
     order = graph.steps()
     position = {node.name: number for number, node in enumerate(order)}

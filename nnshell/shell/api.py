@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nnshell import flow
     from nnshell.cluster import dask as clusters
+    from nnshell.compat import names as compat_names
     from nnshell.execution import engines
     from nnshell.experiments import bench, mixed, quantized_values, sensitivity
     from nnshell.importers.onnx import fold as onnx_folding
@@ -65,6 +66,7 @@ else:
     adaround = _Lazy("nnshell.learning.adaround")
     bias_correction = _Lazy("nnshell.learning.bias_correction")
     clusters = _Lazy("nnshell.cluster.dask")
+    compat_names = _Lazy("nnshell.compat.names")
     codegen = _Lazy("nnshell.targets.autotiler")
     edits = _Lazy("nnshell.session.edits")
     engines = _Lazy("nnshell.execution.engines")
@@ -118,6 +120,7 @@ __all__ = [
     "catalogue",
     "clusters",
     "codegen",
+    "compat_names",
     "distributions",
     "drawings",
     "edits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import runpy
 import sys
 import traceback
@@ -13,10 +14,18 @@ from typing import TYPE_CHECKING, Any
 from cmd2 import CommandResult
 from cmd2.py_bridge import PyBridge
 
+from nnshell.shell.api import compat_names
 from nnshell.support.errors import NNShellError, UsageError
+from nnshell.support.files import read_text
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
+
+
+_IMPORTS_NNTOOL = re.compile(r"^\s*(?:from|import)\s+nntool\b", re.MULTILINE)
+_NNTOOL_INSIDE = frozenset(  # top-level modules of NNTool's own sources
+    {"execution", "graph", "importer", "interpreter", "nntool", "quantization", "stats", "utils"}
+)
 
 
 class CommandBridge(PyBridge):
@@ -52,15 +61,43 @@ def run_python_script(shell: Shell, path: str, arguments: Sequence[str]) -> bool
         raise UsageError(f"there is no Python script {path}", hint="give the path of a .py file")
     bridge = CommandBridge(shell)
     names = {"app": bridge, **names_for_python(shell)}
-    with _as_program(path, arguments), contextlib.redirect_stdout(shell.stdout):
+    programs = contextlib.ExitStack()
+    if _for_nntool(path):
+        names |= _nntool_names(names["G"])
+        programs.enter_context(compat_names.as_nntool())
+    with programs, _as_program(path, arguments), contextlib.redirect_stdout(shell.stdout):
         try:
             runpy.run_path(path, init_globals=names, run_name="__main__")
         except SystemExit as left:
             if left.code not in (None, 0):
                 raise NNShellError(f"{path} ended with exit status {left.code}") from None
+        except ModuleNotFoundError as error:
+            raise NNShellError(
+                _first_line(error), where=_line_of(error, path), hint=_instead_of(error.name or "")
+            ) from error
         except Exception as error:
             raise NNShellError(_first_line(error), where=_line_of(error, path)) from error
     return bridge.stop
+
+
+def _for_nntool(path: str) -> bool:
+    """Whether a Python file imports NNTool's interface."""
+    try:
+        return _IMPORTS_NNTOOL.search(read_text(path)) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _nntool_names(project: Any) -> dict[str, Any]:
+    """``G`` as NNTool's class, for files that import its interface."""
+    from nnshell.compat import NNGraph
+
+    return {"G": None if project is None else NNGraph(project)}
+
+
+def _instead_of(module: str) -> str:
+    inside = module.partition(".")[0] in _NNTOOL_INSIDE
+    return "NNTool's inner modules are not here: `from nntool.api import NNGraph`" if inside else ""
 
 
 @contextlib.contextmanager

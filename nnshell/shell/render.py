@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.reports.plain import plain_text as plain_text
+from nnshell.reports.table import Column, Table
 from nnshell.support.text import printable
 
 if TYPE_CHECKING:
@@ -35,19 +36,6 @@ def folded(lines: Iterable[str], width: int) -> list[str]:
             line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [""]
     return rows
-
-
-def plain_text(table: Table) -> str:
-    """Aligned columns, as wide as they need to be; nothing is cut."""
-    head = [column.heading for column in table.columns]
-    body = [_texts(table.columns, row) for row in table.rows]
-    foot = [_texts(table.columns, row) for row in table.footer]
-    widths = [max(map(len, texts)) for texts in zip(head, *body, *foot, strict=True)]
-    rule = ["-" * width for width in widths]
-    blocks = [head, rule, *body, *([rule, *foot] if foot else [])]
-    lines = [_aligned(table.columns, widths, texts) for texts in blocks]
-    title = [table.title] if table.title else []
-    return printable("\n".join([*title, *lines, *table.notes]))
 
 
 def csv_text(table: Table) -> str:
@@ -167,18 +155,6 @@ def _folded(columns: Sequence[Column], needed: dict[int, int], width: int) -> di
 
 def _drawn_width(layout: dict[int, int]) -> int:
     return sum(layout.values()) + _GAP * len(layout)
-
-
-def _texts(columns: Iterable[Column], row: Iterable[Cell]) -> list[str]:
-    return [column.text(cell) for column, cell in zip(columns, row, strict=True)]
-
-
-def _aligned(columns: Iterable[Column], widths: Iterable[int], texts: Iterable[str]) -> str:
-    cells = [
-        text.rjust(width) if column.align == "right" else text.ljust(width)
-        for column, width, text in zip(columns, widths, texts, strict=True)
-    ]
-    return "  ".join(cells).rstrip()
 
 
 def _finite(value: Any) -> Any:

@@ -22,7 +22,8 @@ def run_script_parser() -> Parser:
 def run_pyscript_parser() -> Parser:
     parser = Parser(
         description='Run a Python file. It finds app("COMMAND"), whose result has stdout and '
-        "data, the current graph G, graphs and tensors.",
+        "data, the current graph G, graphs and tensors. A file that imports nntool.api "
+        "finds nnshell.compat under that name, and G is its NNGraph.",
         example="run_pyscript check.py --threshold 30",
     )
     parser.add_argument("script", completer=cmd2.Cmd.path_complete, help="Python file to run.")
