@@ -45,6 +45,7 @@ _PUBLIC = {
             "set_setting",
         ),
         "nnshell.session.recipe": ("undo",),
+        "nnshell.state": ("generate_project",),
         "nnshell.session.studies": (
             "sensitivity",
             "advise",

@@ -31,6 +31,7 @@ from nnshell.reports.tensors import dequantized
 from nnshell.session import edits
 from nnshell.session.project import Project
 from nnshell.session.samples import batches_of
+from nnshell.state import generate_project
 from nnshell.support.errors import GraphError, InputError, UsageError
 from nnshell.support.settings import why_dropped
 
@@ -99,6 +100,18 @@ class NNGraph:
         )
 
     gen_at_model = generate
+
+    def gen_project(
+        self,
+        directory: str | Path,
+        settings: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        **others: Any,
+    ) -> dict[Path, bool]:
+        """Write an application for the GAP SDK around the network: `gen_project`."""
+        _note_ignored("gen_project", others)
+        self._set(settings)
+        return generate_project(self.project, directory, overwrite=overwrite)
 
     # -- the graph -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nnshell import flow
+    from nnshell import state as states
     from nnshell.cluster import dask as clusters
     from nnshell.compat import names as compat_names
     from nnshell.execution import engines
@@ -106,6 +107,7 @@ else:
     quantization_tables = _Lazy("nnshell.reports.quantization_tables")
     simulation_tables = _Lazy("nnshell.reports.simulation_tables")
     simulation_text = _Lazy("nnshell.reports.simulation_text")
+    states = _Lazy("nnshell.state")
     svg = _Lazy("nnshell.reports.svg")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
     tensors = _Lazy("nnshell.reports.tensors")
@@ -152,6 +154,7 @@ __all__ = [
     "simulation",
     "simulation_tables",
     "simulation_text",
+    "states",
     "svg",
     "tensor_text",
     "tensors",

@@ -17,9 +17,9 @@ _ELSEWHERE = {
     "balance_filters": "per-channel weight scales make it unnecessary",
     "compile": _AUTOTILER,
     "compress": _GAP9,
-    "dsp_preprocessing": "compute the features before, and give them as .npy or .npz files",
+    "dsp_preprocessing": "its kernels (MFCC, RFFT) are GAP9's; compute the features before, "
+    "and give them as .npy or .npz files",
     "force_relu": "use `set AT_force_relu true`",
-    "gen_project": _AUTOTILER,
     "input_resizer": "resize images with -H and -W",
     "loadgraph": f"open a state file; {_SAVE}",
     "performance": "`simulate` estimates cycles, memory and energy without a board",

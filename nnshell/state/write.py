@@ -29,16 +29,21 @@ def save_state(project: Project, path: Path | str | None = None) -> Path:
     ``path`` is a file, a folder (it may end with a slash and need not exist), or None for
     ``<model stem>.json`` beside the model. The file is replaced as a whole or not at all.
     """
+    target = state_path(quantized_source(project), path)
+    state = state_of(project, target)
+    write_atomically(target, to_text(state).encode())
+    return target
+
+
+def quantized_source(project: Project) -> Source:
+    """The model file of a quantized graph; QuantizationError when it is not quantized."""
     if not project.quantized:
         raise QuantizationError(
             "the graph is not quantized, so there is nothing to save",
             where=project.name,
             hint="type `aquant IMAGES` first",
         )
-    target = state_path(_source(project.graph), path)
-    state = state_of(project, target)
-    write_atomically(target, to_text(state).encode())
-    return target
+    return _source(project.graph)
 
 
 def state_path(source: Source, path: Path | str | None = None) -> Path:

@@ -17,6 +17,7 @@ from nnshell.shell.api import (
     simulation,
     simulation_tables,
     simulation_text,
+    states,
     tensor_text,
     tensors,
 )
@@ -121,6 +122,25 @@ def gen_parser() -> Parser:
         help="Header of the generated expression kernels.",
     )
     not_here(parser, "`dump --checksum` prints checksums", "-c", "--checksums", nargs=1)
+    return parser
+
+
+def gen_project_parser() -> Parser:
+    parser = Parser(
+        description="Write an application for the GAP SDK around the network: model, state, "
+        "Makefile, main.c, README. Files that are there are kept, but for the state.",
+        example="gen_project lenet_app",
+    )
+    add = parser.add_argument
+    add("directory", metavar="DIR", completer=cmd2.Cmd.path_complete, help="folder to write to")
+    add("-o", "--overwrite", action="store_true", help="Replace files that are there.")
+    reason = "the application's main.c marks where inputs and outputs belong"
+    for option, nargs in (
+        *(("--test_results", 0), ("--dump_tensors", 0), ("--save_inputs", 0)),
+        *(("--tolerance", 1), ("--input_file", 1), ("--input_tensors", 1)),
+    ):
+        not_here(parser, reason, option, nargs=nargs)
+    not_here(parser, "the application has a Makefile of its own", "--atproject")
     return parser
 
 
@@ -232,6 +252,15 @@ class ChipCommands(Commands):
         self.write("\n".join(f"wrote {path}" for path in files.all() if path not in files.tensors))
         count, size = len(files.tensors), files.constant_bytes
         self.write(f"wrote {count} constants, {size:,} bytes" if count else "no constants written")
+
+    @cmd2.with_argparser(gen_project_parser)
+    def do_gen_project(self, args: argparse.Namespace) -> None:
+        """Write an application for the GAP SDK."""
+        files = states.generate_project(self.project(), args.directory, overwrite=args.overwrite)
+        kept = [str(path) for path, written in files.items() if not written]
+        self.write_lines([f"wrote {path}" for path, written in files.items() if written])
+        if kept:
+            self._cmd.note(f"kept, because they are there: {', '.join(kept)} (-o replaces them)")
 
     def _settings(self, args: argparse.Namespace) -> Settings:
         """The session's settings, with the names that the command gives."""

@@ -365,6 +365,7 @@ COMMANDS: dict[str, Command] = {
         "--basic_kernel_source_file": Case("--basic_kernel_source_file own.c", model="kernel"),
         "--basic_kernel_header_file": Case("--basic_kernel_header_file own.h", model="kernel"),
     }),
+    "gen_project": Command("quantized", "application", options={"--overwrite": Case("-o")}),
     "save_state": Command("quantized", options={"path": Case("states/net.json")}),
     "save_stats": Command(),
     "set": Command("nothing", then=("set l1_size",), options={

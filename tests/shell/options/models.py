@@ -53,6 +53,8 @@ MOVE = "import os\nos.rename('gone.onnx', 'found.onnx')\n"
 
 def write_files(folder: Path) -> None:
     """All of them; the same in every run."""
+    (folder / "application").mkdir()
+    (folder / "application/main.c").write_text("/* not to be overwritten without being asked */")
     for name, model in _models().items():
         onnx.checker.check_model(model)
         onnx.save(model, folder / f"{name}.onnx")
