@@ -29,7 +29,10 @@ from nnshell.support.errors import NNShellError
 from nnshell.targets.c.structs import dispatcher, fast_files, kernel_files
 
 _COMPILERS = ("gcc", "clang", "cc")
-_FLAGS = ("-std=gnu99", "-O3", "-fPIC", "-fwrapv", "-ffp-contract=off", "-fno-strict-aliasing")
+_FLAGS = (
+    *("-std=gnu99", "-O3", "-fPIC", "-fwrapv", "-fno-strict-aliasing"),
+    *("-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"),
+)
 _TIMEOUT_SECONDS = 120.0
 _SUFFIX = ".dll" if os.name == "nt" else ".so"
 INSTALL = "install gcc or clang, or pip install 'nnshell[native]'"
@@ -57,7 +60,7 @@ PLAIN = Variant("plain", (), frozenset())
 VARIANTS = (
     Variant(
         "avx512vnni",
-        ("-mavx2", "-mfma", *(f"-m{feature}" for feature in _AVX512)),
+        ("-mavx2", "-mfma", *(f"-m{feature}" for feature in _AVX512), "-mprefer-vector-width=512"),
         frozenset(("avx2", "fma", *_AVX512)),
     ),
     Variant("avx2", ("-mavx2", "-mfma"), frozenset(("avx2", "fma"))),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -116,6 +117,15 @@ class NativeEngine:
         return result
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Memory:
+    """What a thread works in: all of it, where buffers begin, where the scratch memory does."""
+
+    whole: NDArray[np.uint8]
+    bases: Any
+    scratch: int
+
+
 class _Network:
     """A program's steps with packed weights; it can be run by several threads at once."""
 
@@ -123,7 +133,7 @@ class _Network:
         self.program = program
         self._library = library
         self._arena: Arena = plan_arena(program, alignment=_ALIGNMENT)
-        self._idle: list[NDArray[np.uint8]] = []
+        self._idle: list[_Memory] = []
         self._kept: list[Any] = []  # what the steps point to
         self._constants = [np.ascontiguousarray(array) for array in program.constants]
         fast = pack_all(program.calls, library)
@@ -139,26 +149,39 @@ class _Network:
         sizes = [port.type.size * np.dtype(port.dtype).itemsize for port in ports]
         strides = [0, *sizes, *(0 for _ in self._constants)]
         self._strides = (ctypes.c_int64 * len(strides))(*strides)
+        self._fixed = [array.ctypes.data for array in self._constants]
 
     def run(self, inputs: list[NDArray[Any]], outputs: list[NDArray[Any]]) -> None:
         """All samples; arrays are contiguous, samples first."""
         memory = self._memory()
-        start = -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
-        scratch = start + -(-self._arena.size_bytes // _ALIGNMENT) * _ALIGNMENT + _ALIGNMENT
-        arrays = (*inputs, *outputs, *self._constants)
-        bases = (ctypes.c_void_p * (1 + len(arrays)))(start, *(a.ctypes.data for a in arrays))
+        for place, array in enumerate((*inputs, *outputs), _INPUTS):
+            memory.bases[place] = array.ctypes.data
         self._library.run_network(
-            self._steps, self._count, len(inputs[0]), bases, self._strides, len(bases), scratch
+            self._steps,
+            self._count,
+            len(inputs[0]),
+            memory.bases,
+            self._strides,
+            len(self._strides),
+            memory.scratch,
         )
         self._idle.append(memory)
 
-    def _memory(self) -> NDArray[np.uint8]:
+    def _memory(self) -> _Memory:
         """Arena and scratch of one thread, used again: fresh memory costs page faults."""
         try:
             return self._idle.pop()
         except IndexError:
-            size = self._arena.size_bytes + self._scratch_bytes + 4 * _ALIGNMENT
-            return np.empty(size, np.uint8)
+            return self._new_memory()
+
+    def _new_memory(self) -> _Memory:
+        arena = -(-self._arena.size_bytes // _ALIGNMENT) * _ALIGNMENT
+        whole = np.zeros(arena + self._scratch_bytes + 4 * _ALIGNMENT, np.uint8)
+        start = -(-whole.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+        bases = (ctypes.c_void_p * len(self._strides))()
+        bases[_ARENA] = start
+        bases[len(bases) - len(self._fixed) :] = self._fixed
+        return _Memory(whole, bases, start + arena + _ALIGNMENT)
 
     def _step(self, call: Call, quick: FastCall) -> Step:
         parameters = filled(kernels()[quick.kernel].struct, quick.fields, self._kept)

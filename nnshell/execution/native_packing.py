@@ -5,6 +5,7 @@ What a fast kernel cannot do (left shifts, other element types) stays a portable
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,11 @@ from nnshell.targets.c.program import Call
 
 _WORD = 4  # bytes that a lane multiplies at a time
 _SLACK = 256  # bytes that are read beyond the scratch map
+_LARGEST_SCRATCH = 1 << 30
+_LEAST_SHIFT = 2  # so that rounding is one addition that cannot overflow
+_WIDEST_SHIFT = 31  # shifted further, nothing is left
+_MUCH_WASTED = 1.5  # times the lanes needed: then sorting columns into planes pays
+_LONGEST_PERIOD = 32  # blocks of weights of a depthwise row
 _MOST_BIAS = 1 << 30
 _ROW_BLOCK = {16: 64, 8: 16, 4: 16}  # channels of a depthwise block by lanes
 
@@ -43,36 +49,54 @@ def packed(call: Call, library: NativeLibrary) -> list[FastCall]:
 def _finish(call: Call, channels: NDArray[np.int64], sums: NDArray[np.int64]) -> dict[str, Any]:
     """nn_finish for ``channels`` (-1 where a lane has none); ``sums`` go into the bias."""
     fields = call.fields
-    count = len(fields["bias"])
-    multipliers, shifts = (
-        np.broadcast_to(fields[name].astype(np.int64), count) for name in ("multipliers", "shifts")
-    )
-    multipliers = np.where(shifts > 31, 0, multipliers)
-    shifts = np.where(shifts > 31, 1, shifts)
-    bias = (fields["bias"].astype(np.int64) + sums).astype(np.int32)
+    factors = _factors(call)
+    assert factors is not None
     arrays = {
-        "bias": bias,
-        "multipliers": multipliers,
-        "shifts": shifts,
-        "shifts_less_one": np.maximum(shifts - 1, 0),
-        "halves": (shifts > 0).astype(np.int64),
+        "bias": (fields["bias"].astype(np.int64) + sums).astype(np.int32),
+        "multipliers": factors[0],
+        "shifts_less_one": factors[1] - 1,
     }
+    spread = {name: np.where(channels < 0, 0, a[channels]) for name, a in arrays.items()}
     return {
         "output_type": fields["output_type"],
         "low": fields["low"],
         "high": fields["high"],
-        **{name: np.where(channels < 0, 0, array[channels]).astype(np.int32)
-           for name, array in arrays.items()},
-    }  # fmt: skip
+        **{name: array.astype(np.int32) for name, array in spread.items()},
+    }
+
+
+def _factors(call: Call) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Multipliers and shifts, none below ``_LEAST_SHIFT``; None where that is not exact."""
+    fields = call.fields
+    count = len(fields["bias"])
+    multipliers, shifts = (
+        np.broadcast_to(fields[name].astype(np.int64), count) for name in ("multipliers", "shifts")
+    )
+    if shifts.min() < 0:
+        return None
+    multipliers = np.where(shifts > _WIDEST_SHIFT, 0, multipliers)
+    shifts = np.where(shifts > _WIDEST_SHIFT, _LEAST_SHIFT, shifts)
+    more = np.maximum(_LEAST_SHIFT - shifts, 0)
+    largest = np.abs(fields["bias"].astype(np.int64)) + _reach(call)
+    if more.any() and ((largest * multipliers) << more).max() >= 1 << 31:
+        return None
+    return multipliers << more, shifts + more
+
+
+def _reach(call: Call) -> NDArray[np.int64]:
+    """The largest sum of products of each output channel."""
+    weights = np.abs(call.fields["weights"].astype(np.int64))
+    if call.kernel == "depthwise":
+        return 128 * weights.reshape(-1, call.fields["channels"]).sum(axis=0)
+    return 128 * weights.reshape(call.fields["output_channels"], -1).sum(axis=1)
 
 
 def _can_finish(call: Call) -> bool:
-    fields = call.fields
-    output = {"int8": 0, "int32": 4}.get(call.output.dtype)
-    return call.inputs[0].dtype == "int8" and output is not None and fields["shifts"].min() >= 0
+    types = call.inputs[0].dtype == "int8" and call.output.dtype in ("int8", "int32")
+    return types and _factors(call) is not None
 
 
-def _scratch(call: Call, channels: int) -> dict[str, int]:
+def _scratch(call: Call, channels: int, planes: int = 1) -> dict[str, int]:
     """nn_scratch: as high and wide as the windows reach, and at least the whole input."""
     w = call.fields["window"]
     sizes = {}
@@ -80,6 +104,7 @@ def _scratch(call: Call, channels: int) -> dict[str, int]:
         reach = (w[f"output_{axis}"] - 1) * w[f"stride_{axis}"] + 1
         reach += (w[f"kernel_{axis}"] - 1) * w[f"dilation_{axis}"]
         sizes[axis] = max(reach, w[f"input_{axis}"] + pad)
+    sizes["width"] = -(-sizes["width"] // planes) * planes
     return {
         "input_height": w["input_height"],
         "input_width": w["input_width"],
@@ -87,6 +112,7 @@ def _scratch(call: Call, channels: int) -> dict[str, int]:
         "top": w["pad_top"],
         "left": w["pad_left"],
         **sizes,
+        "planes": planes,
         "border": call.fields["pad_value"],
     }
 
@@ -103,7 +129,7 @@ def _conv2d(call: Call, library: NativeLibrary) -> list[FastCall]:
         return []
     scratch = _scratch(call, fields["input_channels"])
     size = _scratch_bytes(scratch, library)
-    if size > 1 << 30:
+    if size > _LARGEST_SCRATCH:
         return []
     return [
         FastCall("fast_conv2d", _group(call, library, scratch, group), size)
@@ -172,22 +198,32 @@ def _packed_weights(runs: NDArray[np.int8], library: NativeLibrary) -> tuple[NDA
 
 
 def _depthwise(call: Call, library: NativeLibrary) -> list[FastCall]:
+    """A row is one long pixel whose channels repeat, unless that takes too many weights.
+
+    With a stride, columns of the same rest lie in a plane of their own, so that neighbours in
+    the output are neighbours there too.
+    """
     fields, w = call.fields, call.fields["window"]
     channels, block = fields["channels"], _ROW_BLOCK[library.lanes]
     if not _can_finish(call) or call.output.dtype != "int8":
         return []
-    scratch = _scratch(call, channels)
-    if _scratch_bytes(scratch, library) > 1 << 30:
+    period = math.lcm(channels, block) // block
+    wasted = -(-channels // block) * block / channels  # lanes that a pixel alone would take
+    worth = wasted > 1 if w["stride_width"] == 1 else wasted > _MUCH_WASTED
+    long_rows = period <= _LONGEST_PERIOD and worth
+    planes = w["stride_width"] if long_rows else 1
+    scratch = _scratch(call, channels, planes)
+    size = _scratch_bytes(scratch, library)
+    if size > _LARGEST_SCRATCH:
         return []
     element = library.element_bytes
     line = scratch["width"] * channels * element
-    # with stride 1 the pixels of a row are one long pixel whose channels repeat
-    long_rows = w["stride_width"] == 1 and channels < block and block % channels == 0
-    repeats = block // channels if long_rows else 1
+    repeats = period * block // channels if long_rows else 1
     weights = np.tile(fields["weights"].reshape(-1, channels), (1, repeats))
     numbers = np.tile(np.arange(channels), repeats)
     rows = np.arange(w["kernel_height"]) * w["dilation_height"] * line
-    columns = np.arange(w["kernel_width"]) * w["dilation_width"] * channels * element
+    reach = np.arange(w["kernel_width"]) * w["dilation_width"]
+    columns = reach % planes * (line // planes) + reach // planes * channels * element
     taps = (rows[:, np.newaxis] + columns).reshape(-1)
     blocks = -(-len(numbers) // block)
     order = _block_order(library.lanes)
@@ -195,25 +231,20 @@ def _depthwise(call: Call, library: NativeLibrary) -> list[FastCall]:
     lanes = np.where(places < len(numbers), numbers[np.minimum(places, len(numbers) - 1)], -1)
     sums = -library.offset * fields["weights"].reshape(-1, channels).astype(np.int64).sum(axis=0)
     packed_weights, offsets = _packed_taps(weights, taps, library, places.reshape(blocks, block))
-    return [
-        FastCall(
-            "fast_depthwise",
-            {
-                "scratch": scratch,
-                "finish": _finish(call, lanes, sums),
-                "rows": w["output_height"],
-                "columns": 1 if long_rows else w["output_width"],
-                "row_bytes": w["stride_height"] * line,
-                "column_bytes": w["stride_width"] * channels * element,
-                "channels": w["output_width"] * channels if long_rows else channels,
-                "period": blocks,
-                "groups": len(packed_weights[0]),
-                "tap_offsets": offsets,
-                "weights": packed_weights,
-            },
-            _scratch_bytes(scratch, library),
-        )
-    ]
+    parameters = {
+        "scratch": scratch,
+        "finish": _finish(call, lanes, sums),
+        "rows": w["output_height"],
+        "columns": 1 if long_rows else w["output_width"],
+        "row_bytes": w["stride_height"] * line,
+        "column_bytes": w["stride_width"] * channels * element,
+        "channels": w["output_width"] * channels if long_rows else channels,
+        "period": blocks,
+        "groups": len(packed_weights[0]),
+        "tap_offsets": offsets,
+        "weights": packed_weights,
+    }
+    return [FastCall("fast_depthwise", parameters, size)]
 
 
 def _block_order(lanes: int) -> NDArray[np.int64]:
@@ -277,11 +308,32 @@ def _global_average(call: Call, library: NativeLibrary) -> list[FastCall]:
     return [FastCall("fast_average", fields)] if usable else []
 
 
+def _average_pool(call: Call, library: NativeLibrary) -> list[FastCall]:
+    narrow = call.inputs[0].dtype == call.output.dtype == "int8"
+    return [FastCall("fast_average_pool", call.fields)] if narrow else []
+
+
+def _move(call: Call, library: NativeLibrary) -> list[FastCall]:
+    """Three planes to pixels of three elements: a colour image, as networks get it."""
+    fields = call.fields
+    count = fields["extents"][-2]
+    usable = (
+        fields["element_bytes"] == 1
+        and fields["extents"] == (1,) * (len(fields["extents"]) - 2) + (count, 3)
+        and fields["from"][-2:] == (1, count)
+        and fields["to"][-2:] == (3, 1)
+        and fields["from_start"] == fields["to_start"] == 0
+    )
+    return [FastCall("fast_interleave", fields)] if usable else []
+
+
 _PACKERS: dict[str, Packer] = {
     "conv2d": _conv2d,
     "depthwise": _depthwise,
     "sum": _sum,
     "max_pool": _max_pool,
+    "average_pool": _average_pool,
+    "move": _move,
     "global_average": _global_average,
 }
 

@@ -60,10 +60,6 @@ void nn_run_fast_depthwise(const nn_fast_depthwise *p, const void *x, void *y, v
 
 typedef int32_t vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t loose_vector __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-#if LANES != 16
-typedef int8_t bytes __attribute__((vector_size(LANES)));
-typedef int8_t loose_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -107,22 +103,8 @@ INLINE vector dot(vector sum, vector x, vector w)
 #endif
 }
 
-INLINE vector bounded(vector value, int32_t low, int32_t high)
-{
-    const vector least = low - (vector) {0}, most = high - (vector) {0};
-#if LANES == 16
-    const __m512i above = _mm512_max_epi32((__m512i) value, (__m512i) least);
-    return (vector) _mm512_min_epi32(above, (__m512i) most);
-#elif LANES == 8
-    const __m256i above = _mm256_max_epi32((__m256i) value, (__m256i) least);
-    return (vector) _mm256_min_epi32(above, (__m256i) most);
-#else
-    return (vector) vminq_s32(vmaxq_s32((int32x4_t) value, (int32x4_t) least), (int32x4_t) most);
-#endif
-}
-
 /* The scratch map: border, then the rows of the input, elements widened or shifted by 128. */
-static void copy_row(const int8_t *from, void *to, int64_t count)
+INLINE void copy_row(const int8_t *from, void *to, int64_t count)
 {
 #if ELEMENT_BYTES == 2
     int16_t *out = to;
@@ -148,18 +130,54 @@ static void fill_row(int32_t value, void *to, int64_t count)
 #endif
 }
 
+/* A row whose columns go to planes, pixels in pieces of a constant size. */
+INLINE void spread_pieces(const nn_scratch *s, const int8_t *from, uint8_t *to, const int piece)
+{
+    const int64_t channels = s->channels, step = s->planes * channels;
+    const int64_t plane = (int64_t) (s->width / s->planes) * channels;
+    for (int32_t first = 0; first < s->planes && first < s->input_width; first++) {
+        const int32_t place = s->left + first;
+        const int8_t *pixel = from + first * channels;
+        const int8_t *end = from + s->input_width * channels;
+        uint8_t *out = to + (place % s->planes * plane + place / s->planes * channels) * ELEMENT_BYTES;
+        for (; pixel < end; pixel += step, out += channels * ELEMENT_BYTES) {
+            int64_t done = 0;
+            for (; done + piece <= channels; done += piece)
+                copy_row(pixel + done, out + done * ELEMENT_BYTES, piece);
+            if (done < channels)
+                copy_row(pixel + done, out + done * ELEMENT_BYTES, channels - done);
+        }
+    }
+}
+
+static void spread_row(const nn_scratch *s, const int8_t *from, uint8_t *to)
+{
+    if (s->channels >= 32)
+        spread_pieces(s, from, to, 32);
+    else if (s->channels >= 16)
+        spread_pieces(s, from, to, 16);
+    else
+        spread_pieces(s, from, to, 8);
+}
+
 static const uint8_t *prepare(const nn_scratch *s, const int8_t *x, uint8_t *scratch)
 {
     const int64_t channels = s->channels, line = (int64_t) s->width * channels;
     const int64_t inside = (int64_t) s->input_width * channels, left = s->left * channels;
     const int64_t bottom = s->height - s->top - s->input_height;
-    if (s->width == s->input_width) {
+    if (s->width == s->input_width && s->planes == 1) {
         if (!OFFSET && ELEMENT_BYTES == 1 && s->height == s->input_height)
             return (const uint8_t *) x;
         copy_row(x, scratch + s->top * line * ELEMENT_BYTES, inside * s->input_height);
     } else {
         for (int64_t row = 0; row < s->input_height; row++) {
             uint8_t *to = scratch + (s->top + row) * line * ELEMENT_BYTES;
+            if (s->planes > 1) {
+                if (s->width != s->input_width)
+                    fill_row(s->border, to, line);
+                spread_row(s, x + row * inside, to);
+                continue;
+            }
             fill_row(s->border, to, left);
             copy_row(x + row * inside, to + left * ELEMENT_BYTES, inside);
             fill_row(s->border, to + (left + inside) * ELEMENT_BYTES, line - left - inside);
@@ -172,32 +190,46 @@ static const uint8_t *prepare(const nn_scratch *s, const int8_t *x, uint8_t *scr
     return scratch;
 }
 
-/* RS(sum * multiplier, shift) within bounds, for the channels from start on. */
+/* RS(sum * multiplier, shift) for the channels from start on. */
 INLINE vector finish(const nn_finish *f, int32_t start, vector sum)
 {
     const vector product = sum * load(f->multipliers + start);
-    const vector shifted = product >> load(f->shifts + start);
-    const vector half = (product >> load(f->shifts_less_one + start)) & load(f->halves + start);
-    const vector result = shifted + half;
-    return bounded(result, f->low, f->high);
+    return ((product >> load(f->shifts_less_one + start)) + 1) >> 1;
 }
 
-INLINE void store_some(void *y, int32_t type, int64_t at, vector result, int32_t count)
+/* Results of the first count lanes, as 8 bits within bounds or as 32 bits. */
+INLINE void store_some(const nn_finish *f, void *y, int64_t at, vector result, int32_t count)
 {
 #if LANES == 16
     const __mmask16 mask = count >= LANES ? 0xFFFF : (__mmask16) ((1 << count) - 1);
-    if (type == NN_INT8)
-        _mm512_mask_cvtepi32_storeu_epi8((int8_t *) y + at, mask, (__m512i) result);
-    else
+    if (f->output_type == NN_INT8) {
+        const __m128i narrow = _mm512_cvtsepi32_epi8((__m512i) result);
+        const __m128i above = _mm_max_epi8(narrow, _mm_set1_epi8((char) f->low));
+        const __m128i inside = _mm_min_epi8(above, _mm_set1_epi8((char) f->high));
+        _mm_mask_storeu_epi8((int8_t *) y + at, mask, inside);
+    } else {
         _mm512_mask_storeu_epi32((int32_t *) y + at, mask, (__m512i) result);
+    }
 #else
-    if (type == NN_INT8) {
-        const bytes narrow = __builtin_convertvector(result, bytes);
+    int8_t *narrow = (int8_t *) y + at;
+    if (f->output_type == NN_INT8) {
+#if LANES == 8
+        const __m128i low = _mm256_castsi256_si128((__m256i) result);
+        const __m128i words = _mm_packs_epi32(low, _mm256_extracti128_si256((__m256i) result, 1));
+        const __m128i above = _mm_max_epi8(_mm_packs_epi16(words, words), _mm_set1_epi8((char) f->low));
+        const __m128i inside = _mm_min_epi8(above, _mm_set1_epi8((char) f->high));
+        const int64_t bits = _mm_cvtsi128_si64(inside);
+#else
+        const int16x4_t words = vqmovn_s32((int32x4_t) result);
+        const int8x8_t bytes = vqmovn_s16(vcombine_s16(words, words));
+        const int8x8_t above = vmax_s8(bytes, vdup_n_s8((int8_t) f->low));
+        const int64_t bits = vget_lane_s64(vreinterpret_s64_s8(vmin_s8(above, vdup_n_s8((int8_t) f->high))), 0);
+#endif
         if (count >= LANES)
-            *(loose_bytes *) ((int8_t *) y + at) = narrow;
+            memcpy(narrow, &bits, LANES);
         else
             for (int32_t i = 0; i < count; i++)
-                ((int8_t *) y)[at + i] = narrow[i];
+                narrow[i] = (int8_t) (bits >> (8 * i));
     } else if (count >= LANES) {
         *(loose_vector *) ((int32_t *) y + at) = result;
     } else {
@@ -246,7 +278,7 @@ INLINE void tile(const nn_fast_conv2d *p, const uint8_t *x, int32_t pixel, int32
 #pragma GCC unroll 8
         for (int i = 0; i < pixels; i++)
             if (pixel + i < p->pixels)
-                store_some(y, p->finish.output_type, place + (int64_t) i * p->output_step,
+                store_some(&p->finish, y, place + (int64_t) i * p->output_step,
                            finish(&p->finish, start, sums[i][n]), p->output_channels - start);
     }
 }
@@ -309,7 +341,9 @@ INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8
         sums[n] = (__m512i) finish(&p->finish, start + n * LANES, (vector) sums[n]);
     {
         const __m512i low = _mm512_packs_epi32(sums[0], sums[1]);
-        const __m512i result = _mm512_packs_epi16(low, _mm512_packs_epi32(sums[2], sums[3]));
+        const __m512i all = _mm512_packs_epi16(low, _mm512_packs_epi32(sums[2], sums[3]));
+        const __m512i above = _mm512_max_epi8(all, _mm512_set1_epi8((char) p->finish.low));
+        const __m512i result = _mm512_min_epi8(above, _mm512_set1_epi8((char) p->finish.high));
         const __mmask64 mask = count >= 64 ? ~(__mmask64) 0 : ((__mmask64) 1 << count) - 1;
         _mm512_mask_storeu_epi8(y, mask, result);
     }
@@ -331,8 +365,10 @@ INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8
     high = finish(&p->finish, start + LANES, high);
     {
         const __m256i words = _mm256_packs_epi32((__m256i) low, (__m256i) high);
-        const __m128i result = _mm_packs_epi16(_mm256_castsi256_si128(words),
-                                               _mm256_extracti128_si256(words, 1));
+        const __m128i all = _mm_packs_epi16(_mm256_castsi256_si128(words),
+                                            _mm256_extracti128_si256(words, 1));
+        const __m128i above = _mm_max_epi8(all, _mm_set1_epi8((char) p->finish.low));
+        const __m128i result = _mm_min_epi8(above, _mm_set1_epi8((char) p->finish.high));
         int8_t narrow[16];
         if (count >= 16) {
             _mm_storeu_si128((__m128i *) (void *) y, result);
@@ -365,8 +401,8 @@ INLINE void channels_at(const nn_fast_depthwise *p, const uint8_t *x, const int8
     for (int n = 0; n < 4; n++) {
         const int32_t left = count - 4 * n;
         if (left > 0)
-            store_some(y, NN_INT8, 4 * n,
-                       finish(&p->finish, start + 4 * n, (vector) sums[n]), left > 4 ? 4 : left);
+            store_some(&p->finish, y, 4 * n, finish(&p->finish, start + 4 * n, (vector) sums[n]),
+                       left > 4 ? 4 : left);
     }
 }
 #endif
@@ -419,34 +455,56 @@ void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y)
     }
 }
 
+/* 16 bytes, whatever the processor. */
+typedef int8_t lot __attribute__((vector_size(16)));
+typedef int8_t loose_lot __attribute__((vector_size(16), aligned(1), may_alias));
+
+static inline lot larger(lot a, lot b)
+{
+    const lot first = a > b;
+    return (a & first) | (b & ~first);
+}
+
+/* Bytes from start on of one pixel of the output, count of them. */
+static inline void largest(const nn_max_pool *p, const int8_t *x, int32_t top, int32_t left,
+                           int8_t *out, int32_t start, const int count)
+{
+    const nn_window *v = &p->window;
+    const int64_t channels = p->channels;
+    lot best = (int8_t) -128 - (lot) {0};
+    for (int32_t i = 0; i < v->kernel_height; i++) {
+        const int32_t r = top + i * v->dilation_height;
+        for (int32_t j = 0; j < v->kernel_width; j++) {
+            const int32_t c = left + j * v->dilation_width;
+            lot value = (int8_t) p->pad_value - (lot) {0};
+            if (r >= 0 && r < v->input_height && c >= 0 && c < v->input_width) {
+                const int8_t *in = x + ((int64_t) r * v->input_width + c) * channels + start;
+                if (count == 16)
+                    value = *(const loose_lot *) in;
+                else
+                    memcpy(&value, in, (size_t) count);
+            }
+            best = larger(best, value);
+        }
+    }
+    memcpy(out + start, &best, (size_t) count);
+}
+
 void nn_run_fast_max_pool(const nn_max_pool *p, const void *x, void *y)
 {
     const nn_window *v = &p->window;
-    const int32_t channels = p->channels;
     int8_t *out = y;
     for (int32_t row = 0; row < v->output_height; row++) {
-        for (int32_t column = 0; column < v->output_width; column++, out += channels) {
-            int first = 1;
-            for (int32_t i = 0; i < v->kernel_height; i++) {
-                const int32_t r = row * v->stride_height - v->pad_top + i * v->dilation_height;
-                for (int32_t j = 0; j < v->kernel_width; j++) {
-                    const int32_t c = column * v->stride_width - v->pad_left + j * v->dilation_width;
-                    const int8_t *in = (const int8_t *) x + ((int64_t) r * v->input_width + c) * channels;
-                    const int8_t pad = (int8_t) p->pad_value;
-                    const int outside = r < 0 || r >= v->input_height || c < 0 || c >= v->input_width;
-                    if (first && outside)
-                        memset(out, pad & 255, (size_t) channels);
-                    else if (first)
-                        memmove(out, in, (size_t) channels);
-                    else if (outside)
-                        for (int32_t k = 0; k < channels; k++)
-                            out[k] = out[k] > pad ? out[k] : pad;
-                    else
-                        for (int32_t k = 0; k < channels; k++)
-                            out[k] = out[k] > in[k] ? out[k] : in[k];
-                    first = 0;
-                }
-            }
+        const int32_t top = row * v->stride_height - v->pad_top;
+        for (int32_t column = 0; column < v->output_width; column++, out += p->channels) {
+            const int32_t left = column * v->stride_width - v->pad_left;
+            int32_t start = 0;
+            for (; start + 16 <= p->channels; start += 16)
+                largest(p, x, top, left, out, start, 16);
+            for (; start + 8 <= p->channels; start += 8)
+                largest(p, x, top, left, out, start, 8);
+            for (; start < p->channels; start++)
+                largest(p, x, top, left, out, start, 1);
         }
     }
 }
@@ -472,5 +530,67 @@ void nn_run_fast_average(const nn_global_average *p, const void *x, void *y)
             const int32_t moved = result + p->output_zero;
             out[start + k] = (int8_t) (moved < p->low ? p->low : moved > p->high ? p->high : moved);
         }
+    }
+}
+
+/* Sums of up to 64 channels under the window, and how many elements they have. */
+static int32_t window_sums(const nn_average_pool *p, const int8_t *x, int32_t top, int32_t left,
+                           int32_t channels, int32_t *sums)
+{
+    const nn_window *v = &p->window;
+    int32_t count = 0;
+    for (int32_t i = 0; i < v->kernel_height; i++) {
+        for (int32_t j = 0; j < v->kernel_width; j++) {
+            const int32_t r = top + i * v->dilation_height, c = left + j * v->dilation_width;
+            const int8_t *in = x + ((int64_t) r * v->input_width + c) * p->channels;
+            if (r < 0 || r >= v->input_height || c < 0 || c >= v->input_width) {
+                for (int32_t k = 0; k < channels && p->count_pads; k++)
+                    sums[k] += p->zero;
+                count += p->count_pads;
+                continue;
+            }
+            for (int32_t k = 0; k < channels; k++)
+                sums[k] += in[k];
+            count++;
+        }
+    }
+    return count;
+}
+
+void nn_run_fast_average_pool(const nn_average_pool *p, const void *x, void *y)
+{
+    enum { BATCH = 64 };
+    const nn_window *v = &p->window;
+    int8_t *out = y;
+    for (int32_t row = 0; row < v->output_height; row++) {
+        const int32_t top = row * v->stride_height - v->pad_top;
+        for (int32_t column = 0; column < v->output_width; column++, out += p->channels) {
+            const int32_t left = column * v->stride_width - v->pad_left;
+            for (int32_t start = 0; start < p->channels; start += BATCH) {
+                const int32_t some = p->channels - start < BATCH ? p->channels - start : BATCH;
+                int8_t means[BATCH];
+                int32_t sums[BATCH] = {0};
+                const int32_t count = window_sums(p, (const int8_t *) x + start, top, left, some, sums);
+                const int32_t factor = 65536 / (count ? count : 1);
+                for (int32_t k = 0; k < BATCH; k++) {
+                    const int32_t mean = (sums[k] * factor + 32768) >> 16;
+                    means[k] = (int8_t) (mean < p->low ? p->low : mean > p->high ? p->high : mean);
+                }
+                memcpy(out + start, means, (size_t) some);
+            }
+        }
+    }
+}
+
+/* Three planes of bytes become pixels of three bytes. */
+void nn_run_fast_interleave(const nn_move *p, const void *x, void *y)
+{
+    const int64_t count = p->extents[NN_AXES - 2], step = p->from[NN_AXES - 1];
+    const int8_t *red = x, *green = red + step, *blue = green + step;
+    int8_t *restrict out = y;
+    for (int64_t i = 0; i < count; i++) {
+        out[3 * i] = red[i];
+        out[3 * i + 1] = green[i];
+        out[3 * i + 2] = blue[i];
     }
 }

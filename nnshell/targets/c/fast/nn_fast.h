@@ -7,7 +7,8 @@
 
 #include "nn_kernels.h"
 
-/* The input of a convolution with its border, elements of 1 byte (+128) or of 2 bytes. */
+/* The input of a convolution with its border, elements of 1 byte (+128) or of 2 bytes. Columns
+ * lie in planes: all that leave the same rest of a division by their number, then the next. */
 typedef struct {
     int32_t input_height;
     int32_t input_width;
@@ -15,20 +16,20 @@ typedef struct {
     int32_t top;
     int32_t left;
     int32_t height; /* of the scratch map, border included */
-    int32_t width;
+    int32_t width;  /* a multiple of planes */
+    int32_t planes; /* 1 where columns lie in order */
     int32_t border; /* value of the border */
 } nn_scratch;
 
-/* What comes after the sums, for each output channel: RS(sum * multiplier, shift), bounds. */
+/* What comes after the sums, for each output channel: RS(sum * multiplier, shift), bounds.
+ * All shifts are at least 2. */
 typedef struct {
     int32_t output_type;
     int32_t low;
     int32_t high;
     const int32_t *bias;
     const int32_t *multipliers;
-    const int32_t *shifts;
     const int32_t *shifts_less_one;
-    const int32_t *halves; /* 1 where the shift is above 0 */
 } nn_finish;
 
 /* Sums over segments of consecutive bytes of the scratch map, 4 bytes at a time. */
@@ -71,5 +72,7 @@ void nn_run_fast_depthwise(const nn_fast_depthwise *p, const void *x, void *y, v
 void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y);
 void nn_run_fast_max_pool(const nn_max_pool *p, const void *x, void *y);
 void nn_run_fast_average(const nn_global_average *p, const void *x, void *y);
+void nn_run_fast_average_pool(const nn_average_pool *p, const void *x, void *y);
+void nn_run_fast_interleave(const nn_move *p, const void *x, void *y);
 
 #endif
