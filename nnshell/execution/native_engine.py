@@ -180,7 +180,8 @@ class _Network:
         start = -(-whole.ctypes.data // _ALIGNMENT) * _ALIGNMENT
         bases = (ctypes.c_void_p * len(self._strides))()
         bases[_ARENA] = start
-        bases[len(bases) - len(self._fixed) :] = self._fixed
+        for place, address in enumerate(self._fixed, len(bases) - len(self._fixed)):
+            bases[place] = address
         return _Memory(whole, bases, start + arena + _ALIGNMENT)
 
     def _step(self, call: Call, quick: FastCall) -> Step:

@@ -87,8 +87,10 @@ def _reach(call: Call) -> NDArray[np.int64]:
     """The largest sum of products of each output channel."""
     weights = np.abs(call.fields["weights"].astype(np.int64))
     if call.kernel == "depthwise":
-        return 128 * weights.reshape(-1, call.fields["channels"]).sum(axis=0)
-    return 128 * weights.reshape(call.fields["output_channels"], -1).sum(axis=1)
+        sums: NDArray[np.int64] = weights.reshape(-1, call.fields["channels"]).sum(axis=0)
+    else:
+        sums = weights.reshape(call.fields["output_channels"], -1).sum(axis=1)
+    return 128 * sums
 
 
 def _can_finish(call: Call) -> bool:
