@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.numeric.kernels.filters import FilterKernel
-from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.linear import Linear
 
 LONGEST = 6  # filters in a block
 
@@ -36,7 +34,7 @@ class Block:
 def is_filter(item: Item) -> bool:
     """Whether the item is quantized as a filter with constant weights."""
     made = item.node.quantization
-    plain = isinstance(item.node.op, Conv2D | Linear)
+    plain = item.node.op.role == "filter"
     return plain and made is not None and isinstance(made.kernel, FilterKernel)
 
 

@@ -22,14 +22,7 @@ from nnshell.execution.engines import make_engine
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.conv2d import Conv2D
-from nnshell.ops.global_pool import GlobalPool
-from nnshell.ops.leaky_relu import LeakyRelu
-from nnshell.ops.linear import Linear
-from nnshell.ops.max_pool import MaxPool
-from nnshell.ops.pad import Pad
-from nnshell.ops.relu import Relu
+from nnshell.learning.rows import filter_constants
 from nnshell.support.errors import GraphError, UsageError
 
 Vector = NDArray[np.float64]
@@ -97,10 +90,8 @@ class _Weights:
 
     @classmethod
     def of(cls, flat: FlatGraph, item: Item) -> _Weights:
-        values = [flat.maker(tensor).node.op for tensor in item.inputs[1:3]]
-        weights, bias = (op.value for op in values if isinstance(op, Constant))
-        op, given = item.node.op, item.graph.input_types(item.node)[0]
-        groups = op.groups if isinstance(op, Conv2D) else 1
+        weights, bias = filter_constants(flat, item)
+        given, groups = item.graph.input_types(item.node)[0], item.node.op.filter_groups
         channels = given.shape[0] // groups
         grouped = weights.astype(np.float64).reshape(groups, len(weights) // groups, channels, -1)
         names = (item.inputs[1].path, item.inputs[2].path)
@@ -151,11 +142,11 @@ def _pairs(flat: FlatGraph) -> list[tuple[Item, Item]]:
 
 def _is_plain(flat: FlatGraph, item: Item) -> bool:
     """A filter whose constants are its own and lie at top level."""
-    if not isinstance(item.node.op, Conv2D | Linear):
+    if item.node.op.role != "filter":
         return False
     makers = [flat.maker(tensor) for tensor in item.inputs[1:3]]
     own = all(len(flat.readers[tensor]) == 1 for tensor in item.inputs[1:3])
-    return own and all(isinstance(m.node.op, Constant) and m.fusion is None for m in makers)
+    return own and all(m.node.op.role == "constant" and m.fusion is None for m in makers)
 
 
 def _reader(flat: FlatGraph, item: Item) -> Item | None:
@@ -166,22 +157,14 @@ def _reader(flat: FlatGraph, item: Item) -> Item | None:
         if len(readers) != 1 or readers[0].index != 0:
             return None
         following = readers[0].item
-        if isinstance(following.node.op, Conv2D | Linear):
+        if following.node.op.role == "filter":
             shape = following.graph.input_types(following.node)[0].shape
             return following if shape and shape[0] == channels else None
-        if not _scales_along(following) or following.node.outputs[0].shape[:1] != (channels,):
+        if not following.node.op.scales_along(0) or following.node.outputs[0].shape[:1] != (
+            channels,
+        ):
             return None
         tensor = following.outputs[0]
-
-
-def _scales_along(item: Item) -> bool:
-    """Whether f(s x) = s f(x) for every positive s of a channel."""
-    op = item.node.op
-    if isinstance(op, Pad):
-        return op.value == 0.0
-    return op.made_by_quantizer or isinstance(
-        op, Relu | LeakyRelu | MaxPool | AveragePool | GlobalPool
-    )
 
 
 def _sample(graph: Graph) -> list[NDArray[np.float32]]:

@@ -25,7 +25,6 @@ from nnshell.learning.rows import (
 )
 from nnshell.learning.trial import Trial
 from nnshell.numeric.records import NO_WEIGHT
-from nnshell.ops.add import Add
 from nnshell.quantization import Basis, Learned
 
 Done = Callable[[int], None]
@@ -134,7 +133,7 @@ def _partner(flat: FlatGraph, item: Item) -> Tensor | None:
     Only one that was computed before counts, so that all filters in front of it are learned.
     """
     readers = flat.readers[item.outputs[0]]
-    if len(readers) != 1 or not isinstance(readers[0].item.node.op, Add):
+    if len(readers) != 1 or readers[0].item.node.op.role != "sum":
         return None
     other = readers[0].item.inputs[1 - readers[0].index]
     maker = flat.maker(other)

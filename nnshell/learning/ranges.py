@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from nnshell.experiments.bench import Bench
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.basic_operators import Output
 from nnshell.ir.flat import FlatGraph, Item, Reader
 from nnshell.ir.flat import Tensor as FlatTensor
 from nnshell.ir.graph import Graph
@@ -78,7 +77,7 @@ def _free_record(flat: FlatGraph, group: Group) -> QParams | None:
     if fixed or len(group.candidates) > 1 or record.dtype != "int8" or record.bits == FLOAT_BITS:
         return None
     readers = [reader for tensor in group.tensors for reader in flat.readers[tensor]]
-    ends = any(isinstance(r.item.node.op, Output) and r.item.fusion is None for r in readers)
+    ends = any(r.item.node.op.role == "output" and r.item.fusion is None for r in readers)
     return record if _readers(flat, group) and not ends else None
 
 

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item
 from nnshell.numeric.kernels.windows import pad_map, taps
-from nnshell.ops.conv2d import Conv2D
 
 Matrix = NDArray[np.float64]
 MOST_ROWS = 24_576  # of one filter: more change little, and 9 * 64 columns fit the memory
@@ -26,9 +24,9 @@ _SEED = 0
 
 def filter_constants(flat: FlatGraph, item: Item) -> tuple[NDArray[Any], NDArray[Any]]:
     """Float weights, output channel first, and bias."""
-    weights, bias = (flat.maker(tensor).node.op for tensor in item.inputs[1:3])
-    assert isinstance(weights, Constant) and isinstance(bias, Constant), "is_filter says so"
-    return weights.value.astype(np.float32), bias.value.astype(np.float32)
+    weights, bias = (flat.maker(tensor).node.op.known_value for tensor in item.inputs[1:3])
+    assert weights is not None and bias is not None, "is_filter says so"
+    return weights.astype(np.float32), bias.astype(np.float32)
 
 
 def samples_for(item: Item) -> int:
@@ -73,20 +71,19 @@ def _places(
 
 
 def _rows(item: Item, data: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.float32]:
-    op = item.node.op
-    if not isinstance(op, Conv2D):
+    window, groups = item.node.op.sliding_window(), item.node.op.filter_groups
+    if window is None:
         return data.reshape(len(data), -1)[places][np.newaxis].astype(np.float32)
-    views = [view for _, _, view in taps(pad_map(data, op.window, 0), op.window)]
+    views = [view for _, _, view in taps(pad_map(data, window, 0), window)]
     samples, channels, height, width = views[0].shape
     where = np.unravel_index(places, (samples, height, width))
     seen = np.stack([view[where[0], :, where[1], where[2]] for view in views], axis=2)
-    grouped = seen.reshape(len(places), op.groups, channels // op.groups * len(views))
+    grouped = seen.reshape(len(places), groups, channels // groups * len(views))
     return np.ascontiguousarray(grouped.transpose(1, 0, 2), np.float32)
 
 
 def groups_of(item: Item) -> int:
-    op = item.node.op
-    return op.groups if isinstance(op, Conv2D) else 1
+    return item.node.op.filter_groups
 
 
 def by_group(item: Item, weights: NDArray[Any]) -> NDArray[Any]:

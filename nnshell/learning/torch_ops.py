@@ -22,10 +22,14 @@ def run_node(node: ForeignNode, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def check_nodes(nodes: Sequence[ForeignNode], known: Sequence[str] = ()) -> None:
-    """Raises GraphError for the first node that has no form here."""
+    """Raises GraphError for the first node that has no form here, or not with its attributes."""
     for node in nodes:
-        if node.op not in OPERATIONS and node.op not in known:
-            raise GraphError(f"{node.op} cannot be learned through", where=f"node {node.name}")
+        if node.op in known:
+            continue
+        unread = sorted(set(node.attributes) - ATTRIBUTES.get(node.op, frozenset()))
+        if node.op not in OPERATIONS or unread:
+            how = f" with {', '.join(unread)}" if node.op in OPERATIONS else ""
+            raise GraphError(f"{node.op}{how} cannot be learned through", where=f"node {node.name}")
 
 
 def _pads(values: Sequence[int]) -> list[int]:
@@ -140,6 +144,21 @@ OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
     "Transpose": lambda given, at: given[0].permute([int(n) for n in at["perm"]]),
     "Concat": lambda given, at: torch.cat(list(given), int(at["axis"])),
     "Identity": lambda given, at: given[0],
+}
+
+
+_WINDOW = frozenset({"kernel_shape", "strides", "dilations", "pads"})
+# What each form reads; an attribute that it does not would change what the node means.
+ATTRIBUTES: dict[str, frozenset[str]] = {
+    "Conv": _WINDOW | {"group"},
+    "Gemm": frozenset({"transB"}),
+    "LeakyRelu": frozenset({"alpha"}),
+    "HardSigmoid": frozenset({"alpha", "beta"}),
+    "Softmax": frozenset({"axis"}),
+    "MaxPool": _WINDOW,
+    "AveragePool": _WINDOW | {"count_include_pad"},
+    "Transpose": frozenset({"perm"}),
+    "Concat": frozenset({"axis"}),
 }
 
 
