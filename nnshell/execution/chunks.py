@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, flatten
 from nnshell.ir.graph import Graph
 
@@ -12,6 +11,6 @@ _ELEMENTS = 1 << 17  # of a mean feature map: what stays in a core's cache; meas
 def samples_per_chunk(graph: Graph | FlatGraph) -> int:
     """At least one; all results of a chunk are those of its samples alone."""
     flat = flatten(graph) if isinstance(graph, Graph) else graph
-    items = [item.node for item in flat.items if not isinstance(item.node.op, Constant)]
+    items = [item.node for item in flat.items if item.node.op.role != "constant"]
     sizes = [tensor.size for node in items for tensor in node.outputs]
     return max(1, _ELEMENTS * len(sizes) // max(sum(sizes), 1))

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, get_args
 
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.support.errors import UsageError
 
@@ -85,7 +84,7 @@ def tensor_keys(graph: Graph) -> list[str]:
     """Keys of every tensor that is computed: ``NODE``, ``NODE[1]``, ``FUSION/NODE``."""
     keys = []
     for key, node, _ in all_nodes(graph):
-        if isinstance(node.op, Constant):
+        if node.op.role == "constant":
             continue
         keys.append(key)
         keys += [f"{key}[{index}]" for index in range(1, len(node.outputs))]

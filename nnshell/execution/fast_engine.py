@@ -21,7 +21,7 @@ from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS
 from nnshell.execution.integer_engine import IntegerEngine, result_tensors
 from nnshell.exporters.onnx import Port, foreign_to_bytes
-from nnshell.ir.basic_operators import Constant, Input
+from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Graph
@@ -172,9 +172,9 @@ class _Lowered:
 
     def _lower(self, item: Item) -> tuple[IntegerTensor, ...]:
         op, quantization = item.node.op, _quantization(item)
-        if isinstance(op, Constant):
+        if op.role == "constant":
             return (IntegerTensor("", (), 0, 0, constant=True),)
-        if isinstance(op, Input):
+        if op.role == "input":
             return (self._input(item, quantization.output),)
         inputs = [self._operand(item, index) for index in range(len(item.inputs))]
         try:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
@@ -66,7 +65,7 @@ class IntegerEngine:
         left = {tensor: len(readers) for tensor, readers in self._flat.readers.items()}
         kept = set(wanted.values())
         for item in self._flat.items:
-            if isinstance(item.node.op, Constant | Input):
+            if item.node.op.role in ("constant", "input"):
                 continue
             made = self._compute(item, values)
             values.update(zip(item.outputs, made, strict=True))
@@ -165,7 +164,7 @@ def result_tensors(graph: Graph, flat: FlatGraph) -> dict[str, Tensor]:
     """Tensors by key, fusions' results behind their inner nodes."""
     found: dict[str, Tensor] = {}
     for item in flat.items:
-        if not isinstance(item.node.op, Constant):
+        if item.node.op.role != "constant":
             found.update({_key(tensor.path, tensor.index): tensor for tensor in item.outputs})
         fusion = item.fusion
         if fusion is not None and fusion.body is not None and fusion.name not in found:

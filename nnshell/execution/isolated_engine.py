@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input, result_tensors
-from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import IntArray
@@ -37,7 +36,7 @@ class IsolatedEngine:
         results = result_tensors(graph, self._flat)
         self._wanted = {key: results[key] for key in keys}
         names = {tensor: key for key, tensor in reversed(results.items())}
-        self._items = [item for item in self._flat.items if not isinstance(item.node.op, Constant)]
+        self._items = [item for item in self._flat.items if item.node.op.role != "constant"]
         self._read = {
             tensor: names[tensor]
             for item in self._items
@@ -53,7 +52,7 @@ class IsolatedEngine:
         real = {tensor: floats[key] for tensor, key in self._read.items()}
         made: dict[Tensor, IntArray] = {}
         for item in self._items:
-            if isinstance(item.node.op, Input):
+            if item.node.op.role == "input":
                 record = _quantization(item).outputs[0]
                 made[item.outputs[0]] = quantize_input(given[item.path], record)
             else:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
@@ -25,7 +24,7 @@ def computing_steps(graph: Graph) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {}
     for item in flatten(graph).items:
         op = item.node.op
-        idle = isinstance(op, Constant | Input) or op.boundary or op.made_by_quantizer
+        idle = op.role in ("constant", "input") or op.boundary or op.made_by_quantizer
         if not idle and not (op.keeps_record and op.order_preserving):
             found.setdefault(item.path.partition("/")[0], []).append(item)
     return found

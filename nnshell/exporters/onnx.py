@@ -16,7 +16,6 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell import __version__
-from nnshell.ir.basic_operators import Constant, Fusion, Input
 from nnshell.ir.foreign import ForeignGraph, ForeignNode
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.types import TensorType
@@ -118,7 +117,7 @@ class GraphWriter:
         self.graph = graph
         self.build = ForeignGraph()
         self.types = {key: node.outputs[index] for key, index, node in _keys(graph)}
-        self.constants = {key for key, _, node in _keys(graph) if isinstance(node.op, Constant)}
+        self.constants = {key for key, _, node in _keys(graph) if node.op.role == "constant"}
         for key in self.types:
             self.build.fresh(key)  # reserved, so that tensors can be called what their node is
         self.tensors: dict[str, str] = {}
@@ -148,8 +147,9 @@ class GraphWriter:
         """Write ``graph``, a fusion's body with its inputs or the whole; its output tensors."""
         for node in graph.steps():
             key = f"{scope}{node.name}"
-            if isinstance(node.op, Input):
-                made: Sequence[str] = [self._write_input(node, node.op.index, given)]
+            number = node.op.port if node.op.role == "input" else None
+            if number is not None:
+                made: Sequence[str] = [self._write_input(node, number, given)]
             else:
                 made = self._write_node(graph, node, key, scope)
             for index, tensor in enumerate(made):
@@ -167,10 +167,11 @@ class GraphWriter:
         ]
 
     def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
-        if isinstance(node.op, Constant):
-            return [self.build.constant(_narrowed(node.op.value), f"{key}_value")]
+        value = node.op.known_value
+        if value is not None:
+            return [self.build.constant(_narrowed(value), f"{key}_value")]
         inputs = self._inputs(node, scope)
-        if isinstance(node.op, Fusion):
+        if node.op.role == "fusion":
             if node.body is None:
                 raise GraphError("a fusion without a body", where=f"node {key}")
             return self._write(node.body, f"{key}/", inputs)

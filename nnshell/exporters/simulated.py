@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from nnshell.exporters.means import LARGEST_TIE, LEAST_TIE, modelled_mean, tie_of
 from nnshell.exporters.onnx import GraphWriter
 from nnshell.exporters.tables import modelled_activation
-from nnshell.ir.basic_operators import Constant, Fusion
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.permutations import Perm, inverse
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
@@ -78,7 +77,7 @@ class SimulatedWriter(GraphWriter):
         return self._rounded(tensor, record)
 
     def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
-        if isinstance(node.op, Constant | Fusion):
+        if node.op.role in ("constant", "fusion"):
             return super()._write_node(graph, node, key, scope)
         given = self._inputs(node, scope)
         inputs = self._with_parameters(_of(node), list(given), key)

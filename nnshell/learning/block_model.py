@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.ir.foreign import ForeignGraph, ForeignNode
 from nnshell.ir.qparams import FLOAT_BITS, NodeQuantization, QParams
 from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.learning.blocks import Block, is_filter
+from nnshell.learning.rows import filter_constants
 from nnshell.learning.torch_ops import check_nodes, run_node, tensor_of
 from nnshell.quantization import Learned
 from nnshell.quantization.solving.groups import Group, Grouping
@@ -156,11 +156,11 @@ class BlockModel(torch.nn.Module):
             self._names[tensor] = self._rounding(item, tensor, name)
 
     def _input(self, item: Item, index: int, tensor: Tensor) -> str:
-        op = self._flat.maker(tensor).node.op
-        if not isinstance(op, Constant):
+        value = self._flat.maker(tensor).node.op.known_value
+        if value is None:
             return self._names[tensor]
         if not is_filter(item) or index not in (_WEIGHTS, _BIAS):
-            return self._build.constant(_rounded_constant(item, index, op.value))
+            return self._build.constant(_rounded_constant(item, index, value))
         if item.path not in self.filters:
             self.filters[item.path] = self._weights(item)
         return f"{item.path}#{index}"
@@ -168,8 +168,7 @@ class BlockModel(torch.nn.Module):
     def _weights(self, item: Item) -> LearnedWeights:
         made = item.node.quantization
         assert made is not None
-        values = [self._flat.maker(t).node.op for t in item.inputs[_WEIGHTS:]]
-        weights, bias = (op.value for op in values if isinstance(op, Constant))
+        weights, bias = filter_constants(self._flat, item)
         bits = made.inputs[_WEIGHTS].bits
         chosen = self._learned.filter_of(item.path, bits)
         corrected = bias if chosen is None or chosen.bias is None else chosen.bias

@@ -57,7 +57,7 @@ def all_blocks(flat: FlatGraph, blocks: Sequence[Block]) -> Block:
 
 
 def _computing(items: Sequence[Item]) -> list[Item]:
-    return [i for i in items if not isinstance(i.node.op, Constant) and not i.node.op.boundary]
+    return [i for i in items if i.node.op.role != "constant" and not i.node.op.boundary]
 
 
 def _segments(flat: FlatGraph) -> list[list[Item]]:
@@ -91,7 +91,7 @@ def _cuts(flat: FlatGraph, items: Sequence[Item]) -> set[int]:
 def _is_given(flat: FlatGraph, tensor: Tensor) -> bool:
     """Whether a tensor is a graph input."""
     op = flat.maker(tensor).node.op
-    return op.boundary and not isinstance(op, Constant)
+    return op.boundary and op.role != "constant"
 
 
 def _belongs(item: Item, following: Item) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import QParams
@@ -138,7 +137,7 @@ def _partner(flat: FlatGraph, item: Item) -> Tensor | None:
     other = readers[0].item.inputs[1 - readers[0].index]
     maker = flat.maker(other)
     alike = maker.node.outputs[other.index].shape == item.node.outputs[0].shape
-    if isinstance(maker.node.op, Constant) or not alike:
+    if maker.node.op.role == "constant" or not alike:
         return None
     return other if _is_earlier(flat, maker, item) else None
 

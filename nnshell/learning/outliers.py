@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from nnshell.execution.engines import make_engine
 from nnshell.inputs.input_set import Batch
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.learning.rows import filter_constants
@@ -74,13 +73,13 @@ def activation_outliers(
 
 def _has_constants(flat: FlatGraph, item: Item) -> bool:
     parameters = [flat.maker(tensor).node.op for tensor in item.inputs[1:3]]
-    return len(parameters) == 2 and all(isinstance(op, Constant) for op in parameters)
+    return len(parameters) == 2 and all(op.role == "constant" for op in parameters)
 
 
 def _has_channels(item: Item) -> bool:
     """A computed feature map; what only moves values has the channels of its input."""
     op = item.node.op
-    if isinstance(op, Constant) or op.boundary or op.keeps_record or op.made_by_quantizer:
+    if op.role == "constant" or op.boundary or op.keeps_record or op.made_by_quantizer:
         return False
     shape = item.node.outputs[0].shape
     return len(shape) == 3 and shape[0] > 1

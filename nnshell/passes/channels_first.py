@@ -16,12 +16,9 @@ from typing import ClassVar
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.permutations import Perm, identity, inverse
 from nnshell.ops.channels_last import TO_FIRST, TO_LAST, ChannelsLast
-from nnshell.ops.concat import Concat
-from nnshell.ops.softmax import Softmax
-from nnshell.ops.split import Split
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.kernel_axes import concat_axis_fits, softmax_axis_fits
+from nnshell.passes.kernel_axes import axis_fits
 from nnshell.passes.move_transposes import MoveTransposes, fold_into_constants
 from nnshell.passes.rewriting import insert_on_edge, make_node, retype
 
@@ -73,37 +70,23 @@ def _unwrap(graph: Graph, node: Node, notes: Notes) -> None:
 
 def _turn_axis(graph: Graph, node: Node, notes: Notes) -> None:
     """Concat, split and softmax along an axis that no kernel works along."""
-    op = node.op
-    if isinstance(op, Softmax):
-        if softmax_axis_fits(node.type.shape, op.axis):
-            return
-        first = False
-    elif isinstance(op, Concat | Split):
-        whole = node.type if isinstance(op, Concat) else graph.type_of(node.inputs[0])
-        if concat_axis_fits(whole.shape, op.axis, max(len(node.inputs), len(node.outputs))):
-            return
-        first = True
-    else:
+    role, axis = node.op.role, node.op.works_along
+    if axis is None:
         return
-    others = [
-        axis for axis in identity(len(graph.type_of(node.inputs[0]).shape)) if axis != op.axis
-    ]
-    perm = (op.axis, *others) if first else (*others, op.axis)
+    whole = graph.type_of(node.inputs[0]) if role == "cut" else node.type
+    if axis_fits(role, whole.shape, axis, max(len(node.inputs), len(node.outputs))):
+        return
+    others = [other for other in identity(len(whole.shape)) if other != axis]
+    perm = (*others, axis) if role == "softmax" else (axis, *others)
     for position in range(len(node.inputs)):
         _before(graph, node, position, perm)
-    to = perm.index(op.axis)
-    text = f"{node.kind} {node.name}: moving axis {op.axis} to {to} and inserting transposes"
-    node.op = _along(op, to)
+    to = perm.index(axis)
+    text = f"{node.kind} {node.name}: moving axis {axis} to {to} and inserting transposes"
+    node.op = node.op.along(to)
     retype(graph, node)
     for index in range(len(node.outputs)):
         _after(graph, node, index, inverse(perm))
     notes.did(node.name, text)
-
-
-def _along(op: Concat | Split | Softmax, axis: int) -> Concat | Split | Softmax:
-    if isinstance(op, Split):
-        return Split(axis, op.sizes)
-    return Concat(axis) if isinstance(op, Concat) else Softmax(axis)
 
 
 def _before(graph: Graph, node: Node, position: int, perm: Perm) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.permutations import Perm, inverse, permuted
 from nnshell.ir.select import near_names
@@ -136,7 +136,7 @@ def _channels_first(tensor: TensorType) -> TensorType:
 
 def _formatter(graph: Graph, node: Node) -> Node | None:
     readers = [reader for reader, _ in graph.consumers(node.name)]
-    return readers[0] if readers and isinstance(readers[0].op, ImageFormat) else None
+    return readers[0] if readers and readers[0].op.role == "format" else None
 
 
 def _remove_formatter(graph: Graph, node: Node, notes: Notes) -> bool:
@@ -270,7 +270,7 @@ class FreezeOrder(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         node = find(graph, self.node)
-        if not isinstance(node.op, (Input, Output)):
+        if node.op.role not in ("input", "output"):
             names = ", ".join(n.name for n in (*graph.inputs, *graph.outputs))
             raise GraphError(f"{node.name} is no graph input or output", hint=f"there are {names}")
         if self.transpose:
@@ -290,7 +290,7 @@ class FreezeOrder(Pass):
                 where=node.name,
                 hint=f"name each axis from 0 to {len(node.type.shape) - 1} once",
             )
-        if isinstance(node.op, Output):
+        if node.op.role == "output":
             op = Transpose(self.transpose)
             before = make_node(graph, f"{node.name}_transpose", op, node.inputs, node.origin)
             insert_on_edge(graph, node, 0, before)
@@ -322,7 +322,7 @@ def find(graph: Graph, name: str) -> Node:
 
 
 def _no_constant(node: Node) -> Node:
-    if isinstance(node.op, Constant):
+    if node.op.role == "constant":
         raise GraphError(
             f"{node.name} is a constant, the graph cannot be cut there",
             hint="name a step that computes something; `show` lists them",
@@ -348,7 +348,7 @@ def _data_inputs(graph: Graph, node: Node) -> list[Ref]:
 
 def _computed(node: Node) -> list[Ref]:
     """What others can read of a node: nothing of an output."""
-    return [] if isinstance(node.op, Output) else _outputs(node)
+    return [] if node.op.role == "output" else _outputs(node)
 
 
 def _outputs(node: Node) -> list[Ref]:
@@ -407,8 +407,8 @@ def _new_output(graph: Graph, ref: Ref) -> Node:
 
 
 def _index(node: Node) -> int:
-    assert isinstance(node.op, (Input, Output))
-    return node.op.index
+    assert node.op.port is not None
+    return node.op.port
 
 
 def _drop_unused_inputs(graph: Graph) -> None:

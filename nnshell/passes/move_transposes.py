@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from nnshell.ir.basic_operators import Constant, Input, Output, Reshape
+from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.permutations import Perm, after, inverse, moves_nothing, permuted
-from nnshell.ops.linear import Linear
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
 from nnshell.passes.regions import FROZEN, sort_columns, turn_input, turn_output
@@ -65,9 +64,9 @@ class MoveTransposes(Pass):
 def _round(graph: Graph, limit: int, notes: Notes) -> int:
     """Every transpose once, in order of names; how many were moved."""
     taken = 0
-    for name in sorted(node.name for node in graph if isinstance(node.op, Transpose)):
+    for name in sorted(node.name for node in graph if node.op.permutation is not None):
         node = graph.nodes.get(name)
-        if taken >= limit or node is None or not isinstance(node.op, Transpose):
+        if taken >= limit or node is None or node.op.permutation is None:
             continue
         moves = [move for up in (True, False) if (move := _planned(graph, node, up)) is not None]
         best = max(moves, key=lambda move: move.gain, default=None)
@@ -117,14 +116,15 @@ def _visit(
     if node.name in move.deleted or node.name in move.nodes:
         return []
     perm = move.order[ref]
-    if isinstance(node.op, Transpose):
-        undone = inverse(node.op.perm) if position is None else node.op.perm
+    own = node.op.permutation
+    if own is not None:
+        undone = inverse(own) if position is None else own
         if perm == undone:
             move.deleted.add(node.name)
             return []
     elif _takes_any_order(graph, node, position):
         return []
-    form = None if isinstance(node.op, Transpose) else _form(graph, node, perm, position)
+    form = None if own is not None else _form(graph, node, perm, position)
     if form is None:
         move.inserted += 0 if moves_nothing(graph.type_of(ref).shape, perm) else 1
         return []
@@ -133,11 +133,11 @@ def _visit(
 
 
 def _takes_any_order(graph: Graph, node: Node, position: int | None) -> bool:
-    if isinstance(node.op, Input | Output):
+    if node.op.role in ("input", "output"):
         return FROZEN not in node.options
-    if isinstance(node.op, Constant):
+    if node.op.role == "constant":
         return True
-    return isinstance(node.op, Linear) and position == 0
+    return node.op.role == "filter" and node.op.reads_flat and position == 0
 
 
 def _form(graph: Graph, node: Node, perm: Perm, position: int | None) -> Reordered | None:
@@ -194,11 +194,11 @@ def _source(graph: Graph, move: Move, ref: Ref) -> Ref:
         return maker.inputs[0]
     if maker.name in move.nodes:
         return ref
-    if isinstance(maker.op, Input) and FROZEN not in maker.options:
+    if maker.op.role == "input" and FROZEN not in maker.options:
         turn_input(maker, perm)
         return ref
-    if isinstance(maker.op, Constant):
-        value = maker.op.value.transpose(perm)
+    if maker.op.known_value is not None:
+        value = maker.op.known_value.transpose(perm)
         graph.replace_node(maker.name, constant_node(maker.name, value, maker.origin))
         return ref
     return Ref(_bordering(graph, ref, perm, maker).name)
@@ -230,10 +230,10 @@ def _connect(
         return
     if reader.name in move.nodes:
         reader.inputs[position] = source
-    elif isinstance(reader.op, Output) and FROZEN not in reader.options:
+    elif reader.op.role == "output" and FROZEN not in reader.options:
         turn_output(reader, perm)
         reader.inputs[position] = source
-    elif isinstance(reader.op, Linear) and position == 0:
+    elif reader.op.role == "filter" and reader.op.reads_flat and position == 0:
         sort_columns(graph, reader, shape, perm)
         reader.inputs[position] = source
     else:
@@ -250,8 +250,9 @@ def _restore(
 ) -> None:
     """The old order in front of a reader that cannot do without it."""
     back = inverse(perm)
-    if isinstance(reader.op, Transpose):
-        back = after(back, reader.op.perm)
+    own = reader.op.permutation
+    if own is not None:
+        back = after(back, own)
         reader.op = Transpose(back)
         reader.inputs[position] = source
         return
@@ -273,14 +274,14 @@ def _permute_constants(graph: Graph, node: Node, form: Reordered) -> None:
 
 def fold_into_constants(graph: Graph) -> None:
     """Transposes of constants that are still there: kernels take constants, not results."""
-    for node in [node for node in graph if isinstance(node.op, Transpose)]:
-        value = graph.constant(node.inputs[0])
-        if value is not None and node.name in graph.nodes:
-            assert isinstance(node.op, Transpose)
+    for node in list(graph):
+        order = node.op.permutation
+        value = None if order is None else graph.constant(node.inputs[0])
+        if value is not None and order is not None and node.name in graph.nodes:
             name = node.inputs[0].node
             shared = len(graph.consumers(name)) > 1
             kept = node.name if shared else name
-            fresh = constant_node(kept, value.transpose(node.op.perm), node.origin)
+            fresh = constant_node(kept, value.transpose(order), node.origin)
             graph.redirect(Ref(node.name), Ref(kept))
             del graph.nodes[node.name]
             if shared:

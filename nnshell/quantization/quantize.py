@@ -8,7 +8,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant, FusionInput, FusionOutput
 from nnshell.ir.flat import Item, Reader, Site, Tensor
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
@@ -129,10 +128,10 @@ class _Filler:
 
     def fill(self) -> None:
         for item in self.flat.items:
-            if not isinstance(item.node.op, Constant):
+            if item.node.op.role != "constant":
                 self._fill_item(item)
         for item in self.flat.items:
-            if isinstance(item.node.op, Constant):
+            if item.node.op.role == "constant":
                 self._fill_constant(item)
         for node in self.graph:
             if node.body is not None:
@@ -167,8 +166,7 @@ class _Filler:
         return None if self.learned is None else self.learned.filter_of(item.path, bits)
 
     def _constant(self, tensor: Tensor) -> NDArray[Any] | None:
-        op = self.flat.maker(tensor).node.op
-        return op.value if isinstance(op, Constant) else None
+        return self.flat.maker(tensor).node.op.known_value
 
     def _fill_constant(self, item: Item) -> None:
         tensor = item.outputs[0]
@@ -186,9 +184,9 @@ class _Filler:
     def _fill_fusion(self, fusion: Node, body: Graph) -> None:
         inputs = tuple(self._edge_record(ref) for ref in fusion.inputs)
         for node in body:
-            if isinstance(node.op, FusionInput):
-                node.quantization = NodeQuantization((), (inputs[node.op.index],))
-            elif isinstance(node.op, FusionOutput):
+            if node.op.role == "input" and node.op.port is not None:
+                node.quantization = NodeQuantization((), (inputs[node.op.port],))
+            elif node.op.role == "output":
                 inner = body[node.inputs[0].node].quantization
                 assert inner is not None
                 record = inner.outputs[node.inputs[0].index]

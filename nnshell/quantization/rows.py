@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from nnshell.ir.basic_operators import Constant
+from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
-from nnshell.ops.average_pool import AveragePool
-from nnshell.ops.max_pool import MaxPool
 from nnshell.support.errors import QuantizationError
 
 
@@ -155,7 +154,7 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
             "input_shift": int(kernel.input_scaling.shift[0]),
         }
     scaling = getattr(kernel, "scaling", None)
-    if isinstance(node.op, MaxPool | AveragePool):  # always 1: a pool keeps its record
+    if node.op.role in POOLS:  # always 1: a pool keeps its record
         scaling = derive_multiplier(made.input.first_scale / made.output.first_scale)
     if isinstance(scaling, Multiplier):
         row |= _scaling(scaling)

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph
 from nnshell.ir.select import select
 from nnshell.reports.table import Cell, Column, Table
@@ -69,11 +68,11 @@ def constant_distributions(
     """
     found = []
     for step, node in enumerate(graph.steps()):
-        if not isinstance(node.op, Constant) or not node.op.value.size:
+        value = node.op.known_value
+        if value is None or not value.size:
             continue
         if names is not None and node.name not in names:
             continue
-        value = node.op.value
         found.append(distribution(step, node.name, value))
         if channels and value.ndim > 1:
             found += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]

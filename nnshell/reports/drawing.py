@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnshell.ir.basic_operators import Constant, FusionInput, Input, Output
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import QParams
 from nnshell.ir.select import inner_nodes
@@ -85,7 +84,7 @@ def _picture(text: str, form: str) -> bytes:
 def _is_shown(node: Node, drawing: Drawing, names: Collection[str] | None) -> bool:
     if names is not None and node.name not in names:
         return False
-    return drawing.constants or not isinstance(node.op, Constant)
+    return drawing.constants or node.op.role != "constant"
 
 
 def _node_lines(node: Node, step: int, drawing: Drawing) -> Iterator[str]:
@@ -99,7 +98,7 @@ def _node_lines(node: Node, step: int, drawing: Drawing) -> Iterator[str]:
             yield f"    {_quoted(_inside(node, part))} [label={text}];"
         yield "  }"
         return
-    style = ", style=rounded" if isinstance(node.op, Input | Output) else ""
+    style = ", style=rounded" if node.op.role in ("input", "output") else ""
     yield f"  {_quoted(node.name)} [label={_quoted(*label)}{style}];"
 
 
@@ -113,10 +112,11 @@ def _edges(graph: Graph, node: Node, drawn: Collection[str], drawing: Drawing) -
     for part in inner_nodes(node):
         for ref in part.inputs:
             maker = node.body[ref.node]
-            if not isinstance(maker.op, FusionInput):
+            number = maker.op.port
+            if number is None:
                 yield _edge(_inside(node, maker), _inside(node, part), node.body, ref)
                 continue
-            outer = node.inputs[maker.op.index]
+            outer = node.inputs[number]
             if outer.node in drawn:
                 yield _edge(_source(graph, outer, drawing), _inside(node, part), graph, outer)
 

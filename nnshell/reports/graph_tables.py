@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.types import Layout
 from nnshell.reports.table import Cell, Column, Table
@@ -51,7 +50,7 @@ def show_table(
         if (node.name in chosen if chosen is not None else constants or not _is_constant(node))
     ]
     peak = max(live.values(), default=0)
-    unused = [n.name for n in graph if not consumers[n.name] and not isinstance(n.op, Output)]
+    unused = [n.name for n in graph if not consumers[n.name] and n.op.role != "output"]
     notes = [
         f"active memory peaks at {peak:,} bytes, parameters take {graph.parameters():,} bytes, "
         f"{graph.macs():,} MACs (sizes at one byte per element, as int8 will take)"
@@ -108,7 +107,7 @@ def temps_table(graph: Graph) -> Table:
     rows: list[tuple[Cell, ...]] = []
     total = 0
     for node in graph.steps():
-        if _is_constant(node) or isinstance(node.op, Output):
+        if _is_constant(node) or node.op.role == "output":
             continue
         readers = [numbers[consumer.name] for consumer, _ in graph.consumers(node.name)]
         size = sum(kind.size for kind in node.outputs)
@@ -140,12 +139,12 @@ def origin_rows(nodes: Sequence[Node]) -> list[str]:
 
 
 def _is_constant(node: Node) -> bool:
-    return isinstance(node.op, Constant)
+    return node.op.role == "constant"
 
 
 def _typed(node: Node) -> str:
     """Shape, and of a graph input the order of its axes where that has a name."""
-    named = isinstance(node.op, Input) and node.type.layout is not Layout.NONE
+    named = node.op.role == "input" and node.type.layout is not Layout.NONE
     return f"{node.type} {node.type.layout}" if named else str(node.type)
 
 
@@ -162,7 +161,7 @@ def live_bytes(graph: Graph) -> dict[str, int]:
     live: dict[str, int] = {}
     alive: dict[str, int] = {}
     for index, node in enumerate(order):
-        if node.name in sizes and not isinstance(node.op, Output):
+        if node.name in sizes and node.op.role != "output":
             alive[node.name] = sizes[node.name]
         live[node.name] = 0 if _is_constant(node) else sum(alive.values())
         alive = {name: size for name, size in alive.items() if last_use[name] > index}

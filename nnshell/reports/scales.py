@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
@@ -213,8 +212,7 @@ def _weights(flat: FlatGraph, item: Item, kernel: FilterKernel) -> NDArray[Any]:
 
 
 def _bias(flat: FlatGraph, item: Item) -> NDArray[Any] | None:
-    op = flat.maker(item.inputs[2]).node.op
-    return op.value if isinstance(op, Constant) else None
+    return flat.maker(item.inputs[2]).node.op.known_value
 
 
 def _verdict(

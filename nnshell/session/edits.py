@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.select import select, select_one
-from nnshell.ops.image_format import ImageFormat
 from nnshell.passes.edit import (
     CutGraph,
     ExtractNode,
@@ -116,7 +114,7 @@ def _given_meaning(pixel: Sequence[float]) -> _PixelMeaning:
 def _pixel_meaning(graph: Graph, input_name: str, norm: str) -> _PixelMeaning:
     """From the record of what the network takes; without one, NNTool's reading of the norm."""
     node = graph_input(graph, input_name)
-    readers = [n for n, _ in graph.consumers(node.name) if isinstance(n.op, ImageFormat)]
+    readers = [n for n, _ in graph.consumers(node.name) if n.op.role == "format"]
     taken = readers[0] if readers else node
     if taken.quantization is None:
         return _UNCALIBRATED.get(norm, _PixelMeaning(1.0, 0.0))
@@ -190,9 +188,7 @@ def extract(project: Project, selector: str) -> list[PassRecord]:
 def node_option(project: Project, selector: str, key: str, value: str | None) -> list[Node]:
     """Set (``None``: clear) an AutoTiler option of the selected nodes; returns them."""
     name = key.upper()
-    nodes = [
-        node for _, node in select(project.graph, selector) if not isinstance(node.op, Constant)
-    ]
+    nodes = [node for _, node in select(project.graph, selector) if node.op.role != "constant"]
     for node in nodes:
         _check_option(node, name)
     with recorded(project, "nodeoption", {"selector": selector, "key": name, "value": value}):
@@ -205,7 +201,7 @@ def node_option(project: Project, selector: str, key: str, value: str | None) ->
 
 def option_names(node: Node) -> tuple[str, ...]:
     """AutoTiler options a node takes."""
-    if isinstance(node.op, Input | Output):
+    if node.op.role in ("input", "output"):
         return (*_ENDS, *_ALL_NODES)
     return (*_KERNELS, *_ALL_NODES)
 

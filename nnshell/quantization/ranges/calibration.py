@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.execution.reduction_engine import ReductionEngine
-from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.requests import KernelOptions, Range
-from nnshell.ops.max_pool import MaxPool
 from nnshell.quantization.options import HISTOGRAM_CLIPS
 from nnshell.quantization.ranges.limits import check_dead, check_limits
 from nnshell.quantization.ranges.observers import (
@@ -103,7 +101,7 @@ class _Calibrator:
         self._observers = {
             item.path: (observer or _observer_for(clip_type))()
             for item in self._flat.items
-            if not isinstance(item.node.op, Constant)
+            if item.node.op.role != "constant"
         }
         if everything is False:
             self._keep_needed()
@@ -158,7 +156,7 @@ def _observer_for(clip_type: str | Collection[str]) -> ObserverFactory:
 
 def _cheaper(item: Item, observer: Observer) -> Observer:
     """The observer, or one that leaves out a minimum that decides nothing, as a relu's."""
-    if not isinstance(observer, RunningExtremes) or isinstance(item.node.op, Input):
+    if not isinstance(observer, RunningExtremes) or item.node.op.role == "input":
         return observer
     return observer if _minimum_matters(item) else RunningMaximum(observer)
 
@@ -169,12 +167,12 @@ def needed_items(flat: FlatGraph) -> list[Item]:
         id(candidate.source)
         for group in group_tensors(flat, KernelOptions()).all()
         for candidate in group.candidates
-        if group.fixed is None and not isinstance(candidate.source.node.op, Constant)
+        if group.fixed is None and candidate.source.node.op.role != "constant"
     }
     return [
         item
         for item in flat.items
-        if isinstance(item.node.op, Input)
+        if item.node.op.role == "input"
         or (id(item) in makers and item.node.op.output_range(None) is None)
         or _may_be_fused(flat, item)
     ]
@@ -182,7 +180,7 @@ def needed_items(flat: FlatGraph) -> list[Item]:
 
 def _may_be_fused(flat: FlatGraph, item: Item) -> bool:
     """A max pool behind a filter: fused with it, the pool's range is the filter's."""
-    if not isinstance(item.node.op, MaxPool):
+    if item.node.op.role != "max_pool":
         return False
     return item.fusion is None and flat.maker(item.inputs[0]).node.op.makes_wide
 
@@ -227,9 +225,9 @@ def _in_order(flat: FlatGraph, observers: Mapping[str, Observer]) -> dict[str, T
     """Statistics by key in step order; constants' own ranges, a fusion that of its last node."""
     found: dict[str, TensorStatistics] = {}
     for item in flat.items:
-        op = item.node.op
-        if isinstance(op, Constant) and op.value.size and op.value.dtype.kind in "fiu":
-            found[item.path] = TensorStatistics(float(op.value.min()), float(op.value.max()))
+        value = item.node.op.known_value
+        if value is not None and value.size and value.dtype.kind in "fiu":
+            found[item.path] = TensorStatistics(float(value.min()), float(value.max()))
         elif item.path in observers:
             found[item.path] = observers[item.path].result()
             if item.fusion is not None and item.ends_fusion:
