@@ -206,8 +206,9 @@ def _float_lines(
 
 
 def _weights(flat: FlatGraph, item: Item, kernel: FilterKernel) -> NDArray[Any]:
-    op = flat.maker(item.inputs[1]).node.op
-    value = op.value if isinstance(op, Constant) else np.zeros(kernel.weights.shape, np.float32)
+    value = flat.maker(item.inputs[1]).node.op.known_value
+    if value is None:
+        value = np.zeros(kernel.weights.shape, np.float32)
     return value.reshape(len(kernel.weights), -1) if value.size == kernel.weights.size else value
 
 
