@@ -11,7 +11,7 @@ import numpy as np
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, all_nodes
-from nnshell.ir.qparams import QParams
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
@@ -20,39 +20,58 @@ from nnshell.support.errors import QuantizationError
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Scale and zero point of one tensor, channel 0 where there are many."""
+    """Scale and zero point of one tensor; the scale is channel 0's where there are ``channels``.
+
+    The range is that of the whole tensor. ``bits`` is how many of an int8 are used, ``FLOAT_BITS``
+    when the tensor stays float in the simulation.
+    """
 
     scale: float
     zero_point: int
     dtype: str
     minimum: float
     maximum: float
+    bits: int = INT8_BITS
+    channels: int = 1
 
     @classmethod
     def of(cls, record: QParams) -> Record:
-        low, high = (float(np.ravel(bound)[0]) for bound in (record.minimum, record.maximum))
-        return cls(record.first_scale, record.zero_point, record.dtype, low, high)
+        low, high = float(np.min(record.minimum)), float(np.max(record.maximum))
+        scale, count = record.first_scale, int(record.scale.size)
+        return cls(scale, record.zero_point, record.dtype, low, high, record.bits, count)
 
     def to_json(self) -> dict[str, Any]:
+        others = {"bits": self.bits} if self.bits != INT8_BITS and self.dtype == "int8" else {}
+        others |= {"channels": self.channels} if self.channels > 1 else {}
         return {
             "scale": self.scale,
             "zero_point": self.zero_point,
             "dtype": self.dtype,
             "min": self.minimum,
             "max": self.maximum,
+            **others,
         }
 
     def __str__(self) -> str:
-        """NNTool's notation: ``min<(i8-zp)*scale<max``."""
+        """NNTool's notation: ``min<(i8-zp)*scale<max``; scales per channel are counted."""
+        if self.bits == FLOAT_BITS:
+            return "float"
+        if self.channels > 1:
+            return f"{self.minimum:.3f}<{self._integer}, {self.channels} scales<{self.maximum:.3f}"
         return f"{self.minimum:.3f}<{self._integer}*{self.scale:.8f}<{self.maximum:.3f}"
 
     def brief(self) -> str:
         """The same with four significant digits."""
+        if self.bits == FLOAT_BITS:
+            return "float"
+        if self.channels > 1:
+            return f"{self.minimum:.4g}<{self._integer}, {self.channels} scales<{self.maximum:.4g}"
         return f"{self.minimum:.4g}<{self._integer}*{self.scale:.4g}<{self.maximum:.4g}"
 
     @property
     def _integer(self) -> str:
-        kind = self.dtype.replace("uint", "u").replace("int", "i")
+        kind = f"i{self.bits}" if self.dtype == "int8" else self.dtype
+        kind = kind.replace("uint", "u").replace("int", "i")
         integer = f"({kind}-{self.zero_point})" if self.zero_point else kind
         return integer.replace("--", "+")
 
@@ -70,6 +89,7 @@ class QuantizationRow:
     outputs: tuple[Record, ...] = ()
     weight_scales: tuple[float, ...] = ()
     weight_dtype: str = ""
+    weight_bits: int = INT8_BITS
     weight_axis: int | None = None
     bias_scales: tuple[float, ...] = ()
     multiplier: tuple[int, ...] = ()
@@ -102,6 +122,8 @@ class QuantizationRow:
                 "dtype": self.weight_dtype,
                 "axis": self.weight_axis,
             }
+            if self.weight_bits != INT8_BITS:
+                row["weights"]["bits"] = self.weight_bits
         if self.scaled_input is not None:
             row["scaled_input"] = self.scaled_input
             row["input_multiplier"] = self.input_multiplier
@@ -156,9 +178,14 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
     scaling = getattr(kernel, "scaling", None)
     if node.op.role in POOLS:  # always 1: a pool keeps its record
         scaling = derive_multiplier(made.input.first_scale / made.output.first_scale)
-    if isinstance(scaling, Multiplier):
+    if isinstance(scaling, Multiplier) and not _stays_float(made):
         row |= _scaling(scaling)
     return QuantizationRow(step, inner, name, _kind(node), made.scheme, **row)
+
+
+def _stays_float(made: NodeQuantization) -> bool:
+    """Whether the node computes in float, as a part of it is not quantized in the simulation."""
+    return any(record.bits == FLOAT_BITS for record in (*made.inputs, *made.outputs))
 
 
 def _kind(node: Node) -> str:
@@ -181,6 +208,7 @@ def _weights(record: QParams) -> dict[str, Any]:
     return {
         "weight_scales": _floats(record),
         "weight_dtype": record.dtype,
+        "weight_bits": record.bits,
         "weight_axis": record.axis,
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from nnshell.ir.graph import Graph
+from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
 from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
 from nnshell.reports.table import Cell, Column, Table
 
@@ -64,17 +65,19 @@ _CONSTANTS = "weights and biases have rows of their own in --format plain, csv a
 
 def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
     """Scales and zero points of every step, or of the steps and inner nodes called ``keys``."""
-    rows = [row for row in quantization_rows(graph) if keys is None or _chosen(row.name, keys)]
+    everything = quantization_rows(graph)
+    rows = [row for row in everything if keys is None or _chosen(row.name, keys)]
     cells = tuple(_qshow_cells(row) for row in rows)
     records = tuple(row.to_json() for row in rows)
     title = f"{graph.name}: quantization"
+    notes = (_NOTATION, *_bits_notes(everything))
     brief = Table(
         title,
         _QSHOW_BRIEF,
         tuple(_brief_cells(row) for row in rows if keys is not None or row.op != "constant"),
-        notes=(_NOTATION, *(() if keys is not None else (_CONSTANTS,))),
+        notes=(*notes, *(() if keys is not None else (_CONSTANTS,))),
     )
-    return Table(title, _QSHOW, cells, notes=(_NOTATION,), records=records, brief=brief)
+    return Table(title, _QSHOW, cells, notes=notes, records=records, brief=brief)
 
 
 def channel_table(graph: Graph, key: str) -> Table | None:
@@ -132,6 +135,24 @@ def sample_table(
     return Table(f"{network}: outputs of the int8 engine", columns, rows, notes=(note,))
 
 
+def _bits_notes(rows: Sequence[QuantizationRow]) -> tuple[str, ...]:
+    """Which bits the graph has, where they are not the 8 of the chip's kernels."""
+    weights = {row.weight_bits for row in rows if row.weight_scales}
+    values = {r.bits for row in rows for r in (*row.inputs, *row.outputs) if r.dtype == "int8"}
+    if weights | values <= {INT8_BITS}:
+        return ()
+    texts = (f"weights {_bits_text(weights)}", f"activations {_bits_text(values)}")
+    return (
+        f"{', '.join(texts)}: simulated (`--engine simulated`); the chip's kernels have 8 bits",
+    )
+
+
+def _bits_text(bits: Collection[int]) -> str:
+    widths = ", ".join(str(n) for n in sorted(bits) if n != FLOAT_BITS)
+    floats = ["float"] if FLOAT_BITS in bits else []
+    return " and ".join([*([f"{widths} bits"] if widths else []), *floats])
+
+
 def _chosen(name: str, keys: Collection[str]) -> bool:
     """A node that was chosen, or an inner node of a fusion that was."""
     return name in keys or name.partition("/")[0] in keys
@@ -159,7 +180,7 @@ def _brief_cells(row: QuantizationRow) -> tuple[Cell, ...]:
         row.op,
         ", ".join(record.brief() for record in row.inputs) or None,
         ", ".join(record.brief() for record in row.outputs) or None,
-        _span(row.weight_scales, 3),
+        "float" if row.weight_bits == FLOAT_BITS else _span(row.weight_scales, 3),
         _span(row.bias_scales, 3),
         _span(row.multiplier),
         _span(row.shift),
@@ -173,7 +194,9 @@ def _lines(records: Sequence[Record]) -> str | None:
 def _weights(row: QuantizationRow) -> str | None:
     if not row.weight_scales:
         return None
-    return f"{row.weight_dtype} {_span(row.weight_scales)}"
+    if row.weight_bits == FLOAT_BITS:
+        return "float"
+    return f"int{row.weight_bits} {_span(row.weight_scales)}"
 
 
 def _span(values: Sequence[float], digits: int = 6) -> str | None:
