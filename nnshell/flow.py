@@ -27,6 +27,7 @@ from nnshell.inputs.input_set import Batch, InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph
+from nnshell.ir.widths import has_chip_widths
 from nnshell.passes.base import Pass
 from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import as_in_file, batch_in_file, fit_batch
@@ -282,28 +283,33 @@ def compare(
     *,
     inner: bool = True,
     isolated: bool = False,
+    engine: EngineName | None = None,
     progress: Progress | None = None,
 ) -> Comparisons:
-    """How far each int8 tensor is from its float tensor, worst first.
+    """How far each quantized tensor is from its float tensor, worst first.
 
     ``isolated``: each step computes from the float graph's tensors, so that only its own error
-    shows.
+    shows. ``engine`` computes the quantized tensors, by default int8, or simulated where the graph
+    has other widths than the chip's 8 bits.
     """
     from nnshell.execution.metrics import compare_engines
 
-    batches = samples_of(project, images)
+    name = "isolated" if isolated else engine or quantized_engine(project)
     return compare_engines(
         project.graph,
-        batches,
+        samples_of(project, images),
         inner=inner,
         progress=progress,
-        engine=lambda quantized, keys: make_engine(
-            quantized,
-            "isolated" if isolated else "int8",
-            keys=keys,
-            target=project.settings.int8_target,
+        engine=lambda graph, keys: make_engine(
+            graph, name, keys=keys, target=project.settings.int8_target
         ),
+        real=name == "simulated",
     )
+
+
+def quantized_engine(project: Project) -> EngineName:
+    """int8, or simulated for a graph whose widths only the simulation has."""
+    return "int8" if has_chip_widths(project.graph) else "simulated"
 
 
 def compare_samples(

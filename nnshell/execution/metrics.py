@@ -18,7 +18,8 @@ from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.support.errors import InputError
+from nnshell.ir.qparams import QParams
+from nnshell.support.errors import InputError, QuantizationError
 from nnshell.support.html import html_table
 
 
@@ -134,25 +135,32 @@ def compare_engines(
     inner: bool = True,
     progress: Callable[[int], None] | None = None,
     engine: Callable[[Graph, Sequence[str]], Engine] | None = None,
+    real: bool = False,
 ) -> Comparisons:
     """Every int8 tensor of a quantized graph against its float tensor, worst QSNR first.
 
     ``inner`` includes the nodes inside fusions. ``engine`` makes what computes the integers of
-    the tensors it is given, by default the reference. Raises QuantizationError when the graph is
-    not quantized, InputError when there are no samples.
+    the tensors it is given, by default the reference; with ``real`` it makes real numbers, as the
+    simulated engine does. Raises QuantizationError when the graph is not quantized, InputError
+    when there are no samples.
     """
-    reference = IntegerEngine(graph)
+    if not graph.quantized:
+        raise QuantizationError(
+            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
+        )
     flat = flatten(graph)
     items = dict(_compared(flat, inner))
     keys = list(items)
-    integers: Engine = engine(graph, keys) if engine is not None else _Selected(reference, keys)
+    integers = engine(graph, keys) if engine is not None else _Selected(IntegerEngine(graph), keys)
+    records = {} if real else {key: _record(item) for key, item in items.items()}
     floats = FloatEngine(graph, keys)
     sums = {key: Accumulator() for key in keys}
     samples = 0
     for batch in batches:
-        real, quantized = floats.run(batch.arrays), integers.run(batch.arrays)
+        floating, quantized = floats.run(batch.arrays), integers.run(batch.arrays)
         for key in keys:
-            sums[key].add(real[key], reference.record(key).dequantize(quantized[key]))
+            made = quantized[key] if real else records[key].dequantize(quantized[key])
+            sums[key].add(floating[key], made)
         samples += len(batch.arrays[0])
         if progress is not None:
             progress(len(batch.arrays[0]))
@@ -209,6 +217,11 @@ class _Selected:
 
     def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         return self.engine.run(batch, self.keys)
+
+
+def _record(item: Item) -> QParams:
+    assert item.node.quantization is not None, f"{item.path} is not quantized"
+    return item.node.quantization.output
 
 
 def _compared(flat: FlatGraph, inner: bool) -> Iterable[tuple[str, Item]]:

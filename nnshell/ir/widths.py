@@ -7,6 +7,16 @@ from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
 from nnshell.support.errors import QuantizationError
 
 
+def has_chip_widths(graph: Graph) -> bool:
+    """Whether all integers of the graph have 8 bits, as the chip's kernels do."""
+    return all(
+        record.bits == INT8_BITS
+        for _, node, _ in all_nodes(graph)
+        if node.quantization is not None
+        for record in (*node.quantization.inputs, *node.quantization.outputs)
+    )
+
+
 def check_chip_widths(graph: Graph) -> None:
     """Raises QuantizationError for the first node whose integers the chip does not have."""
     for key, node, _ in all_nodes(graph):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nnshell.ir.graph import Graph
 from nnshell.ir.select import select
 from nnshell.reports.table import Cell, Column, Table
-from nnshell.support.errors import InputError
+from nnshell.support.errors import InputError, QuantizationError
 
 SIGMAS = (1, 2, 3, 5)
 _BINS = 24
@@ -77,6 +77,27 @@ def constant_distributions(
         if channels and value.ndim > 1:
             found += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]
     return found
+
+
+def constant_values(
+    graph: Graph, names: Collection[str], *, integers: bool = False
+) -> list[tuple[str, NDArray[Any]]]:
+    """Values of the constants called ``names``, in step order: floats, or quantized ``integers``.
+
+    QuantizationError when integers are asked of a graph that has none.
+    """
+    values: list[tuple[str, NDArray[Any]]] = []
+    for node in graph.steps():
+        floats = node.op.known_value
+        if node.name not in names or floats is None:
+            continue
+        if integers and node.quantization is None:
+            raise QuantizationError(
+                "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
+            )
+        quantized = None if node.quantization is None else node.quantization.kernel
+        values.append((node.name, quantized.values if integers and quantized else floats))
+    return values
 
 
 def constants_of(graph: Graph, selector: str) -> set[str]:

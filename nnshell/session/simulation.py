@@ -23,6 +23,7 @@ from nnshell.chips.insight.sweep import Axes, Run, Sweep
 from nnshell.chips.insight.sweep import sweep as sweep_network
 from nnshell.chips.tiled.run import TiledRun, run_tiled
 from nnshell.inputs.input_set import InputSet
+from nnshell.ir.widths import has_chip_widths
 from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
 from nnshell.support.settings import describe
@@ -37,6 +38,18 @@ def one_inference(
     """One inference under the project's settings; ``kernels`` and ``chip`` may be TOML files."""
     network, parameters = network_from_graph(project.graph), _parameters(project, kernels)
     return simulate_network(network, parameters, chip=_chip(project, chip))
+
+
+def remark(project: Project) -> str:
+    """What the report assumes that the graph is not, "" when nothing."""
+    if not project.quantized:
+        return "not quantized yet: simulated as if all tensors were int8 (run aquant INPUTS)"
+    if not has_chip_widths(project.graph):
+        return (
+            "other widths than 8 bits are quantized here, and the chip has no kernels for them: "
+            "cycles and bytes are those of int8"
+        )
+    return ""
 
 
 def sweep(

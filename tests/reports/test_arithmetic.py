@@ -14,6 +14,7 @@ from nnshell.ir.flat import flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS, Example
 from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
+from nnshell.reports.distributions import constant_values
 from nnshell.reports.formulas import dataflow_text, formula_text
 from nnshell.reports.scales import scales_text
 from nnshell.reports.worked import random_sample, work_through
@@ -115,3 +116,12 @@ def test_a_place_outside_is_refused_with_the_shape(lenet: Project) -> None:
         work_through(lenet.graph, "_conv1_Conv_fusion", random_sample(lenet.graph), (6, 0, 0))
     with pytest.raises(UsageError, match="computes nothing"):
         work_through(lenet.graph, "_conv1_Conv_weights", random_sample(lenet.graph))
+
+
+def test_values_of_a_constant_are_those_of_the_file_and_of_the_kernel(lenet: Project) -> None:
+    (_, floats), *_ = constant_values(lenet.graph, {"_conv1_Conv_weights"})
+    (_, integers), *_ = constant_values(lenet.graph, {"_conv1_Conv_weights"}, integers=True)
+    record = lenet["_conv1_Conv_weights"].quantization
+    assert record is not None
+    assert np.abs(record.output.dequantize(integers) - floats).max() <= record.output.scale.max()
+    assert integers.dtype == np.int8 and floats.dtype == np.float32

@@ -164,6 +164,9 @@ class ChipCommands(Commands):
         for path, content in ((args.json, report.to_json), (args.trace, trace)):
             if path is not None:
                 write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
+        remark = simulation.remark(self.project())
+        if remark and args.format == "table":
+            self.write(remark)
         predicting = bool(args.input_files) and not args.tiled
         summary_last = predicting and args.format == "table"  # long tables would scroll it away
         if summary_last:

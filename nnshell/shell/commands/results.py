@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nnshell.execution.validation import ValidationReport
 
 
+_QUANTIZED_ENGINES = ("int8", "reference", "lowered", "native", "simulated")
+
+
 def qshow_parser() -> Parser:
     parser = Parser(
         description="Show scales, zero points, multipliers and shifts: where OUT_SCALE in "
@@ -41,6 +44,8 @@ def qerror_parser() -> Parser:
     )
     add = parser.add_argument
     add("-i", "--inner", action="store_true", help="Show the layers inside fusions as well.")
+    add("--engine", choices=_QUANTIZED_ENGINES,
+        help="Engine of the quantized graph; simulated below 8 bits.")  # fmt: skip
     add("-s", "--step", action="store_true",
         help="Run each step alone on exact inputs, so that only its own error shows.")  # fmt: skip
     add("-r", "--report_lowest", type=float, metavar="DB",
@@ -141,9 +146,15 @@ class ResultCommands(Commands):
             return
         with self.inputs(args, "comparing") as (inputs, done):
             compared = flow.compare(
-                self.project(), inputs, inner=args.inner, isolated=args.step, progress=done
+                self.project(),
+                inputs,
+                inner=args.inner,
+                isolated=args.step,
+                engine=args.engine,
+                progress=done,
             )
-        alone = ", each step alone" if args.step else ""
+        name = args.engine or flow.quantized_engine(self.project())
+        alone = ", each step alone" if args.step else f", {name} engine" if name != "int8" else ""
         title = f"{graph.name}: integers against floats{alone}"
         self.show(quantization_tables.comparison_table(title, compared, worst_first=True), args)
 

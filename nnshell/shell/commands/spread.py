@@ -7,11 +7,12 @@ from pathlib import Path
 
 import cmd2
 
-from nnshell.shell.api import distributions, engines, flow, image_sets, svg
+from nnshell.shell.api import distributions, engines, flow, image_sets, svg, tensor_text
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
+from nnshell.support.errors import UsageError
 from nnshell.support.files import write_atomically
 
 
@@ -24,9 +25,11 @@ def weights_parser() -> Parser:
     parser.add_argument(
         "selector", nargs="?", completer=complete_selector, help="Nodes to show (`help selectors`)."
     )
-    parser.add_argument(
-        "--channels", action="store_true", help="Show a row for each output channel."
-    )
+    add = parser.add_argument
+    add("--channels", action="store_true", help="Show a row for each output channel.")
+    add("--values", action="store_true", help="Print the values themselves.")
+    add("--int", action="store_true", help="Print the integers of a quantized graph.")
+    add("--channel", type=int, metavar="N", help="Print the values of this channel only.")
     add_table_options(parser)
     return parser
 
@@ -72,12 +75,24 @@ class SpreadCommands(Commands):
         """Show how weights are spread."""
         graph = self.graph()
         names = distributions.constants_of(graph, args.selector) if args.selector else None
+        if args.values or args.int:
+            self._values(args, names)
+            return
         found = distributions.constant_distributions(graph, names, channels=args.channels)
         title = f"{graph.name}: constants"
         if args.svg:
             write_atomically(Path(args.svg), svg.histograms_svg(title, found).encode())
             args.svg = None
         self.show(distributions.distribution_table(title, found), args)
+
+    def _values(self, args: argparse.Namespace, names: set[str] | None) -> None:
+        """The values of constants, floats or integers."""
+        if names is None:
+            raise UsageError("which constant?", hint="weights NODE --values")
+        graph = self.graph()
+        for name, values in distributions.constant_values(graph, names, integers=args.int):
+            channel = args.channel if values.ndim else None
+            self.write(tensor_text.tensor_text(name, values, channel=channel))
 
     @cmd2.with_argparser(stats_parser)
     def do_stats(self, args: argparse.Namespace) -> None:

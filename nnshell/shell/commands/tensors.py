@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from nnshell.shell.progress import Progress
 
 
+_ENGINES = ("float", "int8", "reference", "lowered", "native", "simulated")
+
+
 def dump_parser() -> Parser:
     parser = Parser(
         description="Run the graph on inputs and print, keep or write the output of every step: "
@@ -44,6 +47,8 @@ def dump_parser() -> Parser:
         action="store_true",
         help="Run each int8 step alone, on the float graph's tensors.",
     )
+    add("--engine", choices=_ENGINES,
+        help="Engine that runs the graph; below 8 bits, simulated gives real numbers.")  # fmt: skip
     add(
         "-d",
         "--dequantize",
@@ -151,12 +156,13 @@ class TensorCommands(Commands):
     ) -> Iterator[dict[str, Any]]:
         """The tensors of a batch at a time: memory does not grow with the number of images."""
         graph, keys = self.graph(), self._keys(args.step)
-        engine: EngineName = "int8" if args.quantize else "float"
+        chosen: EngineName = flow.quantized_engine(self.project()) if args.quantize else "float"
+        engine = args.engine or chosen
         engine = "isolated" if args.quantize_all_steps else engine
         for batch, found in flow.run_batches(
             self.project(), inputs, engine, keys=keys, progress=done
         ):
-            real = args.dequantize and engine != "float"
+            real = args.dequantize and engine not in ("float", "simulated")
             computed = tensors.dequantized(graph, found) if real else dict(found)
             if printing:
                 self._print(computed, batch.names, args)
@@ -177,7 +183,7 @@ class TensorCommands(Commands):
         computed = set(engines.tensor_keys(self.graph()))
         keys = [key for key, _ in chosen if key in computed]
         if not keys:
-            hint = "`weights` and `qshow` show constants"
+            hint = f"`weights {selector} --values` prints constants"
             raise UsageError(f"only constants match '{selector}'", hint=hint)
         return keys
 

@@ -274,6 +274,7 @@ COMMANDS: dict[str, Command] = {
     "qshow": Command("quantized", "", (), (TABLE,), {"selector": Case("1")}),
     "qerror": Command("quantized", "{inputs}", (), (INPUTS, TABLE), {
         "--inner": Case("-i"),
+        "--engine": Case("--engine simulated"),
         "--step": Case("-s"),
         "--report_lowest": Case("-r 100"),
     }),
@@ -300,6 +301,9 @@ COMMANDS: dict[str, Command] = {
     "weights": Command(groups=(TABLE,), options={
         "selector": Case("1"),
         "--channels": Case("--channels"),
+        "--values": Case("--values", base="1"),
+        "--int": Case("--int", base="1", setup="quantized"),
+        "--channel": Case("--channel 1", base="1 --values"),
     }),
     "stats": Command(groups=(TABLE,), options={
         "--qsnr": Case("-q 3", idle=True),
@@ -311,6 +315,7 @@ COMMANDS: dict[str, Command] = {
     }),
     "dump": Command("quantized", "{inputs}", (), (INPUTS,), {
         "--quantize": Case("-q"),
+        "--engine": Case("--engine simulated"),
         "--quantize_all_steps": Case("-A", base="{inputs} -q"),
         "--dequantize": Case("-d", base="{inputs} -q"),
         "--step": Case("-s output_1"),
