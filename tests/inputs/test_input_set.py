@@ -12,6 +12,7 @@ import pytest
 from nnshell.inputs.input_set import InputSet, inputs_from_arrays, open_inputs
 from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
+from nnshell.ir.types import Layout
 from nnshell.support.errors import InputError
 
 
@@ -89,6 +90,22 @@ def test_labels_follow_the_chosen_samples(tmp_path: Path) -> None:
     inputs = open_inputs(str(tmp_path / "a.npz"), [InputSpec("x", (4,))], options)
     (batch,) = inputs.batches(8)
     assert tuple(batch.arrays[0][:, 0] / 4) == batch.labels == inputs.labels
+
+
+@pytest.mark.parametrize("labelled", [(0,), (1,), (2,), (1, 2), (0, 1, 2)])
+def test_labels_come_from_the_first_graph_input_that_has_any(
+    tmp_path: Path, labelled: tuple[int, ...]
+) -> None:
+    specs = [InputSpec(f"in_{place}", (4,), Layout.NONE) for place in range(3)]
+    for place in range(3):
+        folder = tmp_path / f"in_{place}"
+        folder.mkdir()
+        for number in range(3):
+            ending = f"_{10 * place + number}" if place in labelled else ""
+            np.save(folder / f"{chr(97 + number)}{ending}.npy", np.full(4, number, np.float32))
+    inputs = open_inputs([f"in_{place}={tmp_path}/in_{place}/*" for place in range(3)], specs)
+    first = 10 * labelled[0]
+    assert inputs.labels == (first, first + 1, first + 2)
 
 
 def test_labels_can_be_replaced(tmp_path: Path, write_images: Any, rgb: InputSpec) -> None:
