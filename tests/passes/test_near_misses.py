@@ -227,3 +227,16 @@ def test_single_passes_keep_it_too() -> None:
                         np.testing.assert_allclose(
                             value, expected[key], rtol=1e-4, atol=1e-5, err_msg=f"{step} {name}"
                         )
+
+
+def test_only_zeros_before_and_after_the_channels_are_left_to_the_kernel_of_a_padded_sum() -> None:
+    """It copies where one of the two has no channel; its C knows no other border."""
+    fused = 0
+    for name, graph in padded_sums():
+        run_passes(graph, SCALE8)
+        for node in graph:
+            if node.body is not None and "padded_add" in str(getattr(node.op, "name", "")):
+                (pad,) = [inner.op for inner in node.body if isinstance(inner.op, Pad)]
+                assert pad.value == 0 and pad.pads[1:] == ((0, 0), (0, 0)), name
+                fused += 1
+    assert fused
