@@ -5,6 +5,10 @@ What travels is plain: a graph as the text of its state file and the bytes of it
 builds a state, and keeps it; so it gives the numbers that this process would give. What a lost
 worker had is done again by another, and graphs and samples are held by the scheduler, not by one
 of the workers. Workers need nnshell of the same version, and neither the model nor the images.
+
+Whoever reaches a scheduler at ``tcp://`` can run code on its workers. At ``tls://`` everybody shows
+a certificate and all is encrypted; the files are those of Dask's own configuration, or ``ca.pem``,
+``cert.pem`` and ``key.pem`` in the folder of ``tls_folder``.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import tempfile
 import threading
 from collections import deque
@@ -42,7 +47,10 @@ from nnshell.state.document import to_text
 from nnshell.state.write import state_of
 from nnshell.support.errors import NNShellError, UsageError
 
+_LOG = logging.getLogger(__name__)
+
 _TIMEOUT = "10s"  # for an address to answer, and for a first worker
+_LOST = ("CancelledError", "FutureCancelledError", "CommClosedError", "StreamClosedError")
 _AHEAD = 3  # batches for each worker that are sent before the first comes back
 _INSTALL = "type `pip install 'nnshell[cluster]'`, then start the shell again"
 
@@ -56,16 +64,20 @@ class Cluster:
             distributed: Any = import_module("distributed")
         except ImportError:
             raise UsageError("clusters need the package dask[distributed]", hint=_INSTALL) from None
-        for name in ("distributed", "tornado"):  # they log what is raised anyway
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _silence()
         self.address = address
+        security = _security(distributed, address)
         try:
-            self._client: Any = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
+            self._client: Any = distributed.Client(
+                address, timeout=_TIMEOUT, set_as_default=False, security=security
+            )
             self._client.wait_for_workers(1, timeout=10)
         except (OSError, ValueError, TypeError, TimeoutError) as error:
+            start = "--protocol tls --tls-ca-file ..." if security else "--host localhost"
             raise UsageError(
                 f"no cluster with workers answers at {address}: {_reason(error)}",
-                hint="type `dask scheduler` on one machine and `dask worker ADDRESS` on each",
+                hint=f"type `dask scheduler {start}`, then `dask worker ADDRESS`"
+                " (docs/scripting.md, Many machines)",
             ) from None
         self._as_completed = distributed.as_completed
 
@@ -144,6 +156,50 @@ class Cluster:
         return [result_of(future) for future in futures]
 
 
+def _silence() -> None:
+    """Dask and what it runs on log, with tracebacks, what is raised here anyway."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def tls_folder() -> Path:
+    """Where ca.pem, cert.pem and key.pem are looked for: the user's configuration."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "nnshell" / "tls"
+
+
+def _security(distributed: Any, address: str) -> Any:
+    """Certificates for a tls:// address, None for others; an open one is named as what it is."""
+    scheme, _, rest = str(address).partition("://")
+    if scheme != "tls":
+        host = rest.rsplit(":", 1)[0].strip("[]")
+        if scheme == "tcp" and host not in ("localhost", "::1") and not host.startswith("127."):
+            _LOG.warning(
+                "%s is open: whoever reaches it can read what is sent and run code on the workers;"
+                " tls:// is closed",
+                address,
+            )
+        return None
+    security = distributed.Security(require_encryption=True)
+    if security.tls_ca_file and security.tls_client_cert:  # Dask's own configuration
+        return security
+    folder = tls_folder()
+    files = [folder / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise UsageError(
+            f"{address} needs certificates: there is no {missing[0]}",
+            hint="docs/scripting.md, Many machines, says how to make them",
+        )
+    return distributed.Security(
+        require_encryption=True,
+        tls_ca_file=str(files[0]),
+        tls_client_cert=str(files[1]),
+        tls_client_key=str(files[2]),
+    )
+
+
 class _Stream:
     """Batches on their way through the cluster, in order."""
 
@@ -186,6 +242,10 @@ def result_of(future: Any) -> Any:
     try:
         found = future.result()
     except Exception as error:
+        if type(error).__name__ in _LOST:
+            raise NNShellError(
+                "the connection to the cluster was lost", hint="does its scheduler still run?"
+            ) from None
         raise NNShellError(
             f"the cluster failed: {_reason(error)}",
             hint=f"workers need nnshell {nnshell.__version__} and memory for the graph",

@@ -71,7 +71,7 @@ def add_cluster_option(parser: Parser) -> None:
     parser.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="Let the workers of a Dask cluster compute (address tcp://...).",
+        help="Let the workers of a Dask cluster compute (address tls://..., or tcp://localhost:...).",
     )
 
 

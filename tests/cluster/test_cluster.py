@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nnshell import flow
-from nnshell.cluster.dask import Cluster
+from nnshell.cluster.dask import Cluster, tls_folder
 from nnshell.experiments.sensitivity import sensitivity
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
@@ -95,7 +99,7 @@ def test_a_worker_that_is_lost_changes_nothing(
 
 
 def test_what_the_user_did_wrong_is_one_line_from_there_too(cluster: Cluster, lenet: Graph) -> None:
-    with pytest.raises(NNShellError, match=r"no node is called|no tensor") as error:
+    with pytest.raises(NNShellError, match="'nobody' is not computed") as error:
         flow.validate(
             lenet, flow.load_inputs("sample:test"), "float", output="nobody",
             runner=cluster.runner(lenet),
@@ -118,3 +122,106 @@ def test_an_address_where_nothing_answers_is_one_line(monkeypatch: pytest.Monkey
     with pytest.raises(UsageError, match=r"no cluster .* tcp://127\.0\.0\.1:9") as error:
         Cluster("tcp://127.0.0.1:9")
     assert "\n" not in str(error.value) and "dask scheduler" in str(error.value)
+
+
+def _command(*words: str) -> Any:
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "dask"), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+_PARTS = ("scheduler", "worker", "client")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_scheduler_that_dies_is_one_line(
+    distributed: Any, lenet: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = f"tcp://localhost:{(port := _free_port())}"
+    scheduler = _command("scheduler", "--host", "localhost", "--port", str(port), "--no-dashboard")
+    worker = _command("worker", address, "--nthreads", "1", "--no-dashboard")
+    images = flow.load_inputs("sample:test")
+
+    def kill(_: int) -> None:
+        scheduler.kill()
+
+    try:
+        with (
+            Cluster(address) as cluster,
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(NNShellError, match="the connection to the cluster was lost - does its"),
+        ):
+            patch.setattr("nnshell.flow.batch_size", lambda graph: 2)
+            flow.validate(lenet, images, "int8", progress=kill, runner=cluster.runner(lenet))
+    finally:
+        worker.kill()
+        scheduler.kill()
+        worker.wait()
+        scheduler.wait()
+    assert capfd.readouterr().err == ""
+
+
+def _certificates(folder: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder.mkdir(parents=True)
+    for line in (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=nnshell -keyout key.pem -out request.pem",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2"
+        " -out cert.pem",
+    ):
+        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
+
+
+def test_tls_takes_the_usual_files_and_nobody_without_them(
+    distributed: Any, lenet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=r"needs certificates: there is no .*ca\.pem - docs"):
+        Cluster("tls://localhost:1")
+    folder = tls_folder()
+    _certificates(folder)
+    security = distributed.Security(
+        require_encryption=True,
+        tls_ca_file=str(folder / "ca.pem"),
+        **{
+            f"tls_{who}_cert": str(folder / "cert.pem") for who in ("scheduler", "worker", "client")
+        },
+        **{f"tls_{who}_key": str(folder / "key.pem") for who in _PARTS},
+    )
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None,
+        protocol="tls://", security=security,
+    ) as closed:  # fmt: skip
+        assert closed.scheduler_address.startswith("tls://")
+        with Cluster(closed.scheduler_address) as cluster:
+            images = flow.load_inputs("sample:test")
+            there = flow.validate(lenet, images, "int8", runner=cluster.runner(lenet))
+            assert there.predictions == flow.validate(lenet, images, "int8").predictions
+
+
+@pytest.mark.parametrize(
+    ("address", "warns"),
+    [
+        ("tcp://localhost:1", False),
+        ("tcp://127.0.0.1:1", False),
+        ("tcp://[::1]:1", False),
+        ("tcp://192.168.0.5:8786", True),
+        ("tcp://node7:8786", True),
+    ],
+)
+def test_an_open_address_is_called_open(
+    distributed: Any, address: str, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    from nnshell.cluster.dask import _security
+
+    assert _security(distributed, address) is None
+    assert ("is open: whoever reaches it" in caplog.text) == warns
