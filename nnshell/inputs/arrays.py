@@ -1,8 +1,8 @@
 """Array files: .npy (one sample or a stack), .npz (named stacks) and .dat (raw numbers).
 
 Headers are read first and nothing is loaded that could not be a stack of numbers: no Python
-objects (and so no pickle), no text, no array that claims more than MAX_ARRAY_BYTES. A .npy stack is
-mapped into memory, not read; of a .npz array only the rows that are asked for are unpacked.
+objects (and so no pickle), no text, no array that claims more than MAX_ARRAY_BYTES. Rows are read
+when they are asked for (``rows``).
 """
 
 from __future__ import annotations
@@ -100,20 +100,24 @@ class Archive:
     path: str
     headers: dict[str, Header]
     stored_bytes: dict[str, int]
+    twice: tuple[str, ...] = ()  # names that several of its entries have
 
     @classmethod
     def open(cls, path: str) -> Archive:
         """Read the headers of all arrays."""
         headers: dict[str, Header] = {}
         stored_bytes: dict[str, int] = {}
+        twice: dict[str, None] = {}
         with reading(path, "archive"), zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if member.filename.endswith(".npy"):
                     name = member.filename.removesuffix(".npy")
+                    if name in headers:
+                        twice[name] = None
                     with archive.open(member) as stream:
                         headers[name] = read_header(stream, f"{path}: {name}")
                     stored_bytes[name] = member.file_size
-        return cls(path, headers, stored_bytes)
+        return cls(path, headers, stored_bytes, tuple(twice))
 
     def samples_of(self, names: Sequence[str], *, alone: bool) -> str | None:
         """Name of the array for a graph input known by ``names``; ``alone``: it is the only one.

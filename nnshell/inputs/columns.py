@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from nnshell.inputs.datasets import (
 from nnshell.inputs.images import ImageReader, is_image_shape
 from nnshell.inputs.layout import InputSpec, show
 from nnshell.inputs.options import InputOptions
+from nnshell.inputs.reading import Caution, remark
+from nnshell.inputs.rows import NpyRows, NpzRows, Rows, Whole
 from nnshell.inputs.samples import ArrayStore, Block, FileStore, Label, Store, holds_pixels
 from nnshell.inputs.sources import SourceFile
 from nnshell.support.errors import InputError
@@ -94,24 +96,24 @@ class _Opener:
                 return self._npz(file.path)
             case "npy":
                 shape = npy_header(file.path).shape
-                return self._array(file.path, shape[0], partial(_rows_of_npy, file.path))
+                return self._array(file.path, shape[0], NpyRows(file.path))
             case "idx":
                 return self._idx(file.path)
         binary = file.kind == "cifar-binary"
         images, labels = (map_cifar_binary if binary else read_cifar_python)(file.path)
-        return self._array(file.path, len(labels), partial(_first_rows, images), labels)
+        return self._array(
+            file.path, len(labels), Whole(partial(_first_rows, images), len(labels)), labels
+        )
 
     def is_stack(self, file: SourceFile) -> bool:
         if file.kind != "npy":
             return file.kind not in ("image", "dat")
         return _is_stack(npy_header(file.path), self.spec.shape)
 
-    def _array(
-        self, path: str, count: int, load: Callable[[int], Array], labels: Sequence[Label] = ()
-    ) -> ArrayStore:
+    def _array(self, path: str, count: int, rows: Rows, labels: Sequence[Label] = ()) -> ArrayStore:
         if count > MAX_SAMPLES:
             raise InputError(f"{count} samples are too many", where=path, hint="split the file")
-        return ArrayStore(path, count, load, self.reader, labels)
+        return ArrayStore(path, count, rows, self.reader, labels)
 
     def _raw(self, path: str) -> Array:
         return read_dat(path, self.spec.shape, self.nptype)
@@ -123,6 +125,9 @@ class _Opener:
 
     def _npz(self, path: str) -> ArrayStore:
         archive = Archive.open(path)
+        for twice in archive.twice:
+            text = f"{path} holds {twice} more than once: the last counts"
+            remark(self.reader.notes, Caution(text))
         name = archive.samples_of(self.spec.names, alone=self.alone)
         if name is None:
             held = ", ".join(f"{n} {show(h.shape)}" for n, h in archive.headers.items())
@@ -138,7 +143,9 @@ class _Opener:
         if "labels" in archive.headers:
             rows = archive.load("labels", count + 1)
             labels = labels_from(rows, count, f"{path}: labels")
-        return self._array(path, count, partial(archive.load, name), labels)
+        whole = Whole(partial(archive.load, name), count)
+        samples = whole if archive.header(name).fortran_order else NpzRows(archive, name)
+        return self._array(path, count, samples, labels)
 
     def _idx(self, path: str) -> ArrayStore:
         shape = idx_shape(path)
@@ -147,11 +154,7 @@ class _Opener:
         if label_file is not None:
             count = idx_shape(label_file)[0]
             labels = labels_from(read_idx(label_file, count), shape[0], label_file)
-        return self._array(path, shape[0], partial(read_idx, path), labels)
-
-
-def _rows_of_npy(path: str, count: int) -> Array:
-    return map_npy(path)[:count]
+        return self._array(path, shape[0], Whole(partial(read_idx, path), shape[0]), labels)
 
 
 def _first_rows(array: Array, count: int) -> Array:

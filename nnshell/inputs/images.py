@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+_ORIENTATION = 0x0112  # an EXIF tag: 1 is upright
 FORMATS = ("PNG", "JPEG", "PPM", "BMP")
 _CHANNELS_OF_MODE = {"L": (), "RGB": (3,), "RGBA": (4,)}  # modes that an uint8 array stands for
 
@@ -67,6 +68,7 @@ class ImageReader:
                 raise InputError("not a PNG, JPEG, PPM, PGM or BMP image") from None
             with image:
                 _check_pixels(image.size)
+                self._note_orientation(image)
                 return self._pixels(image)
 
     def convert(self, pixels: Array, name: str) -> Array:
@@ -104,6 +106,16 @@ class ImageReader:
             return pixels.astype(np.uint8)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
+    def _note_orientation(self, image: Image) -> None:
+        """Pixels are taken as they are stored, as NNTool takes them."""
+        if "exif" not in image.info or image.getexif().get(_ORIENTATION, 1) in (0, 1):
+            return
+        text = (
+            "a photograph is stored turned or mirrored (EXIF orientation) and read as it is stored;"
+            " turn the pixels first if the network was trained on upright images"
+        )
+        remark(self.notes, Caution(text))
+
     def _note_clipping(self, mode: str) -> None:
         if mode.startswith("I;16") and self.mode not in ("I", "F"):
             remark(
@@ -124,9 +136,10 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 @contextmanager
 def bombs_are_errors() -> Iterator[None]:
-    """Inside, Pillow's remark on images of suspicious size is an error (not a line on stderr)."""
+    """Inside, Pillow's remark on images of suspicious size is an error; its others are silent."""
     from PIL import Image
 
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield

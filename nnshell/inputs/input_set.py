@@ -2,7 +2,7 @@
 
 ``open_inputs`` finds the files and reads headers and labels; pixels are read when batches are asked
 for, and every batch's floats live only as long as the caller keeps them. What stays in memory is
-one name and label for each sample, and of .npz, .gz and CIFAR-10 files the stored bytes themselves.
+one name and label for each sample, and of .gz and CIFAR-10 files the stored bytes themselves.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from nnshell.inputs.layout import InputSpec
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.preprocess import Float32Array, Preprocessor
 from nnshell.inputs.reading import remark
+from nnshell.inputs.rows import Whole
 from nnshell.inputs.samples import ArrayStore, Label
 from nnshell.inputs.sources import SourceFile, Split, find_files
 from nnshell.support.errors import InputError
@@ -146,7 +147,7 @@ def inputs_from_arrays(
 def _in_memory(array: npt.NDArray[Any], spec: InputSpec, reader: ImageReader) -> ArrayStore:
     if array.ndim < 1 or not array.size or array.dtype.kind not in "biuf":
         raise InputError(f"not a stack of samples: {array.dtype} {array.shape}", where=spec.name)
-    return ArrayStore(spec.name, len(array), lambda count: array[:count], reader)
+    return ArrayStore(spec.name, len(array), Whole(lambda count: array[:count], len(array)), reader)
 
 
 def _unnamed_files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,8 @@ def reading(name: str, what: str) -> Iterator[None]:
     numpy, zipfile, zlib, tokenize, Pillow's decoders: a hostile file makes them raise anything.
     """
     try:
-        yield
+        with _no_remarks():
+            yield
     except InputError as error:
         if error.where:
             raise
@@ -28,6 +30,22 @@ def reading(name: str, what: str) -> Iterator[None]:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or _DAMAGED
         raise InputError(f"cannot read the {what}: {reason}", where=name) from error
+
+
+@contextmanager
+def _no_remarks() -> Iterator[None]:
+    """Python's warnings about odd spellings in a file, and those of libraries, are nobody's.
+
+    What somebody has made an error of (images of suspicious size) stays one.
+    """
+    errors = [
+        entry for entry in warnings.filters if entry[0] == "error" and entry[2] is not Warning
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _, _, category, *_ in errors:
+            warnings.simplefilter("error", category)
+        yield
 
 
 class Caution(str):

@@ -2,20 +2,20 @@
 
 A store hands out blocks: stacks of samples that have one shape and type, as they were stored.
 Preprocessing (``preprocess``) then works on whole blocks. A store of files keeps none of them in
-memory; a store of an array keeps the array as stored (bytes for images), never as floats.
+memory; a store of an array reads the rows that are asked for (``rows``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from nnshell.inputs.images import ImageReader, bombs_are_errors, is_image_shape
+from nnshell.inputs.rows import Rows
 
 Array = npt.NDArray[Any]
 Label = int | None
@@ -87,11 +87,11 @@ class FileStore:
 
 @dataclass(frozen=True)
 class ArrayStore:
-    """The rows of one array of a file. ``load(count)`` reads its first rows, once, when needed."""
+    """The rows of one array of a file."""
 
     path: str
     count: int
-    load: Callable[[int], Array]
+    rows: Rows
     reader: ImageReader = field(default_factory=ImageReader)
     labels: Sequence[Label] = ()
 
@@ -102,17 +102,11 @@ class ArrayStore:
         return f"{self.path}[{row}]"
 
     def head(self, count: int) -> ArrayStore:
-        return replace(self, count=count, labels=self.labels[:count])
-
-    @cached_property
-    def _array(self) -> Array:
-        return self.load(self.count)
+        return replace(self, count=count, rows=self.rows.head(count), labels=self.labels[:count])
 
     def read(self, rows: Sequence[int]) -> Iterator[Block]:
         names = tuple(self.name(row) for row in rows)
-        consecutive = rows[-1] - rows[0] == len(rows) - 1
-        index = slice(rows[0], rows[-1] + 1) if consecutive else list(rows)
-        array = np.asarray(self._array[index])
+        array = self.rows.take(rows)
         is_image = holds_pixels(array.dtype, array.shape[1:])
         if not is_image or not self.reader.changes(array.shape[1:]):
             yield Block(array, names, is_image)

@@ -123,9 +123,17 @@ def distribution(step: int, name: str, array: NDArray[Any]) -> Distribution:
     return replace(
         found,
         outside=tuple(float((distance > n * sigma).mean()) for n in SIGMAS),
-        histogram=tuple(int(n) for n in np.histogram(values, _BINS, (low, high))[0]),
+        histogram=_histogram(values, low, high),
         qsnr_db=_qsnr_db(values, found.fraction_bits),
     )
+
+
+def _histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[int, ...]:
+    """Counts in equal bins, of values of any size and however close to each other."""
+    with np.errstate(over="ignore"):
+        width = high / 2 - low / 2
+    places = (values / 2 - low / 2) / width if width else np.zeros_like(values)
+    return tuple(int(n) for n in np.histogram(np.clip(places, 0, 1), _BINS, (0, 1))[0])
 
 
 def _shape(array: NDArray[Any]) -> str:

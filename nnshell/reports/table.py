@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from nnshell.support.text import in_one_line
 
+_LONG = 1e12  # a number from here on is written with an exponent
+
 Cell = str | int | float | bool | None
 Record = Mapping[str, Any]
 
@@ -63,7 +65,7 @@ class Column:
         return in_one_line(cell)
 
     def _float_text(self, value: float) -> str:
-        if not math.isfinite(value) or self.digits is None:
+        if not math.isfinite(value) or self.digits is None or abs(value) >= _LONG:
             return f"{value:.6g}"
         separator = "," if self.grouped else ""
         return f"{value:{separator}.{self.digits}f}"

@@ -100,7 +100,7 @@ def _find_model(state: State, path: Path, model_path: Path | str | None) -> Path
     """The model file: where the state says, or ``model_path``, which may be another model."""
     expected = Path(os.path.realpath(path.parent)) / state.model
     model = Path(os.path.normpath(expected)) if model_path is None else Path(model_path)
-    if not model.is_file():
+    if not _is_file(model):
         raise StateError(
             f"the state's model is not at {model}",
             where=str(path),
@@ -117,6 +117,13 @@ def _find_model(state: State, path: Path, model_path: Path | str | None) -> Path
     if found != state.sha256:
         _LOG.warning("%s is not the model of %s: its %s", model, path, difference)
     return model
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that must not be searched
+        return False
 
 
 def _replay(state: State, replay: Replay, model: Path, settings: Settings, path: Path) -> Project:

@@ -9,9 +9,11 @@ import math
 from collections import Counter
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from nnshell.reports.distributions import distribution
 from nnshell.reports.table import Column, Table
 from nnshell.shell import render
 
@@ -156,3 +158,18 @@ def test_long_lines_go_on_indented_and_lose_no_word() -> None:
     assert all(len(row) <= 20 for row in rows[:-1])
     assert rows[2].startswith("  row") and all(row.startswith("      ") for row in rows[3:-1])
     assert " ".join(rows).split() == " ".join(lines).split()
+
+
+def test_a_number_of_any_size_fits_a_column() -> None:
+    column = Column("Max", align="right", digits=4)
+    assert column.text(3e38) == "3e+38"
+    assert column.text(1234.5) == "1234.5000"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[3e38, -3e38], [1e38], [1.0, 1.0 + 1e-15], [0.0, 5e-324], [-3.4e38, 0.0, 3.4e38], [2.0] * 2],
+)
+def test_values_of_any_size_have_a_histogram(values: list[float]) -> None:
+    found = distribution(0, "w", np.array(values))
+    assert sum(found.histogram) == len(values)
