@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         return 2
     sys.argv = arguments
     sys.path[0] = str(Path(arguments[0]).resolve().parent)
-    with as_nntool():
+    with as_nntool(sys.path[0]):
         try:
             runpy.run_path(arguments[0], run_name="__main__")
         except (NNShellError, OSError) as error:

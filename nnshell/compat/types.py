@@ -38,6 +38,7 @@ _CLASSES: dict[str, tuple[str, ...]] = {
     "QuantizeNode": ("quantize",),
     "CopyNode": ("copy",),
     "ImageFormatNode": ("image_format",),
+    "ImageFormatParameters": ("image_format",),
     "ConvFusionNode": ("conv_fusion",),
     "LinearFusionNode": ("linear_fusion",),
     "ActivationFusionNode": ("activation_fusion",),

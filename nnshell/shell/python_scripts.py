@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import runpy
 import sys
 import traceback
@@ -16,13 +15,11 @@ from cmd2.py_bridge import PyBridge
 
 from nnshell.shell.api import compat_names
 from nnshell.support.errors import NNShellError, UsageError
-from nnshell.support.files import read_text
 
 if TYPE_CHECKING:
     from nnshell.shell.app import Shell
 
 
-_IMPORTS_NNTOOL = re.compile(r"^\s*(?:from|import)\s+nntool\b", re.MULTILINE)
 _NNTOOL_INSIDE = frozenset(  # top-level modules of NNTool's own sources
     {"execution", "graph", "importer", "interpreter", "nntool", "quantization", "stats", "utils"}
 )
@@ -62,9 +59,9 @@ def run_python_script(shell: Shell, path: str, arguments: Sequence[str]) -> bool
     bridge = CommandBridge(shell)
     names = {"app": bridge, **names_for_python(shell)}
     programs = contextlib.ExitStack()
-    if _for_nntool(path):
+    if compat_names.imports_nntool(path):
         names |= _nntool_names(names["G"])
-        programs.enter_context(compat_names.as_nntool())
+        programs.enter_context(compat_names.as_nntool(Path(path).resolve().parent))
     with programs, _as_program(path, arguments), contextlib.redirect_stdout(shell.stdout):
         try:
             runpy.run_path(path, init_globals=names, run_name="__main__")
@@ -78,14 +75,6 @@ def run_python_script(shell: Shell, path: str, arguments: Sequence[str]) -> bool
         except Exception as error:
             raise NNShellError(_first_line(error), where=_line_of(error, path)) from error
     return bridge.stop
-
-
-def _for_nntool(path: str) -> bool:
-    """Whether a Python file imports NNTool's interface."""
-    try:
-        return _IMPORTS_NNTOOL.search(read_text(path)) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def _nntool_names(project: Any) -> dict[str, Any]:

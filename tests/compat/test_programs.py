@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnshell.cli import main
@@ -83,13 +84,49 @@ def test_other_programs_keep_nnshells_own_graph(capfd: pytest.CaptureFixture[str
     assert "True" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["execution.graph_executer", "nntool.interpreter.commands"])
+@pytest.mark.parametrize("module", ["execution.kernels", "nntool.interpreter.commands"])
 def test_inner_modules_of_nntool_say_what_to_import(
     capfd: pytest.CaptureFixture[str], module: str
 ) -> None:
     Path("g.py").write_text(f"import {module}\n")
     assert main(["-e", "run_pyscript g.py"]) == 1
     assert "`from nntool.api import NNGraph`" in capfd.readouterr().err
+
+
+OLD_PROGRAM = """
+from execution.graph_executer import GraphExecuter
+from execution.quantization_mode import QuantizationMode
+from utils.data_importer import import_data
+from graph.types import ImageFormatParameters
+
+in_node = [node for node in G.input_nodes()][0]
+formatters = [node for node in G.nodes(node_classes=ImageFormatParameters)]
+data = import_data("x.npy", norm_func="x: x/128-1", transpose=in_node.in_dims[0].shape[0] == 3)
+executer = GraphExecuter(G, qrecs=G.quantization)
+modes = (QuantizationMode.none(), QuantizationMode.all(), QuantizationMode.all_dequantize())
+outputs = [executer.execute([data], qmode=mode, silent=True)[-1][0] for mode in modes]
+print(len(formatters), [output.dtype.name for output in outputs])
+"""
+
+
+def test_programs_of_versions_before_the_interface_run(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("old.py").write_text(OLD_PROGRAM)
+    np.save("x.npy", np.zeros((32, 32, 3), np.uint8))
+    lines = ("open sample:lenet", "fquant", "run_pyscript old.py")
+    assert main([word for line in lines for word in ("-e", line)]) == 0
+    assert "0 ['float32', 'int8', 'float32']" in capfd.readouterr().out
+    assert not [name for name in sys.modules if name.split(".")[0] in ("execution", "graph")]
+
+
+def test_modules_beside_a_program_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("utils").mkdir()
+    Path("utils/__init__.py").write_text("")
+    Path("utils/data_importer.py").write_text("name = 'mine'\n")
+    Path("g.py").write_text(
+        "import nntool.api\nfrom utils.data_importer import name\nprint(name)\n"
+    )
+    assert main(["-e", "run_pyscript g.py"]) == 0
+    assert "mine" in capfd.readouterr().out
 
 
 def test_another_package_of_that_name_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
