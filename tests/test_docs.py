@@ -18,10 +18,14 @@ import pytest
 import nnshell
 from nnshell.chips.model.kernels import load_kernels
 from nnshell.cli import main
+from nnshell.compat import NNGraph
+from nnshell.compat import utils as compat_utils
 from nnshell.shell import suggestions
 from nnshell.shell.app import Shell
 from nnshell.shell.commands import command_sets
 from nnshell.shell.commands.help import example, summary
+from nnshell.shell.legacy import modernize
+from nnshell.shell.lines import scan
 from nnshell.shell.session import Session
 from nnshell.tutorials import walkthrough
 from nnshell.tutorials.checks import FORMS
@@ -228,10 +232,40 @@ def test_the_script_of_the_scripting_page_runs(
     assert {"int8.json", "scales.csv", "build"} <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_the_scripting_page_lists_the_commands_that_are_missing() -> None:
-    text = (_DOCS / "scripting.md").read_text(encoding="utf-8")
+def test_the_page_on_nntool_lists_the_commands_that_are_missing() -> None:
+    text = (_DOCS / "from_nntool.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \| ", text.partition("## Not here")[2], re.MULTILINE))
+    assert listed == set(suggestions._ELSEWHERE)
     for name, instead in suggestions._ELSEWHERE.items():
         assert f"| `{name}` | {instead} |" in text, name
+
+
+def test_old_spellings_on_the_page_on_nntool_are_read_as_it_says() -> None:
+    text = (_DOCS / "from_nntool.md").read_text(encoding="utf-8")
+    for old, today in (
+        ("qtune * float float16", "qtune --step * scheme=float float_type=float16"),
+        ("qtune 3 option --hwc", "qtune --step 3 hwc=true"),
+        ("set graph_warm_construct true", "set graph_warm_construct 1"),
+    ):
+        assert f"`{old}`" in text
+        words, _ = modernize(scan(old, {}).words)
+        assert " ".join(word.text for word in words) == today
+
+
+def test_the_methods_on_the_page_on_python_of_nntool_are_there() -> None:
+    text = (_DOCS / "compat.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (.*?) \| .* \| .* \|$", text.partition("## Old and new")[2], re.MULTILINE
+    )
+    names = {name for row in rows for name in re.findall(r"`(?:NNGraph\.)?([a-z]\w+)`", row)}
+    graph = NNGraph.load_graph("sample:lenet")
+    of_others = {"model_settings", "quantization_options", "import_data", "allocate", "step_idx"}
+    of_others |= {"fixed_order", "in_dims", "out_dims", "value", "op_name"}
+    assert len(names) > 30
+    for name in names - of_others:
+        assert hasattr(graph, name), name
+    for name in of_others:
+        assert hasattr(graph[0], name) or hasattr(compat_utils, name), name
 
 
 def test_the_message_on_the_scripting_page_is_what_is_printed(

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,50 @@ def test_a_makefile_that_is_not_there_is_an_error(run: Run) -> None:
     outcome = run("--makefile", "gone.mk", "-e", "set_var A $(X)")
     assert outcome.status == 1
     assert "there is no Makefile gone.mk" in outcome.err
+
+
+RULES = """
+BUILD = BUILD_MODEL$(SUFFIX)
+STATE = $(BUILD)/net.json
+ifeq '$(FLASH_TYPE)' 'QSPI'
+  MODEL_L3_FLASH = AT_MEM_L3_QSPIFLASH
+else
+  MODEL_L3_FLASH = AT_MEM_L3_DEFAULTFLASH
+endif
+
+$(STATE): net.onnx
+\tmkdir -p $(BUILD)
+\tcp net.onnx $(BUILD)/net.onnx
+\t$(NNTOOL) -s model/nntool_script $(BUILD)/net.onnx
+
+nntool_gen: $(STATE)
+\t$(NNTOOL) -g -M $(BUILD) -m netModel.c -T $(BUILD)/tensors -H netInfo.h $<
+"""
+SCRIPT = """\
+set debug true
+adjust
+fusions --scale8
+fquant
+set l3_flash_device $(MODEL_L3_FLASH)
+set l3_ram_device $(MODEL_L3_RAM)
+set graph_warm_construct true
+save_state
+"""
+
+
+@needs_make
+def test_the_flow_of_an_sdk_project_works_with_make(project: Path) -> None:
+    Path("model").mkdir()
+    Path("model/nntool_script").write_text(SCRIPT)
+    Path("rules.mk").write_text(RULES)
+    Path("Makefile").write_text("FLASH_TYPE = DEFAULT\nSUFFIX = _SQ8BIT\ninclude rules.mk\n")
+    shutil.copy(project / "net.onnx", "net.onnx")
+    done = subprocess.run(
+        ["make", "FLASH_TYPE=QSPI", f"NNTOOL={sys.executable} -m nnshell", "nntool_gen"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    model = Path("BUILD_MODEL_SQ8BIT/netModel.c").read_text()
+    assert "AT_MEM_L3_QSPIFLASH" in model and "AT_MEM_L3_DEFAULTFLASH" not in model
+    assert list(Path("BUILD_MODEL_SQ8BIT/tensors").iterdir())
