@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nnshell.cluster import dask as clusters
     from nnshell.compat import names as compat_names
     from nnshell.execution import engines
-    from nnshell.experiments import bench, mixed, quantized_values, sensitivity
+    from nnshell.experiments import bench, mixed, quantized_values, sensitivity, speed
     from nnshell.importers.onnx import fold as onnx_folding
     from nnshell.importers.tflite import fold as tflite_folding
     from nnshell.importers.tflite import operators as tflite_operators
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         scales,
         simulation_tables,
         simulation_text,
+        speed_table,
         svg,
         tensor_text,
         value_tables,
@@ -76,6 +77,8 @@ else:
     bench = _Lazy("nnshell.experiments.bench")
     mixed = _Lazy("nnshell.experiments.mixed")
     sensitivity = _Lazy("nnshell.experiments.sensitivity")
+    speed = _Lazy("nnshell.experiments.speed")
+    speed_table = _Lazy("nnshell.reports.speed_table")
     quantized_values = _Lazy("nnshell.experiments.quantized_values")
     value_tables = _Lazy("nnshell.reports.value_tables")
     experiment_tables = _Lazy("nnshell.reports.experiment_tables")
@@ -154,6 +157,8 @@ __all__ = [
     "simulation",
     "simulation_tables",
     "simulation_text",
+    "speed",
+    "speed_table",
     "states",
     "svg",
     "tensor_text",

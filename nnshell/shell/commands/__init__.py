@@ -18,6 +18,7 @@ from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
 from nnshell.shell.commands.spread import SpreadCommands
 from nnshell.shell.commands.tensors import TensorCommands
+from nnshell.shell.commands.timing import TimingCommands
 from nnshell.shell.commands.tutorial import TutorialCommands
 from nnshell.shell.commands.worked import WorkedCommands
 
@@ -33,6 +34,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         ResultCommands(),
         SpreadCommands(),
         TensorCommands(),
+        TimingCommands(),
         ChipCommands(),
         KeepCommands(),
         SettingCommands(),

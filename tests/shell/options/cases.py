@@ -298,6 +298,11 @@ COMMANDS: dict[str, Command] = {
         "--progress_every": Case("--progress_every 1", idle=True),
         "--dataset_dir": Case("--dataset_dir .", idle=True),
     }),
+    "speed": Command("quantized", "{inputs}", groups=(FORMAT,), options={
+        "--batch": Case("--batch 2"),
+        "--threads": Case("--threads 3"),
+        "--json": Case("--json speed.json"),
+    }),
     "weights": Command(groups=(TABLE,), options={
         "selector": Case("1"),
         "--channels": Case("--channels"),
