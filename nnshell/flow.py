@@ -10,6 +10,7 @@ the commands that change single nodes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,7 @@ from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
 from nnshell.support.errors import UsageError
 from nnshell.support.files import write_atomically
+from nnshell.support.processor import byte_products_saturate
 from nnshell.support.samples import is_installed, resolve
 from nnshell.support.settings import Settings
 
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
     from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
     from nnshell.targets.c.project import CProject
+
+_LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]  # called with the number of samples just done
 # From batches, an engine's name and a key: the batches, that engine, and the float engine.
@@ -383,6 +387,12 @@ def export(project: Project, path: str | Path, form: str | None = None) -> str:
         else export_bytes(project.graph)
     )
     write_atomically(Path(path), data)
+    if qdq and byte_products_saturate():
+        _LOG.warning(
+            "this processor has no VNNI: ONNX Runtime cuts off sums of int8 products at 16 bits "
+            "here, so %s may give other predictions than int8 does",
+            path,
+        )
     return chosen
 
 

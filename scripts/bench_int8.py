@@ -36,9 +36,10 @@ from nnshell import flow
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
-from nnshell.execution.native_compiler import VARIANTS, _processor_features
+from nnshell.execution.native_compiler import VARIANTS
 from nnshell.execution.native_engine import NativeEngine
 from nnshell.session.project import Project
+from nnshell.support.processor import processor_features
 
 MEAN, STD = "[0.485,0.456,0.406]", "[0.229,0.224,0.225]"
 RESNET_NORM = f"x: (x/255-np.array({MEAN}).reshape(3,1,1))/np.array({STD}).reshape(3,1,1)"
@@ -162,7 +163,7 @@ def engines(
     """What is timed; float first."""
     graph = project.graph
     yield "float", float_peer(project, model, threads)
-    features = _processor_features()
+    features = processor_features()
     for variant in VARIANTS:
         if variant.fast and variant.features <= features:
             native = NativeEngine(graph, threads=threads, kind=variant)
@@ -198,7 +199,7 @@ def check(project: Project, samples: NDArray[Any]) -> None:
     keys = [node.name for node in graph.outputs]
     expected = IntegerEngine(graph).run([samples[:2]], keys)
     for variant in VARIANTS:
-        if variant.features <= _processor_features():
+        if variant.features <= processor_features():
             results = NativeEngine(graph, kind=variant).run([samples[:2]])
             for key in keys:
                 assert np.array_equal(results[key], expected[key]), (graph.name, variant.name, key)

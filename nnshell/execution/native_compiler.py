@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import importlib.util
 import os
 import platform
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from nnshell.support.cores import usable_cores
 from nnshell.support.errors import NNShellError
+from nnshell.support.processor import AVX512_VNNI, processor_features
 from nnshell.targets.c.structs import dispatcher, fast_files, kernel_files
 
 _COMPILERS = ("gcc", "clang", "cc")
@@ -55,13 +55,17 @@ class Variant:
         return bool(self.flags)
 
 
-_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
 PLAIN = Variant("plain", (), frozenset())
 VARIANTS = (
     Variant(
         "avx512vnni",
-        ("-mavx2", "-mfma", *(f"-m{feature}" for feature in _AVX512), "-mprefer-vector-width=512"),
-        frozenset(("avx2", "fma", *_AVX512)),
+        (
+            "-mavx2",
+            "-mfma",
+            *(f"-m{feature}" for feature in AVX512_VNNI),
+            "-mprefer-vector-width=512",
+        ),
+        frozenset(("avx2", "fma", *AVX512_VNNI)),
     ),
     Variant("avx2", ("-mavx2", "-mfma"), frozenset(("avx2", "fma"))),
     Variant("neon", ("-march=armv8.2-a+dotprod",), frozenset(("asimddp",))),
@@ -73,35 +77,9 @@ VARIANTS = (
 def variant(name: str = "") -> Variant:
     """The best variant of this processor, or the one of that name."""
     chosen = name or os.environ.get("NNSHELL_NATIVE_VARIANT", "")
-    features = _processor_features()
+    features = processor_features()
     usable = [v for v in VARIANTS if v.features <= features]
     return next((v for v in usable if v.name == chosen), usable[0])
-
-
-def _processor_features() -> frozenset[str]:
-    """Names as Linux spells them; elsewhere what numpy found out."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return frozenset(name.replace("avx512_vnni", "avx512vnni") for name in value.split())
-    return _features_by_numpy()
-
-
-def _features_by_numpy() -> frozenset[str]:
-    try:
-        module = importlib.import_module("numpy._core._multiarray_umath")
-    except ImportError:
-        return frozenset()
-    features = getattr(module, "__cpu_features__", {})
-    names = {"FMA3": "fma", "AVX2": "avx2", "ASIMDDP": "asimddp"}
-    found = {spelled for name, spelled in names.items() if features.get(name)}
-    if features.get("AVX512_ICL"):  # these processors have VNNI
-        found.update(_AVX512)
-    return frozenset(found)
 
 
 @cache

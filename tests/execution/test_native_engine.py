@@ -28,13 +28,14 @@ from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import ADJUST, SCALE8
 from nnshell.quantization import calibrate_graph, quantize_graph
 from nnshell.support.errors import InputError, QuantizationError
+from nnshell.support.processor import processor_features
 from nnshell.targets.c.structs import kernels, structs
 from tests.passes.nets import Net, random_graph
 from tests.targets.c.test_networks import stretched
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}
 KINDS = sorted(set(OPERATORS) - NO_EXAMPLES)
-FEATURES = native_compiler._processor_features()
+FEATURES = processor_features()
 USABLE = [v for v in VARIANTS if v.fast and v.features <= FEATURES] or [native_compiler.PLAIN]
 
 pytestmark = pytest.mark.skipif(not native_compiler.compiler(), reason="there is no C compiler")

@@ -37,30 +37,70 @@ static uint32_t sum_of(const int8_t *w, int32_t count)
     return (uint32_t) sum;
 }
 
+static uint32_t products(const nn_conv2d *p, const void *x, size_t start, const int8_t *w,
+                         int32_t count)
+{
+    if (p->input_type == NN_INT8)
+        return dot((const int8_t *) x + start, w, count);
+    return dot_of_any(x, p->input_type, start, w, count);
+}
+
+static uint32_t border(const nn_conv2d *p, const int8_t *w, int32_t count)
+{
+    return p->pad_value ? (uint32_t) p->pad_value * sum_of(w, count) : 0;
+}
+
+/* One row of the window, whose taps lie side by side in the input as in the weights. */
+static uint32_t row_sum(const nn_conv2d *p, const void *x, size_t line, int32_t column,
+                        const int8_t *w)
+{
+    const int32_t depth = p->input_channels, taps = p->window.kernel_width;
+    const int32_t right = p->window.input_width - column;
+    int32_t first = column < 0 ? -column : 0, last = right < taps ? right : taps;
+    size_t start;
+    if (first >= last)
+        return border(p, w, taps * depth);
+    start = (line + (size_t) (column + first)) * (size_t) depth;
+    return border(p, w, first * depth) + border(p, w + last * depth, (taps - last) * depth) +
+           products(p, x, start, w + first * depth, (last - first) * depth);
+}
+
+/* The same tap by tap: they are apart, or see some channels only. */
+static uint32_t tap_sums(const nn_conv2d *p, const void *x, size_t line, int32_t column,
+                         int32_t first_channel, const int8_t *w)
+{
+    const nn_window *v = &p->window;
+    const int32_t depth = p->input_channels / p->groups;
+    uint32_t sum = 0;
+    for (int32_t j = 0; j < v->kernel_width; j++, w += depth) {
+        const int32_t c = column + j * v->dilation_width;
+        if (c < 0 || c >= v->input_width)
+            sum += border(p, w, depth);
+        else
+            sum += products(p, x,
+                            (line + (size_t) c) * (size_t) p->input_channels + (size_t) first_channel,
+                            w, depth);
+    }
+    return sum;
+}
+
 /* What the window at (row, column) of the input sees, times the weights of one filter. */
 static uint32_t window_sum(const nn_conv2d *p, const void *x, int32_t row, int32_t column,
                            int32_t first_channel, const int8_t *w)
 {
     const nn_window *v = &p->window;
-    const int32_t depth = p->input_channels / p->groups;
+    const int32_t taps = v->kernel_width * (p->input_channels / p->groups);
+    const int side_by_side = v->dilation_width == 1 && p->groups == 1;
     uint32_t sum = 0;
-    for (int32_t i = 0; i < v->kernel_height; i++) {
+    for (int32_t i = 0; i < v->kernel_height; i++, w += taps) {
         const int32_t r = row + i * v->dilation_height;
-        for (int32_t j = 0; j < v->kernel_width; j++, w += depth) {
-            const int32_t c = column + j * v->dilation_width;
-            size_t at;
-            if (r < 0 || r >= v->input_height || c < 0 || c >= v->input_width) {
-                if (p->pad_value)
-                    sum += (uint32_t) p->pad_value * sum_of(w, depth);
-                continue;
-            }
-            at = ((size_t) r * (size_t) v->input_width + (size_t) c) * (size_t) p->input_channels +
-                 (size_t) first_channel;
-            if (p->input_type == NN_INT8)
-                sum += dot((const int8_t *) x + at, w, depth);
-            else
-                sum += dot_of_any(x, p->input_type, at, w, depth);
-        }
+        const size_t line = (size_t) r * (size_t) v->input_width;
+        if (r < 0 || r >= v->input_height)
+            sum += border(p, w, taps);
+        else if (side_by_side)
+            sum += row_sum(p, x, line, column, w);
+        else
+            sum += tap_sums(p, x, line, column, first_channel, w);
     }
     return sum;
 }
