@@ -21,6 +21,7 @@ from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS
 from nnshell.execution.integer_engine import IntegerEngine, result_tensors
 from nnshell.exporters.onnx import Port, foreign_to_bytes
+from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.foreign import ForeignGraph
@@ -178,7 +179,8 @@ class _Lowered:
             return (self._input(item, quantization.output),)
         inputs = [self._operand(item, index) for index in range(len(item.inputs))]
         try:
-            made = op.lower(quantization, self._build, inputs, item.node.outputs)
+            meaning = arithmetic_of(op, quantization.scheme)
+            made = meaning.lower(quantization, self._build, inputs, item.node.outputs)
         except CannotLower as error:
             raise CannotLower(f"node {item.path}: {error}") from None
         return made if self._build.deferring else tuple(settled(self._build, x) for x in made)

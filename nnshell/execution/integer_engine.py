@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
@@ -81,9 +82,7 @@ class IntegerEngine:
             values[tensor] if tensor in values else self._constant(quantization, index)
             for index, tensor in enumerate(item.inputs)
         ]
-        op = item.node.op
-        compute = op.integer_on_chip if self._chip else op.integer_multi
-        return compute(quantization, inputs)
+        return integers_of(item.node.op, quantization, inputs, chip=self._chip)
 
     @staticmethod
     def _constant(quantization: NodeQuantization, index: int) -> IntArray:

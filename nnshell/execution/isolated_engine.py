@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input, result_tensors
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import IntArray
@@ -73,8 +74,7 @@ class IsolatedEngine:
             else:  # weights and the like are in the kernel
                 empty = np.zeros((1, 0), np.int64)
                 inputs.append(empty if known is None else known[np.newaxis].astype(np.int64))
-        op = item.node.op
-        return (op.integer_on_chip if self._chip else op.integer_multi)(quantization, inputs)
+        return integers_of(item.node.op, quantization, inputs, chip=self._chip)
 
 
 def _quantization(item: Item) -> NodeQuantization:

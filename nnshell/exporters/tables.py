@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Node
 from nnshell.ir.qparams import INT8_BITS, NodeQuantization
@@ -45,7 +46,7 @@ def modelled_activation(build: ForeignGraph, node: Node, argument: str) -> str |
     if entries is None:
         return None
     given = made.input
-    integers = node.op.integer(made, [entries.arguments])
+    (integers,) = integers_of(node.op, made, [entries.arguments])
     table = build.constant(made.output.dequantize(integers).astype(np.float32), "table")
     scaled = build.node("Div", [argument, _real(build, given.first_scale)], hint="integers")
     lifted = build.node("Add", [scaled, _real(build, given.zero_point + 0.5)], hint="lifted")
@@ -91,7 +92,7 @@ def _last_that_matters(node: Node, made: NodeQuantization, sign: int) -> int | N
     """An integer further out than which the kernel gives nothing else; None if that is far."""
     reach = _LEAST
     while reach <= _MOST:
-        near, far = node.op.integer(made, [np.array([sign * reach, sign * 64 * reach])])
+        ((near, far),) = integers_of(node.op, made, [np.array([sign * reach, sign * 64 * reach])])
         if near == far:
             return sign * reach
         reach *= 2

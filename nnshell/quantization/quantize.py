@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.flat import Item, Reader, Site, Tensor
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
@@ -154,7 +155,7 @@ class _Filler:
             self.solution.options.for_node(item.path).kernel,
             self._chosen(item),
         )
-        made = op.quantize(request)
+        made = arithmetic_of(op, self.solution.options.scheme).quantize(request)
         item.node.quantization = made
         for index, tensor in enumerate(item.inputs):
             if values[index] is not None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Ref
@@ -454,7 +455,8 @@ def _followed(item: Item, places: Sequence[IntArray], place: Place) -> tuple[int
     assert made is not None
     if not item.node.op.keeps_record:
         return None
-    mark = int(item.node.op.integer_multi(made, [p[np.newaxis] for p in places])[0][0][place])
+    numbers_there = integers_of(item.node.op, made, [p[np.newaxis] for p in places])
+    mark = int(numbers_there[0][0][place])
     for index, numbers in enumerate(places):
         found = np.argwhere(numbers == mark)
         if len(found) == 1:

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
+from nnshell.importers.onnx import unsupported
 from nnshell.importers.onnx.importer import import_onnx
+from nnshell.reading.registry import IMPORTS
 from nnshell.support.errors import ModelError
 
 from .parts import ints, node, zeros
@@ -394,3 +396,10 @@ def test_missing_or_short_external_data_is_refused(tmp_path: Path) -> None:
     assert "is missing: 'weights.bin'" in refusal(external_model(tmp_path, "weights.bin"))
     (tmp_path / "weights.bin").write_bytes(bytes(20))
     assert "raw_data size (20 bytes)" in refusal(external_model(tmp_path, "weights.bin"))
+
+
+def test_there_is_no_advice_against_what_is_imported() -> None:
+    import nnshell.ops  # noqa: F401 - fills the registry
+
+    assert not set(unsupported.ADVICE) & set(IMPORTS), "take these lines out of ADVICE"
+    assert all(onnx.defs.has(operator) for operator in unsupported.ADVICE), "operators of ONNX"

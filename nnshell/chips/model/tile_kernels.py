@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.chips.model.geometry import Geometry
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
@@ -101,7 +102,7 @@ def _records(node: Node) -> NodeQuantization:
 
 def _apply(node: Node, inputs: Sequence[IntArray]) -> IntArray:
     """One node on arrays (channels, rows, columns)."""
-    made = node.op.integer(_records(node), [array[np.newaxis] for array in inputs])
+    (made,) = integers_of(node.op, _records(node), [array[np.newaxis] for array in inputs])
     return cast(IntArray, made[0])
 
 
@@ -110,7 +111,8 @@ def _pool(node: Node, nest_height: int, rows: tuple[int, int], given: IntArray) 
     window = node.op.sliding_window()
     assert window is not None
     cut = node.op.with_window(cut_window(window, rows, nest_height))
-    return cast(IntArray, cut.integer(_records(node), [given[np.newaxis]])[0])
+    (made,) = integers_of(cut, _records(node), [given[np.newaxis]])
+    return cast(IntArray, made[0])
 
 
 def cut_window(window: Window, rows: tuple[int, int], height: int) -> Window:

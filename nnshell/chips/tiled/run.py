@@ -20,6 +20,7 @@ from nnshell.chips.model.tile_kernels import TileKernel, tile_kernel
 from nnshell.chips.tiled.byte_memory import Area, Memory, bytes_of
 from nnshell.chips.tiled.layer_tiles import LayerTiles, records_of
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization
@@ -226,8 +227,7 @@ def _evaluate(node: Node, inputs: Sequence[IntArray | None], on_chip: bool) -> t
             _constant(records, index) if array is None else array
             for index, array in enumerate(inputs)
         ]
-        compute = node.op.integer_on_chip if on_chip else node.op.integer_multi
-        return compute(records, arrays)
+        return integers_of(node.op, records, arrays, chip=on_chip)
     values: dict[str, tuple[IntArray | None, ...]] = {}
     for inner in node.body.steps():
         if inner.op.role == "input":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_BY_OPERATOR = {
+ADVICE = {
     "ConvTranspose": "use Resize followed by Conv",
     "If": "export with fixed input shapes, so that the condition is known",
     "Loop": "unroll it when exporting",
@@ -37,4 +37,4 @@ _BY_OPERATOR = {
 
 def advice(operator: str) -> str:
     """What to do about this operator, where there is more to say than the general advice."""
-    return _BY_OPERATOR.get(operator, "")
+    return ADVICE.get(operator, "")

@@ -7,7 +7,7 @@ _RECURRENT = "recurrent layers are not supported; use convolutions over time"
 _DILATED = "convert with TensorFlow 2.4 or newer, which writes a dilated convolution instead"
 _APPLICATION = "leave it out and do it in the application"
 
-_BY_OPERATOR = {
+ADVICE = {
     "ARG_MAX": "leave it out and take the largest output in the application",
     "BATCH_TO_SPACE_ND": _DILATED,
     "BIDIRECTIONAL_SEQUENCE_LSTM": _RECURRENT,
@@ -39,4 +39,4 @@ def advice(operator: str) -> str:
     """What to do about this operator, where there is more to say than the general advice."""
     if operator.startswith("CUSTOM"):
         return "convert without custom operators, and do what they do in the application"
-    return _BY_OPERATOR.get(operator, "")
+    return ADVICE.get(operator, "")

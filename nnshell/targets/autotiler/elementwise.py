@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nnshell.ir.arithmetic import integers_of
 from nnshell.numeric.kernels.gates import GateKernel
 from nnshell.numeric.kernels.leaky import LeakyKernel
 from nnshell.numeric.kernels.sums import SumKernel
@@ -50,7 +51,7 @@ def by_table(context: Context, unit: Unit) -> Kernel:
             f"no kernel applies '{unit.node.kind}' to {given.dtype}", where=f"node {unit.node.name}"
         )
     integers = np.arange(_LOWEST, -_LOWEST, dtype=np.int64).reshape(1, -1)
-    results = unit.main.op.integer(unit.integers, [integers]).reshape(-1)
+    results = integers_of(unit.main.op, unit.integers, [integers])[0].reshape(-1)
     dtype = unit.output_record().dtype
     return expression(context, unit, arithmetic.table(), (0,), [("Table", results, dtype)])
 

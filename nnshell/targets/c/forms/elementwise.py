@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import INT32_LIMITS, Multiplier
 from nnshell.numeric.kernels.gates import GateKernel
@@ -23,7 +24,7 @@ from nnshell.numeric.lookup import SIGMOID_TABLE
 from nnshell.ops.div import QUOTIENT_BITS
 from nnshell.support.errors import QuantizationError
 from nnshell.targets.c.builder import Builder, Site, is_aligned, loop_fields
-from nnshell.targets.c.forms.table import form
+from nnshell.targets.c.forms.table import form, form_of_role
 from nnshell.targets.c.program import Value
 
 _LOWEST = {"int8": -128, "uint8": 0}
@@ -74,10 +75,7 @@ def _table(build: Builder, site: Site, dtype: str) -> NDArray[np.int64]:
 
 
 def _integer(build: Builder, site: Site, x: NDArray[np.int64]) -> NDArray[np.int64]:
-    op = site.op
-    compute = op.integer_on_chip if build.chip else op.integer_multi
-    result: NDArray[np.int64] = compute(site.quantization, [x])[0]
-    return result
+    return integers_of(site.op, site.quantization, [x], chip=build.chip)[0]
 
 
 def _shared_fields(site: Site, x: Value, y: Value) -> dict[str, int]:
@@ -112,8 +110,9 @@ def _wide_rectifier(build: Builder, site: Site, x: Value, y: Value) -> Value:
     return build.call("rectifier", fields, [x], y, in_place=_in_place(x, y))
 
 
-@form("exp")
-def exp(build: Builder, site: Site) -> list[Value]:
+@form_of_role("activation")
+def function(build: Builder, site: Site) -> list[Value]:
+    """Any function of one tensor that has no arithmetic of its own in C."""
     return _unary(build, site, _staircase)
 
 
@@ -132,7 +131,11 @@ def _staircase(build: Builder, site: Site, x: Value, y: Value) -> Value:
     integers = np.arange(low, high + 1, dtype=np.int64)
     results = _integer(build, site, integers[np.newaxis]).reshape(-1)
     grows = np.diff(results)
-    assert (grows >= 0).all(), f"{site.item.node.kind} of {x.dtype} falls somewhere"
+    if (grows < 0).any():
+        raise QuantizationError(
+            f"'{site.item.node.kind}' of {x.dtype} falls somewhere, which has no C form",
+            where=f"node {build.layer}",
+        )
     fields = {
         "count": x.size,
         "input_type": x.element_type,

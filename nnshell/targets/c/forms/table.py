@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nnshell.ir.facts import Role
 from nnshell.ir.flat import Item
 from nnshell.support.errors import QuantizationError
 from nnshell.targets.c.builder import Builder, Site
@@ -12,6 +13,7 @@ from nnshell.targets.c.program import Value
 Form = Callable[[Builder, Site], Sequence[Value]]
 
 FORMS: dict[tuple[str, str], Form] = {}
+BY_ROLE: dict[tuple[Role, str], Form] = {}  # of operators with one input and no form of their own
 
 
 def form(*kinds: str, scheme: str = "SQ8") -> Callable[[Form], Form]:
@@ -26,12 +28,24 @@ def form(*kinds: str, scheme: str = "SQ8") -> Callable[[Form], Form]:
     return enter
 
 
+def form_of_role(role: Role, scheme: str = "SQ8") -> Callable[[Form], Form]:
+    """Function decorator: the C form of all operators of a role that have one input."""
+
+    def enter(function: Form) -> Form:
+        assert (role, scheme) not in BY_ROLE, f"two C forms of every {role} in {scheme}"
+        BY_ROLE[role, scheme] = function
+        return function
+
+    return enter
+
+
 def form_of(item: Item) -> Form:
     """Raises QuantizationError for a node that has no C form."""
     quantization = item.node.quantization
     assert quantization is not None, f"{item.path} is not quantized"
     scheme = quantization.scheme
-    found = FORMS.get((item.node.kind, scheme))
+    general = BY_ROLE.get((item.node.op.role, scheme)) if len(item.inputs) == 1 else None
+    found = FORMS.get((item.node.kind, scheme), general)
     if found is None:
         schemes = sorted(s for kind, s in FORMS if kind == item.node.kind)
         hint = f"it has one in {', '.join(schemes)}" if schemes else ""
