@@ -29,6 +29,7 @@ _PUBLIC = {
             "compare",
             "compare_samples",
             "validate",
+            "evaluate",
             "export",
             "export_c",
             "simulate",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from nnshell.chips import SimulationReport
     from nnshell.chips.insight.sweep import Sweep
     from nnshell.execution.metrics import Comparisons
+    from nnshell.execution.scores import Metric, ScoreReport
     from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
     from nnshell.targets.c.project import CProject
@@ -372,6 +373,45 @@ def validate(
     )
 
 
+def evaluate(
+    project: Project,
+    images: Samples,
+    engine: EngineName = "float",
+    metric: Metric = "mse",
+    *,
+    output: str | None = None,
+    progress: Progress | None = None,
+    runner: Runner | None = None,
+) -> ScoreReport:
+    """A metric of outputs that are not classes (mse, mae, bce, psnr, iou), beside that of float.
+
+    The target is the input where the output has as many elements (an autoencoder), else the float
+    graph's output. ``runner`` is as in ``validate``.
+    """
+    from nnshell.execution import scores
+
+    key = output or project.outputs[0].name
+    batches = samples_of(project, images)
+    if runner is not None:
+        batches, chosen, float_engine = runner(batches, engine, key)
+    else:
+        float_engine = _engine(project, "float", [key])
+        chosen = float_engine if engine == "float" else _engine(project, engine, [key])
+    quantization = project.graph[key].quantization
+    integers = engine in INTEGER_ENGINES and quantization is not None
+    return scores.evaluate(
+        batches,
+        chosen,
+        float_engine,
+        key,
+        metric,
+        graph=project.graph,
+        engine_name=engine,
+        to_real=quantization.output.dequantize if integers and quantization else np.asarray,
+        progress=progress,
+    )
+
+
 def export(project: Project, path: str | Path, form: str | None = None) -> str:
     """Write the graph as ONNX, "float" or "qdq" (default: what it is); returns which."""
     from nnshell.exporters.onnx import export_bytes, to_bytes
@@ -547,6 +587,7 @@ __all__ = [
     "calibrate_randomly",
     "compare",
     "compare_samples",
+    "evaluate",
     "export",
     "fuse",
     "generate",

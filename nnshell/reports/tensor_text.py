@@ -116,7 +116,8 @@ def confusion_table(report: ValidationReport) -> Table:
 
 def accuracy_lines(report: ValidationReport) -> tuple[str, ...]:
     """Accuracy, top-5, agreement and speed, as far as they apply."""
-    lines = [f"{report.images} images, {report.images_per_second:.0f} images/s ({report.engine})"]
+    speed = f"{report.images_per_second:.0f} images/s"
+    lines = [f"{report.images} images, {speed} ({report.engine}; this machine's, not the chip's)"]
     if not report.complete:
         lines.append("interrupted: these are the results so far")
     if report.accuracy is None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nnshell import state as states
     from nnshell.cluster import dask as clusters
     from nnshell.compat import names as compat_names
-    from nnshell.execution import engines
+    from nnshell.execution import engines, scores
     from nnshell.experiments import bench, mixed, quantized_values, sensitivity, speed
     from nnshell.importers.onnx import fold as onnx_folding
     from nnshell.importers.tflite import fold as tflite_folding
@@ -72,6 +72,7 @@ else:
     codegen = _Lazy("nnshell.targets.autotiler")
     edits = _Lazy("nnshell.session.edits")
     engines = _Lazy("nnshell.execution.engines")
+    scores = _Lazy("nnshell.execution.scores")
     flow = _Lazy("nnshell.flow")
     image_sets = _Lazy("nnshell.inputs.binding")
     bench = _Lazy("nnshell.experiments.bench")
@@ -152,6 +153,7 @@ __all__ = [
     "ranges",
     "recipe",
     "scales",
+    "scores",
     "select",
     "sensitivity",
     "simulation",

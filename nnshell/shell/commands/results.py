@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
-from nnshell.shell.api import flow, labels, quantization_tables, select, tensor_text
+from nnshell.shell.api import flow, labels, quantization_tables, scores, select, tensor_text
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
@@ -18,9 +18,11 @@ from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
     from nnshell.execution.engines import EngineName
+    from nnshell.execution.scores import ScoreReport
     from nnshell.execution.validation import ValidationReport
 
 
+_METRICS = ("top1", "top5", "binary", "mse", "mae", "bce", "psnr", "iou")
 _QUANTIZED_ENGINES = ("int8", "reference", "lowered", "native", "simulated")
 
 
@@ -78,6 +80,8 @@ def validate_parser() -> Parser:
         action="store_true",
         help="Accepted for old scripts: only totals are shown.",
     )
+    add("--metric", choices=_METRICS,
+        help="What is measured; the shape of the output decides by default.")  # fmt: skip
     add("--predictions", action="store_true", help="Show a row for each image.")
     add("--confusion", action="store_true", help="Show a table of labels against predictions.")
     add(
@@ -174,18 +178,51 @@ class ResultCommands(Commands):
             if args.label_json:
                 inputs = inputs.with_labels(labels.read_labels(args.label_json, inputs.names))
             engine: EngineName = args.engine or "float"
+            runner = None if cluster is None else cluster.runner(self.project())
+            metric = self._metric(args, output)
+            if metric in scores.METRICS:
+                scored = flow.evaluate(
+                    self.project(),
+                    inputs,
+                    engine,
+                    metric,
+                    output=output,
+                    progress=done,
+                    runner=runner,
+                )
+                self._show_scores(scored, args)
+                return
             report = flow.validate(
                 self.project(),
                 inputs,
                 engine,
                 output=output,
-                threshold=args.class_thr if args.binary_classification else None,
+                threshold=args.class_thr if metric == "binary" else None,
                 progress=done,
-                runner=None if cluster is None else cluster.runner(self.project()),
+                runner=runner,
             )
         if args.json:
             write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
         self._show_report(report, args)
+        self.session.partial = not report.complete
+
+    def _metric(self, args: argparse.Namespace, output: str) -> str:
+        """What is asked for, or what the shape of the output suggests, with a word about it."""
+        if args.binary_classification:
+            return "binary"
+        if args.metric:
+            return str(args.metric)
+        metric = scores.natural_metric(self.graph(), output)
+        if metric not in scores.METRICS:
+            return "top1"
+        shape = self.graph()[output].type
+        self._cmd.note(f"the output ({shape}) is no list of classes: metric {metric} (--metric)")
+        return metric
+
+    def _show_scores(self, report: ScoreReport, args: argparse.Namespace) -> None:
+        if args.json:
+            write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
+        self.write_lines(scores.describe_scores(report))
         self.session.partial = not report.complete
 
     def _show_report(self, report: ValidationReport, args: argparse.Namespace) -> None:

@@ -282,6 +282,7 @@ COMMANDS: dict[str, Command] = {
         "--quantize": Case("-q"),
         "--engine": Case("--engine simulated"),
         "--silent": Case("-s", idle=True),
+        "--metric": Case("--metric mse"),
         "--predictions": Case("--predictions", base="{inputs}"),
         "--confusion": Case("--confusion", base="{inputs}"),
         "--json": Case("--json result.json"),
