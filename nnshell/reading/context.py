@@ -292,7 +292,9 @@ class ImportContext:
     def missing_bias(self, size: int) -> Ref:
         """Add zeros in place of a bias that the file leaves out."""
         zeros = np.zeros(size, np.float32)
-        return self.add_constant(f"{self.name}_{self.naming.missing_bias}", zeros)
+        ref = self.add_constant(f"{self.name}_{self.naming.missing_bias}", zeros)
+        self.graph[ref.node].origin = Origin(source=self.origin.source)  # not of the file
+        return ref
 
     def reshaped(self, ref: Ref, shape: Sequence[int], suffix: str = "_reshape") -> Ref:
         """The tensor with another shape, without a node when it has that shape already."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nnshell.compat import names as compat_names
     from nnshell.execution import engines, scores
     from nnshell.experiments import bench, mixed, quantized_values, sensitivity, speed
+    from nnshell.experiments import sweep as sweeps
     from nnshell.importers.onnx import fold as onnx_folding
     from nnshell.importers.tflite import fold as tflite_folding
     from nnshell.importers.tflite import operators as tflite_operators
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
         scales,
         simulation_tables,
         simulation_text,
+        size_table,
         speed_table,
         svg,
+        sweep_tables,
         tensor_text,
         value_tables,
         worked,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
     from nnshell.session import edits, improve, recipe, simulation
+    from nnshell.session import sizes as project_sizes
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
@@ -80,6 +84,10 @@ else:
     sensitivity = _Lazy("nnshell.experiments.sensitivity")
     speed = _Lazy("nnshell.experiments.speed")
     speed_table = _Lazy("nnshell.reports.speed_table")
+    sweeps = _Lazy("nnshell.experiments.sweep")
+    sweep_tables = _Lazy("nnshell.reports.sweep_tables")
+    size_table = _Lazy("nnshell.reports.size_table")
+    project_sizes = _Lazy("nnshell.session.sizes")
     quantized_values = _Lazy("nnshell.experiments.quantized_values")
     value_tables = _Lazy("nnshell.reports.value_tables")
     experiment_tables = _Lazy("nnshell.reports.experiment_tables")
@@ -147,6 +155,7 @@ __all__ = [
     "onnx_folding",
     "operator_registry",
     "outliers",
+    "project_sizes",
     "quantization_options",
     "quantization_tables",
     "quantized_values",
@@ -159,10 +168,13 @@ __all__ = [
     "simulation",
     "simulation_tables",
     "simulation_text",
+    "size_table",
     "speed",
     "speed_table",
     "states",
     "svg",
+    "sweep_tables",
+    "sweeps",
     "tensor_text",
     "tensors",
     "tflite_folding",

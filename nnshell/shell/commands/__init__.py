@@ -17,6 +17,7 @@ from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
 from nnshell.shell.commands.settings import SettingCommands
 from nnshell.shell.commands.spread import SpreadCommands
+from nnshell.shell.commands.tables import TableCommands
 from nnshell.shell.commands.tensors import TensorCommands
 from nnshell.shell.commands.timing import TimingCommands
 from nnshell.shell.commands.tutorial import TutorialCommands
@@ -40,5 +41,6 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         SettingCommands(),
         TutorialCommands(),
         WorkedCommands(),
+        TableCommands(),
         DoctorCommands(),
     )

@@ -1,0 +1,147 @@
+"""Tables of a course in one go: every combination of options, one row each.
+
+Options are those of quantization (``weight_bits``, ``act_bits``, ``clip_type``, ``weight_clip``,
+``quantized_dimension``, ...), and two more:
+
+    quantize      nothing | weights | activations | all     what is rounded, the rest stays float
+    calibration   how many of the calibration samples are used
+
+The graph is calibrated once for each number of samples; a row is quantized on a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from nnshell.execution.engines import EngineName, make_engine
+from nnshell.experiments.bench import Outcome, outcome
+from nnshell.experiments.steps import weight_bytes
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Graph
+from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.ir.widths import has_chip_widths
+from nnshell.quantization import Basis, QuantizationOptions, Statistics
+from nnshell.quantization.options import option_names
+from nnshell.support.errors import UsageError
+
+QUANTIZE = ("nothing", "weights", "activations", "all")
+BITS = "bits"  # weights and activations at once
+OTHERS = (BITS, "quantize", "calibration")
+_MOST_ROWS = 1000
+
+Calibrate = Callable[[int | None, frozenset[str]], Statistics]
+"""Statistics of so many samples (None: all) with what the clip types need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One combination, and what the quantized graph did on the samples."""
+
+    options: Mapping[str, Any]
+    engine: EngineName
+    outcome: Outcome
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        metric = "agreement" if self.outcome.accuracy is None else "accuracy"
+        return {
+            **self.options,
+            "engine": self.engine,
+            "accuracy": self.outcome.accuracy,
+            "agreement": self.outcome.agreement,
+            "noise_db": self.outcome.noise_db if self.outcome.noise > 0 else None,
+            "bytes": self.size_bytes,
+            "metric": metric,
+        }
+
+
+def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of the values, the last option changing fastest.
+
+    Raises UsageError for an option that does not exist, no values, or too many rows.
+    """
+    known = (*option_names(), *OTHERS)
+    for name, values in axes.items():
+        if name not in known:
+            raise UsageError(f"there is no option '{name}' to sweep", hint=", ".join(known))
+        if not values:
+            raise UsageError(f"--{name} has no values", hint=f"--{name} A,B,C")
+    rows = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    if not axes or len(rows) > _MOST_ROWS:
+        raise UsageError(
+            f"{len(rows) if axes else 0} combinations", hint=f"1 to {_MOST_ROWS}, as --bits 8,6,4"
+        )
+    return rows
+
+
+def sweep(
+    graph: Graph,
+    axes: Mapping[str, Sequence[Any]],
+    batches: Sequence[Batch],
+    calibrate: Calibrate,
+    base: QuantizationOptions | None = None,
+) -> Iterator[Row]:
+    """A row for each combination, as soon as it is measured; the graph stays as it is."""
+    base = base or QuantizationOptions()
+    rows = combinations(axes)
+    plans = [(row, _options(base, row)) for row in rows]
+    clips = frozenset(clip for _, options in plans for clip in options.clip_types)
+    key = graph.outputs[0].name
+    floats = make_engine(graph, "float", keys=[key])
+    reference = [floats.run(batch.arrays)[key] for batch in batches]
+    known: dict[int | None, Statistics] = {}
+    for row, options in plans:
+        if row.get("quantize") == "nothing":
+            own = outcome(batches, reference, reference)
+            yield Row(row, "float", own, weight_bytes(graph, _float_options(base)))
+            continue
+        count = row.get("calibration")
+        if count not in known:
+            known[count] = calibrate(count, clips)
+        twin = graph.copy()
+        Basis(known[count], options).quantize(twin)
+        name: EngineName = "int8" if has_chip_widths(twin) else "simulated"
+        engine, made = make_engine(twin, name, keys=[key]), twin.outputs[0].quantization
+        outputs = [engine.run(batch.arrays)[key] for batch in batches]
+        if name == "int8":
+            assert made is not None
+            outputs = [made.output.dequantize(array) for array in outputs]
+        judged = outcome(batches, outputs, reference)
+        yield Row(row, name, judged, weight_bytes(graph, options))
+
+
+def _float_options(base: QuantizationOptions) -> QuantizationOptions:
+    return QuantizationOptions.from_mapping({**base.to_mapping(), "weight_bits": FLOAT_BITS})
+
+
+def _options(base: QuantizationOptions, row: Mapping[str, Any]) -> QuantizationOptions:
+    """The quantization of one row."""
+    values = {**base.to_mapping(), **{k: v for k, v in row.items() if k not in OTHERS}}
+    if BITS in row:
+        values |= {"weight_bits": row[BITS], "act_bits": row[BITS]}
+    what = row.get("quantize", "all")
+    if what not in QUANTIZE:
+        raise UsageError(f"'{what}' is nothing to quantize", hint=f"one of {', '.join(QUANTIZE)}")
+    if what == "weights":
+        values["act_bits"] = FLOAT_BITS
+    elif what == "activations":
+        values["weight_bits"] = FLOAT_BITS
+    return QuantizationOptions.from_mapping(values)
+
+
+def values_of(name: str, text: str) -> list[Any]:
+    """The values of ``--name A,B,C``: whole numbers, yes and no, or words."""
+    values: list[Any] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        if word.lstrip("-").isdigit():
+            values.append(int(word))
+        elif word.lower() in ("true", "false", "yes", "no"):
+            values.append(word.lower() in ("true", "yes"))
+        else:
+            values.append(word)
+    if name == "calibration" and any(not isinstance(n, int) or n < 1 for n in values):
+        raise UsageError(f"--calibration {text}: numbers of samples are wanted", hint="1,10,100")
+    return values
