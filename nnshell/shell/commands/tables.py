@@ -68,7 +68,11 @@ def size_parser() -> Parser:
     return parser
 
 
-def _first(options: InputOptions, samples: int | None) -> InputOptions:
+def _calibration_options(args: argparse.Namespace, samples: int | None) -> InputOptions:
+    """Input options for calibration: --limit and --seed are those of INPUTS alone."""
+    options = input_options(args)
+    if args.calibrate_on:
+        return replace(options, limit=samples, seed=None)
     return options if samples is None else replace(options, limit=samples)
 
 
@@ -118,7 +122,7 @@ class TableCommands(Commands):
 
         def calibrate(samples: int | None, clip_types: frozenset[str]) -> Statistics:
             twin = self.project().copy()
-            images = flow.load_inputs(files, options=_first(input_options(args), samples))
+            images = flow.load_inputs(files, options=_calibration_options(args, samples))
             return flow.calibrate(twin, images, clip_type=clip_types)
 
         return calibrate
