@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.execution.native_library import NativeLibrary
+from nnshell.numeric.fixed_point import SIGN_SHIFT, rounding_term
 from nnshell.targets.c.program import Call
 
 _WORD = 4  # bytes that a lane multiplies at a time
 _SLACK = 256  # bytes that are read beyond the scratch map
 _LARGEST_SCRATCH = 1 << 30
-_LEAST_SHIFT = 2  # so that rounding is one addition that cannot overflow
-_WIDEST_SHIFT = 31  # shifted further, nothing is left
 _MUCH_WASTED = 1.5  # times the lanes needed: then sorting columns into planes pays
 _LONGEST_PERIOD = 32  # blocks of weights of a depthwise row
 _MOST_BIAS = 1 << 30
@@ -49,12 +48,15 @@ def packed(call: Call, library: NativeLibrary) -> list[FastCall]:
 def _finish(call: Call, channels: NDArray[np.int64], sums: NDArray[np.int64]) -> dict[str, Any]:
     """nn_finish for ``channels`` (-1 where a lane has none); ``sums`` go into the bias."""
     fields = call.fields
-    factors = _factors(call)
-    assert factors is not None
+    count = len(fields["bias"])
+    multipliers, shifts = (
+        np.broadcast_to(fields[name].astype(np.int64), count) for name in ("multipliers", "shifts")
+    )
     arrays = {
         "bias": (fields["bias"].astype(np.int64) + sums).astype(np.int32),
-        "multipliers": factors[0],
-        "shifts_less_one": factors[1] - 1,
+        "multipliers": multipliers,
+        "terms": rounding_term(shifts),
+        "shifts": np.minimum(shifts, SIGN_SHIFT),
     }
     spread = {name: np.where(channels < 0, 0, a[channels]) for name, a in arrays.items()}
     return {
@@ -65,37 +67,9 @@ def _finish(call: Call, channels: NDArray[np.int64], sums: NDArray[np.int64]) ->
     }
 
 
-def _factors(call: Call) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Multipliers and shifts, none below ``_LEAST_SHIFT``; None where that is not exact."""
-    fields = call.fields
-    count = len(fields["bias"])
-    multipliers, shifts = (
-        np.broadcast_to(fields[name].astype(np.int64), count) for name in ("multipliers", "shifts")
-    )
-    if shifts.min() < 0:
-        return None
-    multipliers = np.where(shifts > _WIDEST_SHIFT, 0, multipliers)
-    shifts = np.where(shifts > _WIDEST_SHIFT, _LEAST_SHIFT, shifts)
-    more = np.maximum(_LEAST_SHIFT - shifts, 0)
-    largest = np.abs(fields["bias"].astype(np.int64)) + _reach(call)
-    if more.any() and ((largest * multipliers) << more).max() >= 1 << 31:
-        return None
-    return multipliers << more, shifts + more
-
-
-def _reach(call: Call) -> NDArray[np.int64]:
-    """The largest sum of products of each output channel."""
-    weights = np.abs(call.fields["weights"].astype(np.int64))
-    if call.kernel == "depthwise":
-        sums: NDArray[np.int64] = weights.reshape(-1, call.fields["channels"]).sum(axis=0)
-    else:
-        sums = weights.reshape(call.fields["output_channels"], -1).sum(axis=1)
-    return 128 * sums
-
-
 def _can_finish(call: Call) -> bool:
     types = call.inputs[0].dtype == "int8" and call.output.dtype in ("int8", "int32")
-    return types and _factors(call) is not None
+    return types and call.fields["shifts"].min() >= 0 and not call.fields.get("converts", 0)
 
 
 def _scratch(call: Call, channels: int, planes: int = 1) -> dict[str, int]:

@@ -78,6 +78,7 @@ class Output(Operator):
     role: ClassVar[Role] = "output"
     boundary: ClassVar[bool] = True
     keeps_record: ClassVar[bool] = True
+    reads_8_bits: ClassVar[bool] = True
     index: int = 0
     order: tuple[int, ...] = ()
 
@@ -99,9 +100,6 @@ class Output(Operator):
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
         return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
-
-    def demands_symmetric(self, index: int) -> bool:
-        return True
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -177,9 +175,7 @@ class FusionOutput(Output):
     """Output number ``index`` of a fusion's body."""
 
     kind: ClassVar[str] = "fusion_output"
-
-    def demands_symmetric(self, index: int) -> bool:
-        return False
+    reads_8_bits: ClassVar[bool] = False
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return ""

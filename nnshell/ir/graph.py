@@ -201,14 +201,21 @@ class Graph:
         return list(self._steps)
 
     def _sorted(self) -> list[Node]:
-        consumers = self.nodes
+        order_of = self.reading_order()
+
+        def readers(name: str) -> Iterator[tuple[Node, int]]:
+            edges = list(self.nodes.readers(name))
+            if len(edges) > 1:
+                edges.sort(key=lambda e: (e[0].inputs[e[1]].index, order_of[e[0].name], e[1]))
+            return iter(edges)
+
         starts: list[Node] = [*self.inputs]
         starts += [n for n in self if not n.inputs and not isinstance(n.op, Input)]
         waiting = {node.name: len(node.inputs) for node in self}
         order: list[Node] = []
         for start in starts:
             order.append(start)
-            walks = [iter(consumers.readers(start.name))]
+            walks = [readers(start.name)]
             while walks:  # recursion by hand: graphs are deeper than Python's stack
                 consumer, _ = next(walks[-1], (None, 0))
                 if consumer is None:
@@ -217,7 +224,7 @@ class Graph:
                 waiting[consumer.name] -= 1
                 if waiting[consumer.name] == 0:
                     order.append(consumer)
-                    walks.append(iter(consumers.readers(consumer.name)))
+                    walks.append(readers(consumer.name))
         if len(order) != len(self.nodes):
             missing = sorted(set(self.nodes) - {node.name for node in order})
             raise GraphError(f"the graph has a cycle through {', '.join(missing[:3])}")
@@ -285,6 +292,27 @@ class Graph:
             del self.nodes[name]
         return dead
 
+    def file_positions(self) -> dict[str, int]:
+        """Where each node stands in the model file, a fusion where its first node does.
+
+        Nodes that come from no file stand where they were added.
+        """
+        return {node.name: _file_position(node, place) for place, node in enumerate(self)}
+
+    def reading_order(self) -> dict[str, tuple[int, int, int]]:
+        """A key for each node, to sort the readers of one output by.
+
+        Graph outputs come first, then nodes as the model file has them, fusions after all others,
+        and last what was inserted on an edge, in the order of insertion.
+        """
+        positions = self.file_positions()
+        return {
+            node.name: (_reading_class(node), positions[node.name], place)
+            if not node.op.on_edge
+            else (_ON_EDGE, place, 0)
+            for place, node in enumerate(self)
+        }
+
     def unique_name(self, wanted: str) -> str:
         """``wanted``, or ``wanted_1``, ``wanted_2`` ... when it is taken."""
         return self.nodes.unique(wanted)
@@ -317,6 +345,30 @@ class Graph:
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(n.op.macs(self.input_types(n), n.outputs, n.body) for n in self)
+
+
+_OUTPUT, _PLAIN, _FUSED, _ON_EDGE = range(4)  # readers of one output, in this order
+
+
+def _reading_class(node: Node) -> int:
+    if node.body is not None:
+        return _FUSED
+    return _OUTPUT if isinstance(node.op, Output) else _PLAIN
+
+
+def _file_position(node: Node, place: int) -> int:
+    inner = () if node.body is None else tuple(n for n in node.body if not n.op.boundary)
+    known = [n.origin.position for n in inner or (node,) if n.origin.position >= 0]
+    return min(known) if known else place
+
+
+def numbered_name(graph: Graph, wanted: str) -> str:
+    """``wanted``, or ``wanted_0``, ``wanted_1`` ... when it is taken, as NNTool counts."""
+    name, count = wanted, -1
+    while name in graph:
+        count += 1
+        name = f"{wanted}_{count}"
+    return name
 
 
 def all_nodes(graph: Graph) -> Iterable[tuple[str, Node, Graph]]:

@@ -35,6 +35,7 @@ from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+    from nnshell.ir.records import RecordRule
 
 Types = Sequence[TensorType]
 IntArray = NDArray[np.int64]
@@ -52,13 +53,15 @@ class Operator(ABC):
     local_to_tile: ClassVar[bool] = False  # integers of a part follow from the inputs' same part
     # -- quantization rule, as class facts (docs/quantization.md has the rules)
     keeps_record: ClassVar[bool] = False  # output integers mean what input integers mean
-    symmetric_output: ClassVar[bool] = False  # output zero point is 0 unless a concat decides
     pushes_range: ClassVar[bool] = False  # its range becomes that of the node before it, as relu's
     order_preserving: ClassVar[bool] = True  # clipping its input is clipping its output
     makes_wide: ClassVar[bool] = False  # a filter: leaves int32 to an activation that wants it
     needs_wide_input: ClassVar[bool] = False  # int32 from a filter it is fused with
     parameters: ClassVar[tuple[int, ...]] = ()  # constant inputs whose records it makes itself
     made_by_quantizer: ClassVar[bool] = False  # inserted between conflicting records
+    copies: ClassVar[bool] = False  # inserted where a tensor needs memory of its own
+    on_edge: ClassVar[bool] = False  # inserted between a node and one of its readers
+    reads_8_bits: ClassVar[bool] = False  # its input keeps 8 bits where others get fewer
 
     # -- shape and text --------------------------------------------------------------------
 
@@ -250,16 +253,16 @@ class Operator(ABC):
 
     # -- quantization rule -----------------------------------------------------------------
 
-    def demands_symmetric(self, index: int) -> bool:
-        """Whether whoever makes input ``index`` must use zero point 0, for all its readers."""
-        return False
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        """How the operator decides about its records in ``scheme``, the first rule that fits.
 
-    def needs_symmetric(self, index: int) -> bool:
-        """Whether input ``index`` must have zero point 0: if others read it too, a copy does."""
-        return False
+        Without rules of its own an operator that ``keeps_record`` passes records on as they are,
+        and any other asks for zero point 0 everywhere, which every kernel can do with.
+        """
+        return ()
 
-    def needs_power_of_two(self, index: int) -> bool:
-        """Whether the scale of input ``index`` must be a power of two."""
+    def reads_range(self, index: int) -> bool:
+        """Whether the record of input ``index`` may be made from what calibration saw there."""
         return False
 
     def input_record(self, index: int) -> QParams | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -58,11 +58,12 @@ class Origin:
     foreign_op: str = ""
     source: str = ""  # model file name
     passes: tuple[str, ...] = ()
+    position: int = -1  # of the node in the model file, from 0; -1 without one
 
     def touched_by(self, pass_name: str) -> Origin:
         if self.passes and self.passes[-1] == pass_name:
             return self
-        return Origin(self.foreign_name, self.foreign_op, self.source, (*self.passes, pass_name))
+        return replace(self, passes=(*self.passes, pass_name))
 
     def __str__(self) -> str:
         name = f"{self.foreign_op} '{self.foreign_name}'" if self.foreign_name else "added"

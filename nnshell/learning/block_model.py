@@ -203,8 +203,7 @@ class BlockModel(torch.nn.Module):
     def _learnable(self, group: Group) -> bool:
         """Whether the range is ours to choose: all who make it are in the block, at few bits."""
         own = {item.path for item in self.block.items}
-        free = group.fixed is None and group.pushed is None and not group.power_of_two
-        return free and all(candidate.maker.path in own for candidate in group.candidates)
+        return group.free and all(candidate.maker.path in own for candidate in group.candidates)
 
     # -- running it ----------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ def learn_network(
     if not blocks:
         return trial.found
     block = all_blocks(flat, blocks)
-    model = BlockModel(flat, group_tensors(flat, basis.options.kernel), block, trial.basis.learned)
+    model = BlockModel(flat, group_tensors(flat), block, trial.basis.learned)
     weights = _weights(flat, block, [entry.output for entry in blocks])
     samples = _Samples(trial, block, list(weights))
     optimizer, schedule = optimizer_of(model, _RATES, iterations)

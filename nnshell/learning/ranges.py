@@ -56,7 +56,7 @@ def searched_ranges(
     """A range for every group of tensors whose range is free."""
     trial = Trial(graph, basis, batches)
     flat, found = trial.flat, dict[str, Range]()
-    for group in group_tensors(flat, basis.options.kernel).all():
+    for group in group_tensors(flat).all():
         record = _free_record(flat, group)
         if record is not None:
             best = _search(record, _views(trial, flat, group))
@@ -73,8 +73,12 @@ def _free_record(flat: FlatGraph, group: Group) -> QParams | None:
     if made is None or not made.outputs or not maker.inputs or maker.node.op.made_by_quantizer:
         return None
     record = made.outputs[0]
-    fixed = group.fixed is not None or group.pushed is not None or group.power_of_two
-    if fixed or len(group.candidates) > 1 or record.dtype != "int8" or record.bits == FLOAT_BITS:
+    if (
+        not group.free
+        or len(group.candidates) > 1
+        or record.dtype != "int8"
+        or record.bits == FLOAT_BITS
+    ):
         return None
     readers = [reader for tensor in group.tensors for reader in flat.readers[tensor]]
     ends = any(r.item.node.op.role == "output" and r.item.fusion is None for r in readers)
@@ -146,7 +150,7 @@ def tuned_ranges(
     trial, bench = Trial(graph, basis, batches), Bench(graph, basis, batches)
     trial.learn(found)
     least = bench.try_basis(trial.basis).noise
-    for group in group_tensors(trial.flat, basis.options.kernel).all():
+    for group in group_tensors(trial.flat).all():
         record = _free_record(trial.flat, group)
         for part in _TRIED if record is not None else ():
             assert record is not None

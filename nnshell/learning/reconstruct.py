@@ -59,9 +59,7 @@ def learn_blocks(
 def _learn_block(trial: Trial, number: int, training: Training, generator: torch.Generator) -> None:
     flat = trial.flat
     block = blocks_of(flat)[number]
-    model = BlockModel(
-        flat, group_tensors(flat, trial.basis.options.kernel), block, trial.basis.learned
-    )
+    model = BlockModel(flat, group_tensors(flat), block, trial.basis.learned)
     given = trial.tensors("simulated", block.inputs)
     inputs = [_joined(given[tensor]) for tensor in block.inputs]
     wanted = _joined(trial.tensors("float", [block.output])[block.output])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.ir.integer_graph import (
     FLOAT32_LIMIT,
@@ -21,9 +22,20 @@ from nnshell.ir.integer_graph import (
     IntegerTensor,
 )
 from nnshell.ir.qparams import QParams
-from nnshell.lowering.requantize import Accumulator, factors_of, requantize_by, wrapped
+from nnshell.lowering.requantize import (
+    Accumulator,
+    converted,
+    factors_of,
+    requantize_by,
+    wrapped,
+)
 from nnshell.lowering.step_search import Factors, Room
-from nnshell.numeric.fixed_point import IntArray
+from nnshell.numeric.fixed_point import (
+    SIGN_SHIFT,
+    IntArray,
+    rounding_term,
+    scale_accumulator,
+)
 from nnshell.numeric.kernels.filters import FilterKernel
 
 # Writes the float node: data, weights, bias or None, whether in float64 -> sums.
@@ -60,15 +72,11 @@ class _Filter:
 
     def without_constant_channels(self) -> _Filter:
         """Channels that give one value only get weights 0, that value as bias, factor 1."""
-        ends = [end + self.bias for end in (self.low, self.high)]
-        products = [end * self.factors.multiplier for end in ends]
-        inside = np.all([np.abs(p) < INT32_LIMIT for p in (*ends, *products)], axis=0)
-        first, last = (self.factors.apply(end[:, np.newaxis])[:, 0] for end in ends)
-        same = inside & (first == last)
+        same, values = self._constant_channels()
         per_channel = (-1, *(1 for _ in self.weights.shape[1:]))
         return _Filter(
             np.where(same.reshape(per_channel), 0, self.weights),
-            np.where(same, first, self.bias),
+            np.where(same, values, self.bias),
             np.where(same, 0, self.low),
             np.where(same, 0, self.high),
             replace(
@@ -77,6 +85,26 @@ class _Filter:
                 shift=np.where(same, 0, self.factors.shift),
             ),
         )
+
+    def _constant_channels(self) -> tuple[NDArray[np.bool_], IntArray]:
+        """Which channels give one value, and what: between ends that do not wrap around nothing
+        falls, and a shift beyond 31 bits leaves the sign."""
+        multiplier, shift = self.factors.multiplier, self.factors.shift
+        ends = [end + self.bias for end in (self.low, self.high)]
+        products = [end * multiplier for end in ends]
+        term = rounding_term(np.maximum(shift, 0))
+        fits = np.all([np.abs(p) < INT32_LIMIT for p in (*ends, *products)], axis=0)
+        rises = np.all([p + term < INT32_LIMIT for p in products], axis=0)
+        signs = (shift > SIGN_SHIFT) & ((products[0] < 0) == (products[1] < 0))
+        first, last = (
+            np.clip(
+                scale_accumulator(end, multiplier, shift) + self.factors.zero_point,
+                *self.factors.limits,
+            )
+            for end in ends
+        )
+        ordinary = rises & (shift <= SIGN_SHIFT)
+        return fits & (ordinary | signs) & (first == last), first
 
 
 def lower_filter(
@@ -88,17 +116,20 @@ def lower_filter(
     sums: Sums,
     *,
     doubles: bool = False,
+    wraps: bool = True,
 ) -> IntegerTensor:
     """MULSCALE of the sums that ``sums`` writes, one channel per row of the kernel's weights.
 
     ``doubles`` says that the float node exists for float64 too. ``x`` has the interval of
-    everything the filter sees, padding included.
+    everything the filter sees, padding included. Sums beyond int32 wrap around, or become the
+    smallest int32.
     """
     given = _Filter.of(kernel, output, x).without_constant_channels()
     tensor = _summed(build, x, given, shape, sums, doubles)
     low, high = given.low + given.bias, given.high + given.bias
     if low.min() < -INT32_LIMIT or high.max() >= INT32_LIMIT:
-        return requantize_by(build, Accumulator.of(wrapped(build, tensor), 1), given.factors)
+        limited = wrapped(build, tensor) if wraps else converted(build, tensor)
+        return requantize_by(build, Accumulator.of(limited, 1), given.factors)
 
     def rescale(gain: IntArray, bias: IntArray) -> str:
         rows = gain.reshape(-1, *(1 for _ in given.weights.shape[1:]))

@@ -31,7 +31,13 @@ from nnshell.ir.integer_graph import (
 )
 from nnshell.ir.qparams import QParams
 from nnshell.lowering.step_search import Factors, Rescaling, Room, Staircase, find_rescaling
-from nnshell.numeric.fixed_point import IntArray, Multiplier
+from nnshell.numeric.fixed_point import (
+    SIGN_SHIFT,
+    WIDEST_LEFT_SHIFT,
+    IntArray,
+    Multiplier,
+    rounding_term,
+)
 
 _OFFSETS = (0.5, 0.75, 0.25, 1.0, 0.375, 0.0)  # in units of the grid 2**-shift
 _WIDEST_RIGHT, _WIDEST_LEFT = 60, 31  # shifts
@@ -105,7 +111,7 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     largest = int(max(np.abs(product).max() for product in products))
     if largest >= FLOAT64_LIMIT:
         raise CannotLower(f"a product of {largest} is more than float64 holds")
-    if factors.wraps and not _inside_int32(products):
+    if factors.wraps and not inside_int32(products, factors.shift):
         return _with_wrap(build, accumulator, factors)
     factors = replace(factors, shift=_capped(products, factors.shift))
     source = Requantized(accumulator, factors)
@@ -128,8 +134,13 @@ def settled(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
     return made
 
 
-def _inside_int32(ends: Sequence[IntArray]) -> bool:
-    return all(end.min() >= -INT32_LIMIT and end.max() < INT32_LIMIT for end in ends)
+def inside_int32(products: Sequence[IntArray], shift: IntArray) -> bool:
+    """Whether neither products nor their rounding wrap around, and the shift is an ordinary one."""
+    term = rounding_term(np.maximum(shift, 0))
+    return bool((shift <= SIGN_SHIFT).all()) and all(
+        bool((end >= -INT32_LIMIT).all()) and bool((end + term < INT32_LIMIT).all())
+        for end in products
+    )
 
 
 def _aligned(accumulator: Accumulator, factors: Factors) -> tuple[Accumulator, Factors]:
@@ -341,6 +352,19 @@ def _along(array: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[n
 # -- wrap-around ---------------------------------------------------------------------------
 
 
+def converted(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
+    """x, or the smallest int32 where int32 does not hold it."""
+    if x.low >= -INT32_LIMIT and x.high < INT32_LIMIT:
+        return x
+    x = build.widened(x)
+    above = build.node("Less", [x.name, build.number(INT32_LIMIT, True)])
+    below = build.node("GreaterOrEqual", [x.name, build.number(-INT32_LIMIT, True)])
+    fits = build.node("And", [above, below])
+    name = build.node("Where", [fits, x.name, build.number(-INT32_LIMIT, True)])
+    high = min(x.high, INT32_LIMIT - 1)
+    return IntegerTensor(name, x.shape, -INT32_LIMIT, high, True)
+
+
 def wrapped(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
     """The low 32 bits as a signed number: x - 2**32 * floor((x + 2**31) / 2**32)."""
     if x.low >= -INT32_LIMIT and x.high < INT32_LIMIT:
@@ -355,14 +379,41 @@ def wrapped(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
 
 
 def _with_wrap(build: IntegerGraph, accumulator: Accumulator, factors: Factors) -> IntegerTensor:
-    """The product first, brought back to int32, then the shift of the result."""
+    """The product, its rounding and the shift one by one, each in 32 bits."""
+    shape = accumulator.tensor.shape
     tensor = build.widened(accumulator.tensor)
-    factor = _along(factors.multiplier.astype(np.float64), accumulator.axis, len(tensor.shape))
-    name = build.node("Mul", [tensor.name, build.real(factor, True)])
+    name = build.node("Mul", [tensor.name, _wide(build, accumulator, factors.multiplier, shape)])
     ends = [end * factors.multiplier for end in (accumulator.low, accumulator.high)]
     low, high = int(min(e.min() for e in ends)), int(max(e.max() for e in ends))
-    product = wrapped(build, IntegerTensor(name, tensor.shape, low, high, True))
-    shifts = replace(factors, multiplier=np.ones_like(factors.multiplier))
-    inside, shifts = _aligned(Accumulator.of(product, accumulator.axis), shifts)
-    shifts = replace(shifts, shift=_capped([inside.low, inside.high], shifts.shift))
-    return _by_bits(build, inside, shifts)
+    product = wrapped(build, IntegerTensor(name, shape, low, high, True))
+    right = np.maximum(factors.shift, 0)
+    terms = rounding_term(right)
+    name = build.node("Add", [product.name, _wide(build, accumulator, terms, shape)])
+    low, high = product.low + int(terms.min()), product.high + int(terms.max())
+    rounded = wrapped(build, IntegerTensor(name, shape, low, high, True))
+    return _shifted(build, accumulator, factors, rounded)
+
+
+def _shifted(
+    build: IntegerGraph, accumulator: Accumulator, factors: Factors, rounded: IntegerTensor
+) -> IntegerTensor:
+    """floor(x / 2**shift) plus the zero point, saturated; of an int32, at most its sign is left."""
+    shift = np.clip(factors.shift, -WIDEST_LEFT_SHIFT, SIGN_SHIFT)
+    parts = np.ldexp(1.0, -shift)
+    scale = _along(parts, accumulator.axis, len(rounded.shape))
+    name = build.node("Mul", [rounded.name, build.real(scale, True)])
+    name = build.node("Floor", [name])
+    if factors.zero_point:
+        name = build.node("Add", [name, build.number(factors.zero_point, True)])
+    ends = [np.floor(end * parts) + factors.zero_point for end in (rounded.low, rounded.high)]
+    low, high = factors.limits
+    name = build.node("Clip", [name, build.number(low, True), build.number(high, True)])
+    bounds = (max(low, int(ends[0].min())), min(high, int(ends[1].max())))
+    return build.narrowed(IntegerTensor(name, rounded.shape, *bounds, True))
+
+
+def _wide(
+    build: IntegerGraph, accumulator: Accumulator, numbers: IntArray, shape: tuple[int, ...]
+) -> str:
+    """Numbers along the accumulator's axis, in float64."""
+    return build.real(_along(numbers.astype(np.float64), accumulator.axis, len(shape)), True)

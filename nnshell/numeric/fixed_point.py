@@ -22,6 +22,7 @@ ACCUMULATOR_BITS = 31
 INT32_LIMITS = (-(1 << 31), (1 << 31) - 1)
 
 WIDEST_LEFT_SHIFT = 31  # that int64 holds of an int32
+SIGN_SHIFT = 31  # to the right: what is left of an int32 is its sign
 _WIDEST_SHIFT = 62  # to the right; shifted further, an int32 is 0 anyway
 
 
@@ -50,6 +51,13 @@ def wrap_int32(values: ArrayLike) -> IntArray:
     return np.asarray(values, np.int64).astype(np.int32).astype(np.int64)
 
 
+def converted_to_int32(values: ArrayLike) -> IntArray:
+    """As numbers are converted from float64: what int32 does not hold becomes its smallest."""
+    wide = np.asarray(values, np.int64)
+    low, high = INT32_LIMITS
+    return np.where((wide < low) | (wide > high), np.int64(low), wide)
+
+
 def saturate(values: ArrayLike, limits: tuple[int, int]) -> IntArray:
     """Clamp to ``limits`` (both included)."""
     clamped: IntArray = np.clip(np.asarray(values, np.int64), limits[0], limits[1])
@@ -57,9 +65,26 @@ def saturate(values: ArrayLike, limits: tuple[int, int]) -> IntArray:
 
 
 def scale_accumulator(accumulator: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> IntArray:
-    """MULSCALE: RS of the 32-bit product; the product wraps around, nothing saturates before."""
-    product = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
-    return rounding_shift(wrap_int32(product), shift)
+    """MULSCALE in 32 bits: the product wraps around, and so does the rounding addition.
+
+    A product within half a unit of 2**31 therefore turns negative. The rounding term of a shift by
+    32, which nearly dead channels have, is -2**31; shifts of 32 and more leave the sign alone.
+    """
+    exact = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
+    product, shifts = wrap_int32(exact), np.asarray(shift, np.int64)
+    left, right = np.clip(-shifts, 0, WIDEST_LEFT_SHIFT), np.maximum(shifts, 0)
+    rounded = wrap_int32(product + rounding_term(right))
+    scaled: IntArray = np.where(
+        right > 0, rounded >> np.minimum(right, SIGN_SHIFT), product << left
+    )
+    return scaled
+
+
+def rounding_term(shift: ArrayLike) -> IntArray:
+    """2**(shift - 1) as a 32-bit register holds it; 0 for a shift of 0."""
+    bits = np.asarray(shift, np.int64) - 1
+    inside = (bits >= 0) & (bits <= SIGN_SHIFT)
+    return np.where(inside, wrap_int32(np.int64(1) << np.where(inside, bits, 0)), 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

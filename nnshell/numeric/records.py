@@ -106,6 +106,19 @@ def _activation(
     )
 
 
+# Of a range that a concat may cut off: what would leave next to nothing is joined instead.
+LARGEST_LOSS = 0.9
+NOTABLE_LOSS = 0.25  # from here on it is said, and nobody's range is cut off for another's sake
+
+
+def loss(record: QParams, wanted: Range) -> float:
+    """The part of a range that a record cuts off, 0 to 1."""
+    low, high = ((limit - record.zero_point) * record.first_scale for limit in record.limits)
+    inside = min(high, wanted.maximum) - max(low, wanted.minimum)
+    extent = wanted.maximum - wanted.minimum
+    return 1.0 - inside / extent if extent > 0 else 0.0
+
+
 def fixed_record(
     scale: float, dtype: str, observed: Range | None = None, zero_point: int = 0
 ) -> QParams:

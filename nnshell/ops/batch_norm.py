@@ -22,12 +22,14 @@ from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import INT8, Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.filters import lower_filter
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.conv2d import Conv2D
+from nnshell.ops.families.record_rules import asymmetric, fresh_inputs
 from nnshell.ops.families.shapes import INFOS_BYTES
 from nnshell.ops.linear import Linear
 from nnshell.reading.registry import Unsupported, imports
@@ -132,6 +134,9 @@ class BatchNorm(Operator):
         attributes = {"epsilon": self.epsilon}
         return (build.node("BatchNormalization", inputs, attributes, hint=self.kind),)
 
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(_decide, INT8, INT8, free=(1, 2, 3, 4)),)
+
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """nnshell's own rule: a filter of one weight per channel, factor and offset folded."""
         scale, bias, mean, variance = (request.constant(index) for index in range(1, 5))
@@ -181,6 +186,12 @@ class BatchNorm(Operator):
             types = (given, *(TensorType((count,)) for _ in values))
             found.append(Example(cls(1e-3), types, (None, *values)))
         return found
+
+
+def _decide(question: RecordQuestion) -> Answer:
+    """Any record on both sides, as of a filter; the constants' records follow with the integers."""
+    output = question.wish or asymmetric(question, question.seen.output(0))
+    return Answer((fresh_inputs(question)[0], *question.arriving[1:]), (output,))
 
 
 @imports("BatchNormalization")

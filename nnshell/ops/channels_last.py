@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +24,7 @@ from nnshell.ir.moving import moved, narrowest
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
@@ -147,14 +149,23 @@ class ChannelsLast(Operator):
             return build.constant(np.ascontiguousarray(value.transpose(self.weights)), "weights")
         return build.mark_batchless(build.node("Transpose", [name], {"perm": self.weights}))
 
-    def demands_symmetric(self, index: int) -> bool:
-        return self.inner.demands_symmetric(index)
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        """Those of the operator inside, which reads its constants as it knows them."""
+        return tuple(
+            replace(rule, decide=partial(self._decide, rule))
+            for rule in self.inner.record_rules(scheme)
+        )
 
-    def needs_symmetric(self, index: int) -> bool:
-        return self.inner.needs_symmetric(index)
+    def _decide(self, rule: RecordRule, question: RecordQuestion) -> Answer | None:
+        constants = list(question.constants)
+        weights = constants[1] if self.weights else None
+        if weights is not None:
+            constants[1] = weights.transpose(self.weights)
+        outputs = self._outputs_first(question.output_types)
+        return rule.decide(replace(question, constants=tuple(constants), output_types=outputs))
 
-    def needs_power_of_two(self, index: int) -> bool:
-        return self.inner.needs_power_of_two(index)
+    def reads_range(self, index: int) -> bool:
+        return self.inner.reads_range(index)
 
     def input_record(self, index: int) -> QParams | None:
         return self.inner.input_record(index)

@@ -15,11 +15,14 @@ from nnshell.ir.moments import Moments, joined
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import Answer, Record, RecordQuestion, RecordRule, agree, compatible
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.moves import lower_concat
+from nnshell.numeric.records import LARGEST_LOSS, asymmetric_record, loss, symmetric_record
 from nnshell.ops.families.arithmetic import without_batch
+from nnshell.ops.families.record_rules import fresh_inputs, plain
 from nnshell.reading.registry import Unsupported, imports
 from nnshell.support.errors import GraphError
 
@@ -127,6 +130,9 @@ class Concat(Operator):
         ]
         return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)
 
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(_decide),)
+
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         samples = max(array.shape[0] for array in inputs)
         parts = [np.broadcast_to(array, (samples, *array.shape[1:])) for array in inputs]
@@ -152,6 +158,45 @@ class Concat(Operator):
             Example(cls(0), (large, TensorType((2, 4, 5))), (None, value), "with a constant"),
             Example(cls(1), (small,), (), "one part"),
         ]
+
+
+def _decide(question: RecordQuestion) -> Answer | None:
+    """All inputs get the record with the largest scale, also where others are pinned.
+
+    A wish is heard when it comes from below and is pinned itself.
+    """
+    inputs, wish = fresh_inputs(question), question.wish
+    pinned = [record for record in inputs if record.pins]
+    if pinned and not agree(pinned):
+        return None
+    if wish is not None and not compatible(wish, pinned):
+        return None
+    if wish is not None and question.upwards and _insists(wish, inputs):
+        return Answer(tuple(wish.copy() for _ in inputs), (wish.copy(),))
+    if all(record.equals(inputs[0]) for record in inputs):
+        return Answer(inputs, (inputs[0].copy(),))
+    common = _common_record(question, inputs)
+    return Answer(tuple(common.copy() for _ in inputs), (common.copy(),))
+
+
+def _insists(wish: Record, inputs: Sequence[Record]) -> bool:
+    other_type = any(record.dtype != wish.dtype for record in inputs)
+    return bool(wish.pins & {"zero_point", "scale"}) or ("type" in wish.pins and other_type)
+
+
+def _common_record(question: RecordQuestion, inputs: Sequence[Record]) -> Record:
+    """The one with the largest scale; where that leaves next to nothing of another, all joined.
+
+    NNTool has no such limit: of ranges on both sides of zero it loses one.
+    """
+    largest = max(inputs, key=lambda record: record.params.first_scale)
+    losses = [loss(largest.params, record.nominal) for record in inputs]
+    if max(losses) <= LARGEST_LOSS:
+        return largest
+    ranges = [record.nominal for record in inputs]
+    joined = Range(min(r.minimum for r in ranges), max(r.maximum for r in ranges))
+    make = asymmetric_record if largest.asymmetric else symmetric_record
+    return plain(make(joined, f"node {question.path}", bits=largest.params.bits))
 
 
 def _for_each_sample(build: ForeignGraph, name: str, given: TensorType, activation: str) -> str:

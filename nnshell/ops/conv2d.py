@@ -19,6 +19,7 @@ from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work, WorkKind
@@ -27,6 +28,7 @@ from nnshell.lowering.windows import lower_padding
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.numeric.kernels.windows import pad_map, taps
 from nnshell.ops.families.filter import Filter
+from nnshell.ops.families.filter_rules import filter_rules
 from nnshell.ops.families.shapes import (
     CHANNEL_BYTES,
     INFOS_BYTES,
@@ -157,8 +159,11 @@ class Conv2D(Filter):
             "group": self.groups,
         }
 
-    def demands_symmetric(self, index: int) -> bool:
-        """Padding is the integer 0."""
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return filter_rules(padded=self.window.padded)
+
+    def reads_range(self, index: int) -> bool:
+        """Before padding, where a zero point of 0 is made from what was seen."""
         return index == 0 and self.window.padded
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
@@ -167,13 +172,30 @@ class Conv2D(Filter):
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Matrix products in float64, exact below 2**53, of what the windows see of a sample."""
         kernel: FilterKernel = quantization.kernel
-        padded = pad_map(inputs[0], self.window, quantization.input.zero_point)
+        wraps = self.sums_in_int32(kernel.weights.shape)
+        sums = self._sums(quantization, inputs[0])
+        return kernel.finish(sums, quantization.output, wraps=wraps)
+
+    def _sums(self, quantization: NodeQuantization, data: IntArray) -> IntArray:
+        kernel: FilterKernel = quantization.kernel
+        padded = pad_map(data, self.window, quantization.input.zero_point)
         weights = kernel.weights.reshape(self.groups, kernel.weights.shape[0] // self.groups, -1)
         products = [
             self._products(sample[np.newaxis], weights.astype(np.float64))
             for sample in padded.astype(np.float64)
         ]
-        return kernel.finish(np.stack(products), quantization.output)
+        return np.stack(products)
+
+    def sums_in_int32(self, filters: tuple[int, ...]) -> bool:
+        """Whether NNTool adds up in int32, as a depthwise kernel; others in float64."""
+        return self.groups == filters[0] and filters[1] == 1
+
+    def integer_on_chip(
+        self, quantization: NodeQuantization, inputs: Sequence[IntArray]
+    ) -> tuple[IntArray, ...]:
+        """The chip's kernels add up in int32, whatever the groups."""
+        kernel: FilterKernel = quantization.kernel
+        return (kernel.finish(self._sums(quantization, inputs[0]), quantization.output),)
 
     def _products(self, sample: NDArray[np.float64], weights: NDArray[np.float64]) -> IntArray:
         """(filters, rows, columns) of one padded sample."""
@@ -202,7 +224,9 @@ class Conv2D(Filter):
             operands += [] if bias is None else [build.real(bias, wide)]
             return build.node("Conv", [data, *operands], attributes, hint=self.kind)
 
-        return (lower_filter(build, x, kernel, quantization.output, outputs[0].shape, sums),)
+        wraps = build.chip or self.sums_in_int32(kernel.weights.shape)
+        output, shape = quantization.output, outputs[0].shape
+        return (lower_filter(build, x, kernel, output, shape, sums, wraps=wraps),)
 
     @classmethod
     def examples(cls) -> list[Example]:

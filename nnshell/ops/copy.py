@@ -28,6 +28,8 @@ class Copy(Operator):
     kind: ClassVar[str] = "copy"
     role: ClassVar[Role] = "move"
     keeps_record: ClassVar[bool] = True
+    copies: ClassVar[bool] = True
+    on_edge: ClassVar[bool] = True
 
     def moves_only(self, inputs: Types) -> bool:
         return True

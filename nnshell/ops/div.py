@@ -69,7 +69,6 @@ class Div(Arithmetic):
     kind: ClassVar[str] = "div"
     role: ClassVar[Role] = "quotient"
     onnx_op: ClassVar[str] = "Div"
-    symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
 
     def identity_reason(self, inputs: Types, constants: Constants) -> str:

@@ -12,10 +12,12 @@ import numpy as np
 from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.numeric.kernels.tables import TableKernel, quantize_table
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.record_rules import ANY_RECORD
 from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class Exp(Activation):
 
     def bounds(self, inputs: Sequence[Range]) -> Range:
         return Range(0.0, math.inf)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (ANY_RECORD,)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_table(request, np.exp)

@@ -20,12 +20,14 @@ from nnshell.ir.moments import Moments
 from nnshell.ir.moving import moved, narrowest
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
 from nnshell.lowering.requantize import Accumulator, requantize, settled
 from nnshell.lowering.windows import lower_global_mean
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
+from nnshell.ops.families.pool_rules import global_mean_rules, pool_rules
 from nnshell.ops.families.shapes import INFOS_BYTES, feature_map
 from nnshell.ops.transpose import Transpose
 from nnshell.reading.registry import Value, imports
@@ -132,7 +134,6 @@ class GlobalAveragePool(GlobalPool):
     role: ClassVar[Role] = "global_mean"
     onnx_op: ClassVar[str] = "GlobalAveragePool"
     word: ClassVar[str] = "average"
-    symmetric_output: ClassVar[bool] = True
 
     def channel_moments(
         self, known: Sequence[Moments | None], inputs: Types, constants: Constants
@@ -140,8 +141,8 @@ class GlobalAveragePool(GlobalPool):
         """The means; values of a channel are taken as alike, so the variances stay."""
         return known[0]
 
-    def demands_symmetric(self, index: int) -> bool:
-        return True
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return global_mean_rules()
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         ratio = request.record(0).first_scale / (request.output.first_scale * (1 << MEAN_BITS))
@@ -187,6 +188,9 @@ class GlobalMaxPool(GlobalPool):
         if known[0] is None:
             return None
         return known[0].largest(math.prod(inputs[0].shape[1:]))
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return pool_rules()
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)

@@ -10,6 +10,7 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.gates import lower_gate
@@ -20,6 +21,7 @@ from nnshell.numeric.kernels.gates import (
     wide_gate_record,
 )
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.activation_rules import fixed_input, gate_rules, wide_input
 from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ class HardSigmoid(Activation):
     """y = min(max(alpha * x + beta, 0), 1)"""
 
     kind: ClassVar[str] = "hsigmoid"
-    symmetric_output: ClassVar[bool] = True
     needs_wide_input: ClassVar[bool] = True
     alpha: float = 0.2
     beta: float = 0.5
@@ -57,6 +58,13 @@ class HardSigmoid(Activation):
 
     def output_range(self, observed: Range | None) -> Range | None:
         return Range(0.0, 1.0)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return gate_rules(
+            self.output_range,
+            fixed_input(gate_input_record(self.alpha, self.beta)),
+            wide_input(wide_gate_record(self.alpha)),
+        )
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_gate(request, self.alpha, self.beta, times_input=False)

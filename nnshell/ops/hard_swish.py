@@ -10,11 +10,13 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.gates import lower_gate
 from nnshell.numeric.kernels.gates import GateKernel, quantize_gate, wide_gate_record
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.activation_rules import gate_rules, reaching_input, wide_input
 from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ class HardSwish(Activation):
     """y = x * min(max(x + 3, 0), 6) / 6"""
 
     kind: ClassVar[str] = "hswish"
-    symmetric_output: ClassVar[bool] = True
     needs_wide_input: ClassVar[bool] = True
 
     def to_onnx(
@@ -42,11 +43,18 @@ class HardSwish(Activation):
     def keeps_zero(self) -> bool:
         return True
 
-    def needs_symmetric(self, index: int) -> bool:
+    def reads_range(self, index: int) -> bool:
         return True
 
     def wide_record(self, output: QParams) -> QParams:
         return wide_gate_record(ALPHA)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return gate_rules(
+            self.output_range,
+            reaching_input(max(BETA, 1.0) / ALPHA),
+            wide_input(wide_gate_record(ALPHA)),
+        )
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_gate(request, ALPHA, BETA, times_input=True)

@@ -8,7 +8,7 @@ business.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -18,10 +18,12 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import ACTIVATIONS, ALL_PINS, Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import KernelOptions
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.numeric.records import fixed_record
+from nnshell.ops.families.record_rules import fresh_inputs, plain
 from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
@@ -106,13 +108,33 @@ class ImageFormat(Operator):
         return (planes,)
 
     def output_record(self, options: KernelOptions) -> QParams | None:
-        """Norms that keep more than int8 fix the record; the others fit the network's range."""
-        if self.norm not in ("none", "out_int16"):
+        """What the formatter's integers are, whatever calibration saw: it has no multiplier.
+
+        The integers are pixel - 128, pixel >> 1, pixel << 7 or the pixel itself.
+        """
+        dtype = "int8"
+        scale, zero = self.scale, -self.offset / self.scale
+        if self.norm == "offset_int8":
+            zero -= 128
+        elif self.norm == "shift_int8":
+            scale, zero = 2 * scale, zero / 2
+        elif self.norm == "out_int16":
+            dtype, scale = "int16", scale / (1 << WIDE_SHIFT)
+            zero *= 1 << WIDE_SHIFT
+        else:
+            dtype = FORMATS[self.format][2].replace("uint16", "int16")
+        record = fixed_record(scale, dtype, None, round(zero))
+        return replace(record, asymmetric=record.zero_point != 0)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(self._decide, ACTIVATIONS, ACTIVATIONS),)
+
+    def _decide(self, question: RecordQuestion) -> Answer | None:
+        """The output is what it is: who wants another record gets a quantize node."""
+        record = self.output_record(question.options.kernel)
+        if question.wish is not None or record is None:
             return None
-        shift = WIDE_SHIFT if self.norm == "out_int16" else 0
-        dtype = "int16" if shift else FORMATS[self.format][2].replace("uint16", "int16")
-        scale = self.scale / (1 << shift)
-        return fixed_record(scale, dtype, None, round(-self.offset / scale))
+        return Answer(fresh_inputs(question), (plain(replace(record, forced=False), *ALL_PINS),))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Bits of the pixel only: whether they mean what the record says is the user's choice.

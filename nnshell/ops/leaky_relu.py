@@ -13,11 +13,13 @@ from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.leaky import lower_leaky
 from nnshell.numeric.kernels.leaky import LeakyKernel, leaky_kernel, wide_record
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.activation_rules import leaky_rules
 from nnshell.reading.registry import imports
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ class LeakyRelu(Activation):
     """y = x if x >= 0 else alpha * x"""
 
     kind: ClassVar[str] = "leaky"
-    symmetric_output: ClassVar[bool] = True
     needs_wide_input: ClassVar[bool] = True
     alpha: float = 0.01
 
@@ -57,11 +58,11 @@ class LeakyRelu(Activation):
     ) -> tuple[str, ...]:
         return (build.node("LeakyRelu", inputs, {"alpha": self.alpha}, hint=self.kind),)
 
-    def needs_symmetric(self, index: int) -> bool:
-        return True
-
     def wide_record(self, output: QParams) -> QParams:
         return wide_record(output)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return leaky_rules()
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         slope = np.array([self.alpha])

@@ -18,6 +18,7 @@ from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
@@ -26,6 +27,7 @@ from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.add import Add
 from nnshell.ops.families.arithmetic import without_batch
 from nnshell.ops.families.filter import Filter
+from nnshell.ops.families.filter_rules import filter_rules
 from nnshell.ops.families.shapes import CHANNEL_BYTES, INFOS_BYTES
 from nnshell.ops.mul import Mul
 from nnshell.reading.registry import Unsupported, imports
@@ -91,6 +93,9 @@ class Linear(Filter):
         if len(types[0].shape) != 1:
             vector = build.node("Reshape", [vector, with_batch(build, (types[0].size,))])
         return (build.node("Gemm", [vector, *inputs[1:]], {"transB": 1}, hint=self.kind),)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return filter_rules()
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_filter(request, request.constant(1), request.constant(2))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.qparams import NodeQuantization, QParams
-from nnshell.ir.requests import QuantizeRequest, plain_quantization
+from nnshell.ir.records import INT8, Answer, RecordQuestion, RecordRule
+from nnshell.ir.requests import KernelOptions, QuantizeRequest, plain_quantization
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.products import lower_product
@@ -23,6 +25,7 @@ from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate,
 from nnshell.numeric.kernels.samples import align_samples
 from nnshell.numeric.records import weight_record
 from nnshell.ops.families.arithmetic import operands
+from nnshell.ops.families.record_rules import fresh_inputs, own, plain, remade
 from nnshell.ops.families.shapes import CHANNEL_BYTES, INFOS_BYTES, align_ranks, broadcast
 from nnshell.ops.linear import add_linear
 from nnshell.reading.registry import Unsupported, imports
@@ -49,7 +52,6 @@ class MatMul(Operator):
     """
 
     kind: ClassVar[str] = "matmul"
-    symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
     role: ClassVar[Role] = "matrix_product"
     transpose_b: bool = False
@@ -107,30 +109,20 @@ class MatMul(Operator):
             second = build.node("Transpose", [second], {"perm": axes})
         return (build.node("MatMul", [first, second], hint=self.kind),)
 
-    def demands_symmetric(self, index: int) -> bool:
-        return True
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        decide = partial(_decide, transposed=self.transpose_b)
+        return (RecordRule(decide, INT8, frozenset(("int8", "int32"))),)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """A constant second operand has a scale per column; multipliers have up to 8 bits."""
         first, value = request.record(0), request.constants[1]
-        second = request.inputs[1] if value is None else self._columns_record(request)
-        assert second is not None
+        if value is None:
+            second = request.record(1)
+        else:
+            second = _columns_record(request.name, value, self.transpose_b, request.options)
         ratio = np.float64(first.first_scale) * second.scale / request.output.first_scale
         made = plain_quantization(replace(request, inputs=(first, second)))
         return replace(made, kernel=MatMulKernel(derive_multiplier(ratio)))
-
-    def _columns_record(self, request: QuantizeRequest) -> QParams:
-        value = request.constant(1)
-        axis = value.ndim - (2 if self.transpose_b else 1)
-        options = request.options
-        return weight_record(
-            value,
-            axis if options.per_channel else None,
-            narrow=options.narrow_weights,
-            where=f"node {request.name}",
-            bits=options.weight_bits,
-            clip=options.weight_clip,
-        )
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Products in float64, exact below 2**53; the accumulator wraps around as int32."""
@@ -181,6 +173,37 @@ class MatMul(Operator):
             ),
             Example(cls(True), (TensorType((2, 3, 5)), TensorType((4, 5))), (), "stack of rows"),
         ]
+
+
+def _columns_record(
+    name: str, value: NDArray[Any], transposed: bool, options: KernelOptions
+) -> QParams:
+    """Of a constant second operand: one scale per column of the result."""
+    axis = value.ndim - (2 if transposed else 1)
+    return weight_record(
+        value,
+        axis if options.per_channel else None,
+        narrow=options.narrow_weights,
+        where=f"node {name}",
+        bits=options.weight_bits,
+        clip=options.weight_clip,
+    )
+
+
+def _decide(question: RecordQuestion, transposed: bool) -> Answer | None:
+    """Zero points of 0 on both sides."""
+    wish, value = question.wish, question.constants[1]
+    if wish is not None and wish.asymmetric:
+        return None
+    first, second = (
+        remade(question, record) if record.asymmetric else record
+        for record in fresh_inputs(question)
+    )
+    if value is not None:
+        kernel = question.options.kernel
+        second = plain(_columns_record(question.path, value, transposed, kernel))
+    output = own(question, question.seen.output(0)) if wish is None else wish
+    return Answer((first, second), (output,))
 
 
 @imports("MatMul")

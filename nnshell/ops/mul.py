@@ -39,7 +39,6 @@ class Mul(Arithmetic):
     role: ClassVar[Role] = "product"
     local_to_tile: ClassVar[bool] = True
     onnx_op: ClassVar[str] = "Mul"
-    symmetric_output: ClassVar[bool] = True
 
     def identity_reason(self, inputs: Types, constants: Constants) -> str:
         one = any(value is not None and np.all(value == 1) for value in constants)
@@ -47,9 +46,6 @@ class Mul(Arithmetic):
 
     @property
     def keeps_zero(self) -> bool:
-        return True
-
-    def needs_symmetric(self, index: int) -> bool:
         return True
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:

@@ -17,9 +17,12 @@ from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.moves import lower_border
+from nnshell.numeric.records import asymmetric_record, loss, symmetric_record
+from nnshell.ops.families.record_rules import MOVES, decide_moves, plain
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.reading.registry import Unsupported, Value, imports
 from nnshell.reading.spatial import Pads
@@ -97,6 +100,24 @@ class Pad(Operator):
         pads = build.constant(np.array([0, *before, 0, *behind], np.int64), "pads")
         value = build.constant(np.float32(self.value), "value")
         return (build.node("Pad", [inputs[0], pads, value], hint=self.kind),)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (replace(MOVES, decide=self._decide),)
+
+    def _decide(self, question: RecordQuestion) -> Answer | None:
+        """Moved like anything else, in a record that holds the border's value, too."""
+        made = decide_moves(question)
+        border = self.output_range(None)
+        if made is None or border is None or question.wish is not None:
+            return made
+        given = made.inputs[0]
+        if loss(given.params, border) <= 0 or given.pins or given.dtype != "int8":
+            return made
+        low = min(given.nominal.minimum, border.minimum)
+        high = max(given.nominal.maximum, border.maximum)
+        make = asymmetric_record if given.asymmetric else symmetric_record
+        wider = make(Range(low, high), f"node {question.path}", bits=given.params.bits)
+        return Answer((plain(wider),), (plain(wider),))
 
     def output_range(self, observed: Range | None) -> Range | None:
         """The border's value, which the record of the input must hold as well."""

@@ -35,7 +35,6 @@ class PRelu(Activation):
     """y = x if x >= 0 else slope * x; inputs are x and the slope, which broadcasts to x."""
 
     kind: ClassVar[str] = "prelu"
-    symmetric_output: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1,)
     local_to_tile: ClassVar[bool] = False  # its slopes are constants of the whole tensor
 
@@ -53,9 +52,6 @@ class PRelu(Activation):
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
         return (build.node("PRelu", inputs, hint=self.kind),)
-
-    def needs_symmetric(self, index: int) -> bool:
-        return index == 0
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """nnshell's own rule: leaky relu with a slope for each element of the constant."""

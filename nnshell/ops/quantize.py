@@ -66,6 +66,8 @@ class Quantize(Operator):
     ) -> Moments | None:
         return known[0]
 
+    on_edge: ClassVar[bool] = True
+
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         return (TensorType(inputs[0].shape, inputs[0].layout),)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -15,12 +15,14 @@ from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
 from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import ALL_PINS, INT8, Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range, plain_quantization
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
 from nnshell.lowering.softmax import lower_softmax
-from nnshell.numeric.records import fixed_record
+from nnshell.numeric.records import fixed_record, power_of_two_record
 from nnshell.numeric.softmax import softmax
+from nnshell.ops.families.record_rules import plain, symmetric, to_symmetric
 from nnshell.ops.families.shapes import INFOS_BYTES
 from nnshell.reading.registry import imports
 from nnshell.support.errors import GraphError
@@ -44,8 +46,9 @@ class Softmax(Operator):
     """y_i = exp(x_i) / sum_j exp(x_j) along ``axis`` (the graph has no batch axis)."""
 
     kind: ClassVar[str] = "softmax"
-    symmetric_output: ClassVar[bool] = True
     role: ClassVar[Role] = "softmax"
+
+    reads_8_bits: ClassVar[bool] = True
     axis: int = 0
 
     @property
@@ -97,11 +100,30 @@ class Softmax(Operator):
     ) -> tuple[str, ...]:
         return (build.node("Softmax", inputs, {"axis": self.axis + 1}, hint=self.kind),)
 
-    def demands_symmetric(self, index: int) -> bool:
-        return True
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(self._decide, INT8, frozenset(("int8", "int16"))),)
 
-    def needs_power_of_two(self, index: int) -> bool:
-        return True
+    def _decide(self, question: RecordQuestion) -> Answer | None:
+        """The input's scale becomes a power of two; a wish can choose between int16 and int8."""
+        wish, given = question.wish, question.inputs[0]
+        if given is None:
+            given = symmetric(question, question.seen.input(0))
+        if wish is not None and (
+            "scale" in wish.pins
+            or ("zero_point" in wish.pins and given.zero_point != 0)
+            or ("type" in wish.pins and wish.dtype not in ("int8", "int16"))
+        ):
+            return None
+        centred = to_symmetric(question, given)
+        if centred is None:
+            return None
+        data = plain(replace(power_of_two_record(centred.params), forced=False), *ALL_PINS)
+        eight = question.options.kernel.softmax_8_bits or (
+            wish is not None and wish.dtype == "int8"
+        )
+        output = self.output_record(replace(question.options.kernel, softmax_8_bits=eight))
+        assert output is not None
+        return Answer((data,), (plain(replace(output, forced=False)),))
 
     def output_record(self, options: KernelOptions) -> QParams | None:
         """Q15; Q7 when 8 bits are asked for."""

@@ -16,9 +16,11 @@ from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, Example, IntArray, Operator, Types, register
 from nnshell.ir.permutations import Perm
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import Answer, RecordQuestion, RecordRule, agree, compatible
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.moves import lower_split
+from nnshell.ops.families.record_rules import BYTES, fresh_inputs
 from nnshell.reading.registry import Value, imports
 from nnshell.support.errors import GraphError
 
@@ -99,6 +101,9 @@ class Split(Operator):
         attributes = {"axis": self.axis + 1}
         return build.multi("Split", [inputs[0], sizes], count, attributes, hint=self.kind)
 
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(_decide, BYTES, BYTES),)
+
     def integer_multi(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray]
     ) -> tuple[IntArray, ...]:
@@ -123,6 +128,18 @@ class Split(Operator):
             Example(cls(0, (1, 1)), (TensorType((2,)),), (), "vector"),
             Example(cls(1, (4,)), (image,), (), "one part"),
         ]
+
+
+def _decide(question: RecordQuestion) -> Answer | None:
+    """All parts and the whole have one record: a pinned one from above, else the first wish."""
+    given = fresh_inputs(question)[0]
+    wishes = [wish for wish in question.wishes if wish is not None]
+    if wishes and not agree(wishes):
+        return None
+    if wishes and given.pins and not compatible(wishes[0], (given,)):
+        return None
+    common = given if given.pins or not wishes else wishes[0]
+    return Answer((common.copy(),), tuple(common.copy() for _ in question.output_types))
 
 
 @imports("Split")

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from nnshell.ir.arithmetic import arithmetic_of
-from nnshell.ir.flat import Item, Reader, Site, Tensor
+from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import Record
 from nnshell.ir.requests import ChosenFilter, QuantizeRequest
-from nnshell.ir.types import Origin
-from nnshell.ops.quantize import Quantize
+from nnshell.passes.memory import placed_by, renew_copies
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.ranges.statistics import Statistics
-from nnshell.quantization.solving.solver import Solution
-from nnshell.support.errors import QuantizationError
+from nnshell.quantization.solving.joining import cut_off
+from nnshell.quantization.solving.placing import PLACED
+from nnshell.quantization.solving.solution import Solution, solve
 
 _LOG = logging.getLogger(__name__)
-
-_MOST_ROUNDS = 8  # of inserting quantize nodes; two suffice unless something is wrong
-_ORIGIN = Origin(passes=("quantize",))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +48,10 @@ def quantize_graph(
     options = options or QuantizationOptions()
     twin = graph.copy()
     remove_quantization(twin)
-    solution = _solve(twin, statistics, options, learned)
-    _Filler(solution).fill()
-    for name, loss in solution.warnings.items():
+    renew_copies(twin)
+    solution = solve(twin, statistics, options, learned)
+    _Filler(twin, solution, options, learned).fill()
+    for name, loss in cut_off(twin, solution.surroundings).items():
         _LOG.warning(
             "%s: %.0f%% of its range is cut off, as what it is joined with has larger steps; "
             "try --no_allow_asymmetric_out",
@@ -63,68 +62,28 @@ def quantize_graph(
 
 
 def remove_quantization(graph: Graph) -> None:
-    """Make the graph a float graph again: no records, no quantize nodes."""
+    """Make the graph a float graph again: no records, no quantize nodes, no copies beside them."""
     graph.clear_quantization()
-    for node in [node for node in graph if node.op.made_by_quantizer]:
-        source = node.inputs[0]
-        for consumer, index in graph.consumers(node.name):
-            consumer.inputs[index] = source
-        graph.remove(node.name)
-
-
-def _solve(
-    graph: Graph, statistics: Statistics, options: QuantizationOptions, learned: Learned | None
-) -> Solution:
-    for _ in range(_MOST_ROUNDS):
-        solution = Solution(graph, statistics, options, learned)
-        if not solution.conflicts:
-            return solution
-        for reader in solution.conflicts:
-            _insert(solution, reader)
-    names = ", ".join(sorted({reader.item.path for reader in solution.conflicts})[:3])
-    raise QuantizationError("its records cannot be reconciled", where=f"node {names}")
-
-
-def _site(solution: Solution, reader: Reader) -> Site | None:
-    """Where a tensor enters a fusion, seen from an inner node behind nodes that only move it."""
-    item, index = reader.item, reader.index
-    while item.sites[index] is None:
-        item, index = solution.flat.maker(item.inputs[index]), 0
-        if not item.node.op.keeps_record:
-            return None
-    return item.sites[index]
-
-
-def _insert(solution: Solution, reader: Reader) -> None:
-    """A quantize node in front of one input; ``X_qin0`` for input 0 of X."""
-    graph = solution.flat.graph
-    site = _site(solution, reader)
-    if site is None:
-        raise QuantizationError(
-            "its input has a record that it cannot take, and no node fits in front of it",
-            where=f"node {reader.item.path}",
-            hint="open the model again and quantize it without this fusion",
-        )
-    consumer = graph[site.node]
-    source = consumer.inputs[site.index]
-    if graph[source.node].op.made_by_quantizer and len(graph.consumers(source.node)) == 1:
-        return  # two conflicts at one edge
-    name = graph.unique_name(f"{site.node}_qin{site.index}")
-    given = graph.type_of(source)
-    op = Quantize()
-    graph.insert(Node(name, op, [source], op.infer((given,)), _ORIGIN), before=site.node)
-    consumer.inputs[site.index] = Ref(name)
-    _LOG.debug("%s makes the record that %s needs", name, site.node)
+    for node in [node for node in graph if node.op.made_by_quantizer or placed_by(node, PLACED)]:
+        graph.redirect(Ref(node.name), node.inputs[0])
+        del graph.nodes[node.name]
 
 
 class _Filler:
     """Writes a solution into the nodes."""
 
-    def __init__(self, solution: Solution) -> None:
-        self.solution = solution
-        self.flat = solution.flat
-        self.graph = solution.flat.graph
-        self.learned = solution.learned
+    def __init__(
+        self,
+        graph: Graph,
+        solution: Solution,
+        options: QuantizationOptions,
+        learned: Learned | None,
+    ) -> None:
+        self.graph = graph
+        self.flat = flatten(graph)
+        self.records = solution.records
+        self.options = options
+        self.learned = learned
         self.constants: dict[Tensor, tuple[QParams, NDArray[Any] | None]] = {}
 
     def fill(self) -> None:
@@ -141,21 +100,22 @@ class _Filler:
     def _fill_item(self, item: Item) -> None:
         op = item.node.op
         values = tuple(self._constant(tensor) for tensor in item.inputs)
+        answer = self.records[item.path]
         inputs = tuple(
-            None if values[i] is not None and i in op.parameters else self.solution.record(tensor)
-            for i, tensor in enumerate(item.inputs)
+            None if values[i] is not None and i in op.parameters else final(record)
+            for i, record in enumerate(answer.inputs)
         )
         request = QuantizeRequest(
             item.path,
             inputs,
-            tuple(self.solution.record(tensor) for tensor in item.outputs),
+            tuple(final(record) for record in answer.outputs),
             item.graph.input_types(item.node),
             item.node.outputs,
             values,
-            self.solution.options.for_node(item.path).kernel,
+            self.options.for_node(item.path).kernel,
             self._chosen(item),
         )
-        made = arithmetic_of(op, self.solution.options.scheme).quantize(request)
+        made = arithmetic_of(op, self.options.scheme).quantize(request)
         item.node.quantization = made
         for index, tensor in enumerate(item.inputs):
             if values[index] is not None:
@@ -163,41 +123,44 @@ class _Filler:
                 self.constants.setdefault(tensor, (made.inputs[index], integers))
 
     def _chosen(self, item: Item) -> ChosenFilter | None:
-        bits = self.solution.options.for_node(item.path).weight_bits
+        bits = self.options.for_node(item.path).weight_bits
         return None if self.learned is None else self.learned.filter_of(item.path, bits)
 
     def _constant(self, tensor: Tensor) -> NDArray[Any] | None:
         return self.flat.maker(tensor).node.op.known_value
 
     def _fill_constant(self, item: Item) -> None:
-        tensor = item.outputs[0]
-        if tensor in self.constants:
-            record, integers = self.constants[tensor]
-        else:
-            record, integers = self.solution.record(tensor), None
+        record, integers = self.constants.get(item.outputs[0], (None, None))
+        if record is None:
+            record = final(self.records[item.path].outputs[0])
         if integers is None:
-            value = self._constant(tensor)
+            value = self._constant(item.outputs[0])
             assert value is not None
             integers = record.quantize(value).astype(record.dtype)
         kernel = QuantizedConstant(integers)
         item.node.quantization = NodeQuantization((), (record,), kernel)
 
     def _fill_fusion(self, fusion: Node, body: Graph) -> None:
-        inputs = tuple(self._edge_record(ref) for ref in fusion.inputs)
+        answer = self.records[fusion.name]
+        inputs = tuple(
+            self._edge_record(ref, record)
+            for ref, record in zip(fusion.inputs, answer.inputs, strict=True)
+        )
         for node in body:
             if node.op.role == "input" and node.op.port is not None:
                 node.quantization = NodeQuantization((), (inputs[node.op.port],))
-            elif node.op.role == "output":
-                inner = body[node.inputs[0].node].quantization
-                assert inner is not None
-                record = inner.outputs[node.inputs[0].index]
+            elif node.op.role == "output" and node.op.port is not None:
+                record = final(answer.outputs[node.op.port])
                 node.quantization = NodeQuantization((record,), (record,))
-        outputs = tuple(
-            border.quantization.output for border in body.outputs if border.quantization is not None
-        )
+        outputs = tuple(final(record) for record in answer.outputs)
         fusion.quantization = NodeQuantization(inputs, outputs)
 
-    def _edge_record(self, ref: Ref) -> QParams:
-        tensor = self.flat.resolve(ref)
-        known = self.constants.get(tensor)
-        return known[0] if known is not None else self.solution.record(tensor)
+    def _edge_record(self, ref: Ref, record: Record) -> QParams:
+        """Of a constant, the one that its integers were made with."""
+        known = self.constants.get(self.flat.resolve(ref))
+        return known[0] if known is not None else final(record)
+
+
+def final(record: Record) -> QParams:
+    """A record once nothing about it changes any more."""
+    return replace(record.params, forced=bool(record.pins))

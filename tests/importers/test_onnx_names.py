@@ -56,7 +56,7 @@ def test_nodes_without_a_name_are_called_after_operator_and_output(save: Save) -
     nodes = [node("Relu", "x", outputs=("5",)), node("Gemm", "5", "w", outputs=("y:0",))]
     path = save(nodes=nodes, inputs={"x": ["N", 3]}, outputs=("y:0",), constants={"w": zeros(3, 2)})
     graph = import_onnx(path).graph
-    assert [n.name for n in graph if n.kind in ("relu", "linear")] == ["Relu_5", "Gemm_y_0"]
+    assert [n.name for n in graph if n.kind in ("relu", "linear")] == ["Relu__5", "Gemm_y_0"]
 
 
 def test_a_missing_bias_becomes_zeros(save: Save) -> None:

@@ -23,7 +23,7 @@ from nnshell.quantization.ranges.observers import RunningMoments
 from nnshell.quantization.ranges.statistics import TensorStatistics
 from nnshell.support.errors import InputError
 
-from .nets import Net, conv_op, samples
+from .nets import PADDED, Net, conv_op, samples
 
 
 def fused_net() -> Net:
@@ -73,15 +73,23 @@ def test_constants_and_fusions_have_entries() -> None:
 
 def test_only_tensors_whose_range_matters_are_needed() -> None:
     needed = [item.path for item in needed_items(flatten(fused_net().graph))]
-    assert needed == ["input_1", "conv_fusion/relu", "sum", "fc"]
+    assert needed == [
+        "input_1",
+        "conv_fusion/conv",
+        "conv_fusion/relu",
+        "conv2_fusion/conv2",
+        "sum",
+        "fc",
+    ]
 
 
-def test_a_pool_that_may_be_fused_later_is_needed() -> None:
-    net = Net(2, 6, 6)
-    pool = net.node("pool", MaxPool(Window((2, 2), (2, 2))), net.conv("conv", net.x))
-    net.output(net.node("gate", Sigmoid(), pool))
-    needed = [item.path for item in needed_items(flatten(net.graph))]
-    assert needed == ["input_1", "conv", "pool"]
+def test_what_a_padded_convolution_reads_is_needed() -> None:
+    for kernel, pads in ((3, PADDED), (1, (0, 0, 0, 0))):
+        net = Net(2, 6, 6)
+        pool = net.node("pool", MaxPool(Window((2, 2), (2, 2))), net.conv("conv", net.x))
+        net.output(net.node("gate", Sigmoid(), net.conv("next", pool, kernel=kernel, pads=pads)))
+        needed = [item.path for item in needed_items(flatten(net.graph))]
+        assert needed == ["input_1", "conv", *(["pool"] if any(pads) else []), "next"]
 
 
 def test_needed_ranges_quantize_as_all_ranges_do() -> None:
@@ -107,9 +115,9 @@ def test_looking_at_everything_stops_when_samples_are_many(
     monkeypatch.setattr(calibration, "EVERYTHING_SAMPLES", 4)
     graph = fused_net().graph
     x = samples(graph, 8)[0]
-    assert "conv_fusion/conv" in calibrate_graph(graph, [[x[:2]], [x[2:4]]])
+    assert "conv2_fusion/act" in calibrate_graph(graph, [[x[:2]], [x[2:4]]])
     many = calibrate_graph(graph, [[x[:2]], [x[2:4]], [x[4:]]])
-    assert "conv_fusion/conv" not in many
+    assert "conv2_fusion/act" not in many
     for key in ("sum", "conv_fusion/relu"):
         assert many[key] == calibrate_graph(graph, [[x]])[key]
         assert many[key] == calibrate_graph(graph, [[x[4:]], [x[:4]]])[key]
@@ -213,8 +221,8 @@ def test_a_rectifier_that_never_fires_is_reported(caplog: pytest.LogCaptureFixtu
 def test_a_known_number_of_samples_decides_at_once_what_to_look_at() -> None:
     graph = fused_net().graph
     batch = samples(graph)
-    assert "conv_fusion/conv" in calibrate_graph(graph, [batch], samples=8)
-    assert "conv_fusion/conv" not in calibrate_graph(graph, [batch], samples=10_000)
+    assert "conv2_fusion/act" in calibrate_graph(graph, [batch], samples=8)
+    assert "conv2_fusion/act" not in calibrate_graph(graph, [batch], samples=10_000)
 
 
 def test_random_samples_repeat_with_the_seed_and_follow_their_scale() -> None:

@@ -16,6 +16,7 @@ from nnshell.ops.copy import Copy
 from nnshell.ops.global_pool import GlobalAveragePool
 from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.leaky_relu import LeakyRelu
+from nnshell.ops.linear import Linear
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.mul import Mul
 from nnshell.ops.relu import Relu, Relu6
@@ -145,15 +146,21 @@ def test_a_padded_pool_inside_a_fusion_makes_all_of_it_symmetric() -> None:
         assert meaning(record(made, key)) == (5 / 127, 0)
 
 
-def test_a_fused_max_pool_gives_the_range_and_an_average_pool_does_not() -> None:
+@pytest.mark.parametrize("pool", [HALVING, AVERAGE], ids=["max", "average"])
+def test_a_fused_pool_passes_the_filter_range_on_except_before_padding(pool) -> None:  # type: ignore[no-untyped-def]
     stats = ranges(
-        input_1=(-1, 1), conv_fusion__conv=(-3.9, 3.3), conv_fusion__pool=(-2.9, 3.2), fc=(-1, 1)
+        input_1=(-1, 1),
+        conv_fusion__conv=(-3.9, 3.3),
+        conv_fusion__pool=(-2.9, 3.2),
+        next=(-1, 1),
     )
-    for pool, low, high in ((HALVING, -2.9, 3.2), (AVERAGE, -3.9, 3.3)):
+    for plain in (True, False):
         net = Net(2, 6, 6)
         y = net.fused(net.x, ("conv", conv_op()), ("pool", pool))
-        made = quantized(net.output(net.linear("fc", y)), stats)
-        assert record(made, "conv_fusion/conv").first_scale == (high - low) / 255
+        z = net.linear("next", y) if plain else net.conv("next", y)
+        made = quantized(net.output(z), stats)
+        expected = ((3.3 + 3.9) / 255, 10) if plain else (3.2 / 127, 0)
+        assert meaning(record(made, "conv_fusion/conv")) == expected
 
 
 def test_a_stand_alone_pool_keeps_its_input_record() -> None:
@@ -169,9 +176,9 @@ def test_a_relu_does_not_push_its_range_through_an_average_pool() -> None:
     net = Net(2, 6, 6)
     y = net.fused(net.x, ("conv", conv_op()), ("pool", AVERAGE), ("relu", Relu()))
     graph = net.output(net.linear("fc", y))
-    stats = ranges(input_1=(-1, 1), conv_fusion__conv=(-4, 4), conv_fusion__relu=(0, 2), fc=(-1, 1))
+    stats = ranges(input_1=(-1, 1), conv_fusion__conv=(-4, 3), conv_fusion__relu=(0, 2), fc=(-1, 1))
     made = quantized(graph, stats)
-    assert meaning(record(made, "conv_fusion/conv")) == (8 / 255, 0)
+    assert meaning(record(made, "conv_fusion/conv")) == (7 / 255, 18)
     assert meaning(record(made, "conv_fusion/relu")) == (2 / 255, -128)
 
 
@@ -304,7 +311,7 @@ def test_an_int8_reader_of_softmax_gets_a_quantize_node() -> None:
     stats = ranges(input_1=(-1, 1), fc=(-7.7, 4.0), fc2=(-1, 1), softmax=(0.0, 1.0))
     made = quantized(graph, stats)
     assert "fc2_qin0" in names(graph)
-    assert meaning(record(made, "fc2_qin0")) == (1 / 255, -128)
+    assert meaning(record(made, "fc2_qin0")) == (1 / 127, 0)
 
 
 # -- concat ----------------------------------------------------------------------------------------
@@ -337,13 +344,14 @@ def test_an_asymmetric_concat_input_with_the_larger_scale_wins_over_a_padded_poo
     assert made["b_fusion/b_relu"].kernel.lower == winner.zero_point  # type: ignore[attr-defined]
 
 
-def test_a_concat_before_a_padded_convolution_is_symmetric() -> None:
+def test_a_concat_before_a_padded_convolution_is_symmetric_over_what_it_joins() -> None:
     net = Net(2, 6, 6)
     joined = net.node("joined", Concat(0), net.conv("a", net.x), net.conv("b", net.x))
-    made = quantized(
-        net.output(net.conv("c", joined)), ranges(input_1=(-1, 1), a=(-1, 3), b=(-2, 1), c=(-1, 1))
-    )
-    assert meaning(record(made, "b")) == (3 / 127, 0)
+    graph = net.output(net.conv("c", joined))
+    stats = ranges(input_1=(-1, 1), a=(-1, 3), b=(-2, 1), c=(-1, 1))
+    assert meaning(record(quantized(graph, stats), "b")) == (3 / 127, 0)
+    stats = ranges(input_1=(-1, 1), a=(-1, 3), b=(-2, 1), c=(-1, 1), joined=(-2, 2.9))
+    assert meaning(record(quantized(graph, stats), "b")) == (2.9 / 127, 0)
 
 
 def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third(
@@ -389,14 +397,16 @@ def test_a_sigmoid_alone_behind_a_filter_sets_the_filter_range() -> None:
     assert meaning(record(made, "gate")) == (1 / 127, 0)
 
 
-def test_a_sigmoid_beside_an_output_gets_a_quantize_node() -> None:
+def test_a_sigmoid_beside_a_sum_gets_a_quantize_node() -> None:
     net = Net(8)
-    y = net.node("parts", Split(0, (1, 3)), net.linear("fc", net.x)).node
-    graph = net.output(Ref(y, 0), net.node("gate", Sigmoid(), Ref(y, 1)))
-    made = quantized(graph, ranges(input_1=(-1, 1), fc=(-3, 3)))
-    assert meaning(record(made, "fc")) == (3 / 127, 0)
+    y = net.linear("fc", net.x)
+    total = net.node("total", Add(), y, y)
+    graph = net.output(total, net.node("gate", Sigmoid(), y))
+    made = quantized(graph, ranges(input_1=(-1, 1), fc=(-3.5, 3), total=(-7, 6)))
+    assert record(made, "fc").zero_point != 0  # two wishes: it keeps its own
     assert meaning(record(made, "gate_qin0")) == (8 / 127, 0)
     assert made["gate"].inputs[0].same_record(record(made, "gate_qin0"))
+    assert made["total"].inputs[0].zero_point == 0
 
 
 def hard_swish_by_hand() -> Graph:
@@ -443,21 +453,37 @@ def test_an_unfused_relu_pushes_its_range_back_as_a_fused_one_does() -> None:
     net = Net(2, 6, 6)
     y = net.node("pool", HALVING, net.conv("a", net.x, pads=NONE))
     graph = net.output(net.linear("fc", net.node("relu", Relu(), y)))
-    made = quantized(graph, ranges(input_1=(-1, 1), a=(-9, 9), relu=(0, 5), fc=(-1, 1)))
+    made = quantized(graph, ranges(input_1=(-1, 1), a=(-9, 8), relu=(0, 5), fc=(-1, 1)))
     for key in ("a", "pool", "relu"):
         assert meaning(record(made, key)) == (5 / 255, -128)
 
 
-def test_a_relu_beside_another_reader_rescales() -> None:
+@pytest.mark.parametrize(("low", "zero_point"), [(-2.15781, 0), (-2.2, 1), (-2.1, -2)])
+def test_a_relu_of_a_filter_whose_zero_point_happens_to_be_zero_is_symmetric(
+    low: float, zero_point: int
+) -> None:
+    net = Net(8)
+    y = net.fused(net.x, ("fc", Linear()), ("relu", Relu()))
+    graph = net.output(net.linear("fc2", y))
+    high = 2.15686
+    assert round(-128 - low * 255 / (high - low)) == zero_point
+    stats = ranges(
+        input_1=(-1, 1), fc_fusion__fc=(low, high), fc_fusion__relu=(0, high), fc2=(-1, 1)
+    )
+    expected = (high / 127, 0) if zero_point == 0 else (high / 255, -128)
+    assert meaning(record(quantized(graph, stats), "fc_fusion")) == expected
+
+
+def test_a_relu_beside_another_reader_gets_a_quantize_node() -> None:
     net = Net(2, 6, 6)
     y = net.conv("a", net.x, pads=NONE)
     relu = net.node("relu", Relu(), y)
     graph = net.output(net.linear("fc", relu), net.linear("fc2", y))
-    stats = ranges(input_1=(-1, 1), a=(-5, 5), relu=(0, 5), fc=(-1, 1), fc2=(-1, 1))
+    stats = ranges(input_1=(-1, 1), a=(-5, 4), relu=(0, 4), fc=(-1, 1), fc2=(-1, 1))
     made = quantized(graph, stats)
-    assert meaning(record(made, "a")) == (10 / 255, 0)
-    assert meaning(record(made, "relu")) == (5 / 255, -128)
-    assert not made["relu"].kernel.same_record
+    assert meaning(record(made, "a")) == (9 / 255, 14)
+    assert meaning(record(made, "relu_qin0")) == (4 / 255, -128)
+    assert meaning(record(made, "relu")) == (4 / 255, -128)
 
 
 def test_a_clip_bounds_both_sides() -> None:

@@ -56,6 +56,8 @@ class Importer:
         self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
         self._native = native
         self._folder = Folder(default_opset(model), native)
+        self._position = 0  # of the node that is being imported
+        self._unnamed: Counter[str] = Counter()  # nodes without name and with several outputs
         self._inferred: dict[str, Any] | None = None
         outputs = [output.name for output in model.graph.output]
         uses = Counter(name for node in model.graph.node for name in node.input if name)
@@ -79,7 +81,8 @@ class Importer:
             self._add_initializer(tensor.name, tensor)
         for name, tensor in self.file.weights.items():
             self._add_initializer(name, tensor)
-        for node in self.model.graph.node:
+        for position, node in enumerate(self.model.graph.node):
+            self._position = position
             self._import(node)
         for index, output in enumerate(self.model.graph.output):
             self._add_output(index, output.name)
@@ -161,10 +164,19 @@ class Importer:
         if function is None:
             raise Unsupported("operator not supported", hint=advice(node.op_type))
         named = self.file.spellings.get(node.output[0], spelling).name
-        name = sanitized(named) if named else f"{spelling.op}_{_plain(node.output[0])}"
-        origin = Origin(spelling.name, spelling.op, self.file.path.name)
+        name = sanitized(named) if named else self._name_of_unnamed(node, spelling.op)
+        origin = Origin(spelling.name, spelling.op, self.file.path.name, position=self._position)
         self.context.begin(_foreign(node), name, origin)
         function(self.context)
+
+    def _name_of_unnamed(self, node: onnx.NodeProto, op: str) -> str:
+        """After the node's output; with several outputs, numbered among those of its operator."""
+        outputs = [name for name in node.output if name]
+        if len(outputs) == 1:
+            return f"{op}_{sanitized(outputs[0])}"
+        number = self._unnamed[op]
+        self._unnamed[op] += 1
+        return f"{op}_{number}"
 
     def _evaluated(self, node: onnx.NodeProto) -> bool:
         """Whether the node's outputs are constants; they are then known."""
@@ -236,11 +248,6 @@ def _batch_size(shapes: Sequence[InputShape]) -> int:
     """Extent of axis 0 of the first input that has another axis as well."""
     sizes = [given.shape[0] for given in shapes if len(given.shape) > 1]
     return sizes[0] if sizes else 1
-
-
-def _plain(name: str) -> str:
-    """The end of an identifier made of ``name``: a leading digit is allowed."""
-    return sanitized(f"_{name}")[1:]
 
 
 def _foreign(node: onnx.NodeProto) -> ForeignNode:

@@ -5,22 +5,30 @@
 
 The bias holds all zero points, so the kernel never sees one:
 
-    bias_q = rnd(b / s_acc) - zp_in * sum(w_q) + rnd(zp_out * s_out / s_acc),  s_acc = s_in * s_w
+    bias_q = rnd(b / s_acc) + offset,      s_acc = s_in * s_w
+    offset = -zp_in * sum(w_q) + rnd(zp_out * (s_out / s_acc))
+
+At the limits of int32 the parts behave differently, as NNTool computes them: a zero point's part
+that int32 does not hold becomes the smallest int32, the two parts of the offset wrap around when
+they are added, and the sum of bias and offset saturates.
 """
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.qparams import NodeQuantization, QParams
-from nnshell.ir.requests import KernelOptions, QuantizeRequest
+from nnshell.ir.requests import ChosenFilter, KernelOptions, QuantizeRequest
 from nnshell.numeric.fixed_point import (
     INT32_LIMITS,
     IntArray,
     Multiplier,
+    converted_to_int32,
     derive_multiplier,
     filter_available_bits,
     round_half_up,
@@ -53,11 +61,118 @@ class FilterKernel:
     def available_bits(self) -> NDArray[np.int64]:
         return self.scaling.available_bits
 
-    def finish(self, products: IntArray, output: QParams) -> IntArray:
-        """From sums of products (samples, channels, ...) to the output's integers."""
+    def accumulator_limits(self, data: tuple[int, int]) -> tuple[IntArray, IntArray]:
+        """Between what the sums of each channel lie, bias included, for data within its limits."""
+        rows = self.weights.reshape(self.weights.shape[0], -1).astype(np.int64)
+        positive, negative = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+        bias = self.bias.astype(np.int64)
+        low, high = data
+        return positive * low + negative * high + bias, positive * high + negative * low + bias
+
+    def finish(self, products: IntArray, output: QParams, *, wraps: bool = True) -> IntArray:
+        """From sums of products (samples, channels, ...) to the output's integers.
+
+        An accumulator beyond int32 wraps around, or becomes the smallest int32: NNTool adds up
+        convolutions in float64 and converts them.
+        """
         per_channel = (-1, *(1 for _ in products.shape[2:]))
-        accumulator = wrap_int32(products + self.bias.astype(np.int64).reshape(per_channel))
+        exact = products + self.bias.astype(np.int64).reshape(per_channel)
+        accumulator = wrap_int32(exact) if wraps else converted_to_int32(exact)
         return saturate(self.scaling.apply(accumulator, axis=1), output.limits)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterParameters:
+    """A filter's float constants and what was chosen about them; output channels come first."""
+
+    name: str
+    weights: FloatArray
+    bias: FloatArray
+    options: KernelOptions
+    chosen: ChosenFilter | None = None
+
+    @classmethod
+    def of(
+        cls, request: QuantizeRequest, weights: FloatArray, bias: FloatArray
+    ) -> FilterParameters:
+        return cls(request.name, weights, bias, request.options, request.chosen)
+
+    def real_bias(self) -> FloatArray:
+        """The file's bias, or the one that was learned."""
+        chosen = None if self.chosen is None else self.chosen.bias
+        if chosen is not None and chosen.shape != self.bias.shape:
+            raise self._misfit("bias")
+        bias = self.bias if chosen is None else chosen
+        if not np.isfinite(bias).all():
+            raise QuantizationError(
+                "the bias holds NaN or infinity",
+                where=f"node {self.name}",
+                hint="open a model without them",
+            )
+        return bias
+
+    def _misfit(self, what: str) -> QuantizationError:
+        return QuantizationError(
+            f"the {what} that was learned for it does not fit",
+            where=f"node {self.name}",
+            hint="run aquant and learn it again",
+        )
+
+    def plain_integers(self) -> tuple[QParams, IntArray]:
+        """Record and integers of the weights whatever the bias: nearest or chosen ones."""
+        chosen = self.chosen
+        if chosen is None or chosen.integers is None or chosen.scale is None:
+            record = weight_record(
+                self.weights,
+                0 if self.options.per_channel else None,
+                narrow=self.options.narrow_weights,
+                where=f"node {self.name}",
+                bits=self.options.weight_bits,
+                clip=self.options.weight_clip,
+            )
+            double = self.weights.dtype == np.float64
+            return record, record.quantize(self.weights, double=double)
+        record = chosen_record(chosen.scale, self.options)
+        integers = chosen.integers.astype(np.int64)
+        low, high = record.limits
+        fits = chosen.scale.size in (1, len(self.weights)) and integers.shape == self.weights.shape
+        if not fits or integers.min(initial=0) < low or integers.max(initial=0) > high:
+            raise self._misfit("rounding")
+        return record, integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterRecords:
+    """Records of weights and bias, and the integers that they depend on."""
+
+    weights: QParams
+    bias: QParams
+    integers: IntArray  # of the weights
+    units: NDArray[np.float64]  # rounded bias without offset
+    offset: IntArray  # of the zero points
+
+    @property
+    def has_offset(self) -> bool:
+        return bool(self.offset.any())
+
+
+Memo = MutableMapping[Any, Any]
+
+
+def filter_records(
+    parameters: FilterParameters, data: QParams, output: QParams, memo: Memo | None = None
+) -> FilterRecords:
+    """What follows from the records of a filter's data and output.
+
+    ``memo`` keeps what does not depend on them from one call to the next.
+    """
+    memo = {} if memo is None else memo
+    bias = np.asarray(parameters.real_bias(), np.float64)
+    weights, integers, sums = _weights(parameters, data, bias, memo)
+    bias_q = bias_record(data, weights)
+    units = round_half_up(bias / bias_q.scale).clip(-_FAR, _FAR)
+    offset = _zero_point_offset(sums, data, output, bias_q.scale)
+    return FilterRecords(weights, bias_q, integers, units, offset)
 
 
 def quantize_filter(
@@ -65,58 +180,16 @@ def quantize_filter(
 ) -> NodeQuantization:
     """Records and kernel of a filter; ``weights`` has its output channels first."""
     data, output = request.record(0), request.output
-    bias = _chosen_bias(request, bias)
-    if not np.isfinite(bias).all():
-        raise QuantizationError(
-            "the bias holds NaN or infinity",
-            where=f"node {request.name}",
-            hint="open a model without them",
-        )
-    weight_q, integers = _weights(request, weights, bias)
-    bias_q = bias_record(data, weight_q)
-    units = round_half_up(np.asarray(bias, np.float64) / bias_q.scale).clip(-_FAR, _FAR)
-    offset = _zero_point_offset(integers, data, output, bias_q.scale)
-    taps = weights[0].size
+    made = filter_records(FilterParameters.of(request, weights, bias), data, output)
+    available = _available(weights[0].size, made.units, made.bias)
     kernel = FilterKernel(
-        integers.astype(np.int8),
-        saturate(units.astype(np.int64) + offset, INT32_LIMITS).astype(np.int32),
-        derive_multiplier(bias_q.scale / output.first_scale, _available(taps, units, bias_q)),
+        made.integers.astype(np.int8),
+        saturate(made.units.astype(np.int64) + made.offset, INT32_LIMITS).astype(np.int32),
+        derive_multiplier(made.bias.scale / output.first_scale, available),
     )
-    records = (data, weight_q, bias_q)
+    records = (data, made.weights, made.bias)
     constants = (None, kernel.weights, kernel.bias)
     return NodeQuantization(records, request.outputs, kernel, constants=constants)
-
-
-def _chosen_bias(request: QuantizeRequest, bias: FloatArray) -> FloatArray:
-    chosen = None if request.chosen is None else request.chosen.bias
-    if chosen is not None and chosen.shape != bias.shape:
-        raise _misfit(request, "bias")
-    return bias if chosen is None else chosen
-
-
-def _misfit(request: QuantizeRequest, what: str) -> QuantizationError:
-    return QuantizationError(
-        f"the {what} that was learned for it does not fit",
-        where=f"node {request.name}",
-        hint="run aquant and learn it again",
-    )
-
-
-def _weights(
-    request: QuantizeRequest, weights: FloatArray, bias: FloatArray
-) -> tuple[QParams, IntArray]:
-    """Record and integers of the weights: the nearest ones, or those that were chosen."""
-    chosen = request.chosen
-    if chosen is None or chosen.integers is None or chosen.scale is None:
-        record = _weight_record(request, weights, bias)
-        return record, record.quantize(weights, double=weights.dtype == np.float64)
-    record = chosen_record(chosen.scale, request.options)
-    integers = chosen.integers.astype(np.int64)
-    low, high = record.limits
-    fits = chosen.scale.size in (1, len(weights)) and integers.shape == weights.shape
-    if not fits or integers.min(initial=0) < low or integers.max(initial=0) > high:
-        raise _misfit(request, "rounding")
-    return record, integers
 
 
 def chosen_record(scale: NDArray[np.float32], options: KernelOptions) -> QParams:
@@ -127,38 +200,52 @@ def chosen_record(scale: NDArray[np.float32], options: KernelOptions) -> QParams
     return replace(record, axis=axis, minimum=low * scale, maximum=high * scale)
 
 
-def _weight_record(request: QuantizeRequest, weights: FloatArray, bias: FloatArray) -> QParams:
-    """Weight scales; a channel whose bias would not fit int32 gets scale 1.
+def _weights(
+    parameters: FilterParameters, data: QParams, bias: NDArray[np.float64], memo: Memo
+) -> tuple[QParams, IntArray, IntArray]:
+    """Record, integers and sums of integers of each channel.
 
-    That rule was read in NNTool, no compared network exercises it. With one scale for the whole
-    tensor it would erase the layer, so there the bias saturates instead.
+    A channel whose bias would not fit int32 gets scale 1, which makes its weights 0. With one
+    scale for the whole tensor that would erase the layer, so there the bias saturates instead, and
+    so it does where integers were chosen.
     """
-    options = request.options
-    axis = 0 if options.per_channel else None
-    where = f"node {request.name}"
-    record = weight_record(
-        weights,
-        axis,
-        narrow=options.narrow_weights,
-        where=where,
-        bits=options.weight_bits,
-        clip=options.weight_clip,
-    )
-    if axis is None:
-        return record
+    if "weights" not in memo:
+        record, integers = parameters.plain_integers()
+        memo["weights"] = (record, integers, _channel_sums(integers))
+    record, integers, sums = memo["weights"]
+    chosen = parameters.chosen
+    if record.axis is None or (chosen is not None and chosen.integers is not None):
+        return record, integers, sums
     with np.errstate(divide="ignore", invalid="ignore"):  # products of tiny scales may be 0
-        units = np.abs(np.asarray(bias, np.float64) / bias_record(request.record(0), record).scale)
-    scale = np.where(units > INT32_LIMITS[1], 1, record.scale)
-    return replace(record, scale=scale.astype(record.scale.dtype))
+        units = np.abs(bias / bias_record(data, record).scale)
+    far = units > INT32_LIMITS[1]
+    if not far.any():
+        return record, integers, sums
+    key = far.tobytes()
+    if key not in memo:
+        scale = np.where(far, np.float32(1), record.scale).astype(np.float32)
+        limited = replace(record, scale=scale)
+        double = parameters.weights.dtype == np.float64
+        erased = limited.quantize(parameters.weights, double=double)
+        memo[key] = (limited, erased, _channel_sums(erased))
+    limited, erased, sums = memo[key]
+    return limited, erased, sums
+
+
+def _channel_sums(integers: IntArray) -> IntArray:
+    sums: IntArray = integers.reshape(integers.shape[0], -1).sum(axis=1)
+    return sums
 
 
 def _zero_point_offset(
-    weights: IntArray, data: QParams, output: QParams, scale: FloatArray
+    sums: IntArray, data: QParams, output: QParams, scale: FloatArray
 ) -> IntArray:
-    per_channel = weights.reshape(weights.shape[0], -1).sum(axis=1)
-    shifted = round_half_up(output.zero_point * output.first_scale / scale).clip(-_FAR, _FAR)
-    offset: IntArray = shifted.astype(np.int64) - data.zero_point * per_channel
-    return offset
+    """The zero points of data and output in accumulator units, for each channel."""
+    offset = wrap_int32(-data.zero_point * sums)
+    if output.zero_point == 0:
+        return offset
+    shifted = round_half_up(output.zero_point * (output.first_scale / scale)).clip(-_FAR, _FAR)
+    return wrap_int32(offset + converted_to_int32(shifted.astype(np.int64)))
 
 
 def _available(taps: int, units: NDArray[np.float64], record: QParams) -> IntArray:

@@ -11,6 +11,7 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Types
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.records import ALL_PINS, RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.tables import lower_by_table
@@ -22,13 +23,13 @@ from nnshell.numeric.kernels.lookup import (
 )
 from nnshell.numeric.lookup import LAST_ARGUMENT
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.activation_rules import fixed_input, gate_rules, wide_input
 
 
 @dataclass(frozen=True)
 class LookUp(Activation):
     """y = f(x), f saturating at both ends"""
 
-    symmetric_output: ClassVar[bool] = True
     needs_wide_input: ClassVar[bool] = True
     onnx_op: ClassVar[str] = ""
 
@@ -46,6 +47,13 @@ class LookUp(Activation):
 
     def wide_record(self, output: QParams) -> QParams:
         return wide_argument_record()
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return gate_rules(
+            self.output_range,
+            fixed_input(argument_record(), *ALL_PINS),
+            wide_input(wide_argument_record()),
+        )
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_look_up(request)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nnshell.ir.facts import Border
 from nnshell.ir.operator import Constants, Operator, Types
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import Range
 from nnshell.ir.types import TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work
+from nnshell.ops.families.pool_rules import pool_rules
 from nnshell.ops.families.shapes import INFOS_BYTES, describe_window, feature_map, windowed_map
 
 if TYPE_CHECKING:
@@ -85,5 +87,5 @@ class Pool(Operator):
             pool_kind=self.pool_kind,
         )
 
-    def demands_symmetric(self, index: int) -> bool:
-        return self.window.padded
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return pool_rules(padded=self.window.padded)

@@ -15,10 +15,12 @@ from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, IntArray, Types
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.lowering.rectifiers import lower_rectifier
 from nnshell.numeric.kernels.rectifiers import RectifierKernel, quantize_rectifier
 from nnshell.ops.families.activation import Activation
+from nnshell.ops.families.activation_rules import rectifier_rules
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Rectifier(Activation):
     ) -> tuple[str, ...]:
         bounds = [build.constant(np.float32(bound), "bound") for bound in self.limits]
         return (build.node("Clip", [inputs[0], *bounds], hint=self.kind),)
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return rectifier_rules(self.output_range)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_rectifier(request, *self.limits)

@@ -13,10 +13,12 @@ from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
 from nnshell.ir.operator import Constants, IntArray, Types
 from nnshell.ir.qparams import NodeQuantization
+from nnshell.ir.records import INT8, Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.lowering.sums import lower_sum
 from nnshell.numeric.kernels.sums import SumKernel, quantize_sum
 from nnshell.ops.families.arithmetic import Arithmetic
+from nnshell.ops.families.record_rules import all_symmetric, fresh_inputs, own
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,6 @@ class Sum(Arithmetic):
     role: ClassVar[Role] = "sum"
     local_to_tile: ClassVar[bool] = True
     sign: ClassVar[int] = 1
-    symmetric_output: ClassVar[bool] = True
 
     def identity_reason(self, inputs: Types, constants: Constants) -> str:
         first, second = constants
@@ -47,8 +48,8 @@ class Sum(Arithmetic):
             return None
         return Moments(first.mean + self.sign * second.mean, first.variance + second.variance)
 
-    def demands_symmetric(self, index: int) -> bool:
-        return True
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        return (RecordRule(_decide, INT8, INT8),)
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         return quantize_sum(request, self.sign)
@@ -65,3 +66,15 @@ class Sum(Arithmetic):
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
         return (lower_sum(quantization, build, inputs),)
+
+
+def _decide(question: RecordQuestion) -> Answer | None:
+    """Zero points of 0, which the kernel pins on the records that it reads and on its own."""
+    inputs, wish = all_symmetric(question, fresh_inputs(question)), question.wish
+    if inputs is None or (wish is not None and wish.asymmetric):
+        return None
+    output = own(question, question.seen.output(0)) if wish is None else wish.copy()
+    for record in (*inputs, output):
+        if not record.params.asymmetric:
+            record.pins |= {"type", "zero_point"}
+    return Answer(inputs, (output,))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nnshell.execution.reduction_engine import ReductionEngine
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
-from nnshell.ir.requests import KernelOptions, Range
+from nnshell.ir.requests import Range
 from nnshell.quantization.options import HISTOGRAM_CLIPS
 from nnshell.quantization.ranges.limits import check_dead, check_limits
 from nnshell.quantization.ranges.observers import (
@@ -30,7 +30,6 @@ from nnshell.quantization.ranges.observers import (
     RunningMoments,
 )
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
-from nnshell.quantization.solving.groups import group_tensors
 from nnshell.support.errors import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -162,27 +161,23 @@ def _cheaper(item: Item, observer: Observer) -> Observer:
 
 
 def needed_items(flat: FlatGraph) -> list[Item]:
-    """The items whose observed range decides a record, now or when a pool is fused later."""
-    makers = {
-        id(candidate.source)
-        for group in group_tensors(flat, KernelOptions()).all()
-        for candidate in group.candidates
-        if group.fixed is None and candidate.source.node.op.role != "constant"
-    }
+    """The items whose observed range may decide a record, now or after fusing."""
     return [
-        item
-        for item in flat.items
-        if item.node.op.role == "input"
-        or (id(item) in makers and item.node.op.output_range(None) is None)
-        or _may_be_fused(flat, item)
+        item for item in flat.items if item.node.op.role != "constant" and _is_needed(flat, item)
     ]
 
 
-def _may_be_fused(flat: FlatGraph, item: Item) -> bool:
-    """A max pool behind a filter: fused with it, the pool's range is the filter's."""
-    if item.node.op.role != "max_pool":
-        return False
-    return item.fusion is None and flat.maker(item.inputs[0]).node.op.makes_wide
+def _is_needed(flat: FlatGraph, item: Item) -> bool:
+    op = item.node.op
+    if op.role == "input":
+        return True
+    if not op.boundary and not op.keeps_record and op.output_range(None) is None:
+        return True
+    return any(
+        reader.item.node.op.reads_range(reader.index)
+        for tensor in item.outputs
+        for reader in flat.readers[tensor]
+    )
 
 
 def _minimum_matters(item: Item) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nnshell.quantization.ranges.pickled import Entries, Malformed, plain, read_pickle
@@ -115,15 +116,22 @@ def _path(key: Any) -> str | None:
 
 
 def _tensor(value: Any) -> TensorStatistics | None:
-    """Range of output 0; None when the entry has none."""
+    """Range of output 0, with those of all where there are several; None when it has none."""
     ranges = value.get("range_out") if isinstance(value, Mapping) else None
-    first = ranges[0] if isinstance(ranges, list) and ranges else None
-    if not isinstance(first, Mapping):
+    entries = [_output(entry) for entry in ranges] if isinstance(ranges, list) else []
+    first = entries[0] if entries else None
+    if first is None or len(entries) == 1 or None in entries:
+        return first
+    return replace(first, outputs=tuple(entry for entry in entries if entry is not None))
+
+
+def _output(entry: Any) -> TensorStatistics | None:
+    if not isinstance(entry, Mapping):
         return None
-    low, high = _number(first.get("min")), _number(first.get("max"))
+    low, high = _number(entry.get("min")), _number(entry.get("max"))
     if low is None or high is None or low > high:
         return None
-    mean, std, b = (_number(first.get(name)) for name in ("mean", "std", "b"))
+    mean, std, b = (_number(entry.get(name)) for name in ("mean", "std", "b"))
     return TensorStatistics(low, high, mean, std, b)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nnshell.support.files import read_bounded, write_atomically
 
 MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
+_MOST_OUTPUTS = 4096  # of one node
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class TensorStatistics:
     std: float | None = None  # standard deviation
     b: float | None = None  # mean absolute deviation
     histogram: Histogram | None = None
+    outputs: tuple[TensorStatistics, ...] = ()  # of a node with several, one for each
+
+    def of_output(self, index: int) -> TensorStatistics:
+        """Those of one output; of all together where they were not told apart."""
+        return self.outputs[index] if index < len(self.outputs) else self
 
     @property
     def range(self) -> Range:
@@ -41,6 +47,7 @@ class TensorStatistics:
         values: dict[str, Any] = {"min": self.minimum, "max": self.maximum}
         values |= {name: getattr(self, name) for name in _MOMENTS}
         values["histogram"] = None if self.histogram is None else self.histogram.to_json()
+        values["outputs"] = [entry.to_json() for entry in self.outputs] or None
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -108,7 +115,11 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     low, high, given = numbers["min"], numbers["max"], value.get("histogram")
     place = f"{where}, '{key[:80]}'"
     counts = None if given is None else Histogram.from_json(given, low, high, place)
-    return TensorStatistics(low, high, **moments, histogram=counts)
+    parts = value.get("outputs") or ()
+    if isinstance(parts, str) or not isinstance(parts, Sequence) or len(parts) > _MOST_OUTPUTS:
+        raise InputError(f"the outputs of '{key[:80]}' are not a list of ranges", where=where)
+    outputs = tuple(_entry(f"{key}#{index}", part, where) for index, part in enumerate(parts))
+    return TensorStatistics(low, high, **moments, histogram=counts, outputs=outputs)
 
 
 def _number(value: Any, what: str, where: str) -> float:

@@ -1,53 +1,37 @@
-"""Which tensors share one record, and what each group of them is made from.
+"""Tensors of a quantized graph that share one record, and what each group of them is made from.
 
-A tensor and what only moves it (reshape, split, pool, concat ...) share a record. A relu shares
-that of the node before it, which then requantizes straight into the relu's range, when nothing
-else reads what is between. A concat joins its inputs: the record with the largest scale wins.
-
-A group is found from the graph alone; ``solver`` gives it its record.
+Nodes that keep their record pass it on; a rectifier shares that of the node before it where that
+requantizes straight into its range. Who looks for better ranges changes a group's as one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nnshell.ir.basic_operators import Input
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.flat import FlatGraph, Item, Reader, Tensor
 from nnshell.ir.qparams import QParams
-from nnshell.ir.requests import KernelOptions, Range
-from nnshell.numeric.records import fixed_record
-from nnshell.ops.concat import Concat
-from nnshell.ops.image_format import ImageFormat
-from nnshell.ops.max_pool import MaxPool
+from nnshell.ir.requests import KernelOptions
+
+_ANY = KernelOptions()
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """One producer in a group: where its range comes from and what its readers ask of it."""
+    """One producer in a group: where its range comes from."""
 
     maker: Item  # computes the integers
-    source: Item  # whose statistics give the range: the maker, or the relu behind it
-    tensors: set[Tensor]
-    demanded: bool = False  # a reader that it alone serves needs zero point 0
+    source: Item  # whose statistics give the range: the maker, or the rectifier after it
 
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Tensors with one record."""
+    """Tensors with one record; ``free`` where no kernel fixes it and calibration chose it."""
 
-    tensors: set[Tensor]
-    candidates: list[Candidate]
-    fixed: QParams | None = None  # the kernel leaves no choice
-    borders: list[Range] = field(default_factory=list)  # values that pads add
-    power_of_two: bool = False
-    strict: bool = False  # a reader cannot do without zero point 0, whichever candidate wins
-    pushed: QParams | None = None  # what all readers ask for
-    symmetric: bool = False  # what all readers ask for
-
-    def candidate_of(self, tensor: Tensor) -> list[Candidate]:
-        """The candidates that a demand on ``tensor`` concerns: its own, or all behind a concat."""
-        own = [entry for entry in self.candidates if tensor in entry.tensors]
-        return own or self.candidates
+    record: QParams
+    tensors: set[Tensor] = field(default_factory=set)
+    candidates: list[Candidate] = field(default_factory=list)
+    free: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,138 +40,117 @@ class Grouping:
 
     flat: FlatGraph
     groups: dict[Tensor, Group]
-    wide: dict[Tensor, Item]  # int32 tensor -> the activation that reads it
-    cuts: tuple[Reader, ...]  # concat inputs whose fixed record does not fit the others
+    wide: frozenset[Tensor]
 
     def all(self) -> list[Group]:
         return list({id(group): group for group in self.groups.values()}.values())
 
 
-def group_tensors(flat: FlatGraph, options: KernelOptions) -> Grouping:
-    """Sort all tensors of the graph into groups."""
-    builder = _Builder(flat, options)
+def group_tensors(flat: FlatGraph) -> Grouping:
+    """Sort the tensors of a quantized graph, its parameters excepted, into groups."""
+    builder = _Builder(flat)
     for item in flat.items:
         builder.add(item)
-    return Grouping(flat, builder.groups, builder.wide, tuple(builder.cuts))
+    builder.mark_fixed()
+    return Grouping(flat, builder.groups, frozenset(builder.wide))
 
 
 class _Builder:
-    def __init__(self, flat: FlatGraph, options: KernelOptions) -> None:
+    def __init__(self, flat: FlatGraph) -> None:
         self.flat = flat
-        self.options = options
-        self.wide = _wide_tensors(flat)
         self.groups: dict[Tensor, Group] = {}
-        self.cuts: list[Reader] = []
+        self.wide: set[Tensor] = set()
 
     def add(self, item: Item) -> None:
-        if item.outputs and item.outputs[0] in self.wide:
+        made = item.node.quantization
+        if made is None or _is_parameter(self.flat, item):
             return
         op = item.node.op
-        if isinstance(op, Concat):
-            self._join(item)
-        elif op.keeps_record:
-            self._follow(item)
-        elif op.pushes_range and self._pushes(item):
-            self._follow(item, source=item)
-        else:
-            self._start(item)
+        for tensor, record in zip(item.outputs, made.outputs, strict=True):
+            if record.dtype == "int32":
+                self.wide.add(tensor)
+                continue
+            shared = [self.groups[t] for t in self._shared_inputs(item, record)]
+            group = self._join(shared) if shared else Group(record)
+            group.tensors.add(tensor)
+            self.groups[tensor] = group
+            if not shared:
+                group.candidates.append(Candidate(item, item))
+            elif op.pushes_range:
+                for candidate in group.candidates:
+                    if self._feeds(candidate, item):
+                        candidate.source = item
 
-    def _start(self, item: Item) -> None:
-        tensors = set(item.outputs)
-        group = Group(tensors, [Candidate(item, item, set(tensors))], self._fixed(item))
-        self.groups.update(dict.fromkeys(tensors, group))
+    def _shared_inputs(self, item: Item, record: QParams) -> list[Tensor]:
+        """Inputs whose record the output has because the node keeps it, or pushed it there."""
+        made, op = item.node.quantization, item.node.op
+        assert made is not None
+        if not op.keeps_record and not (op.pushes_range and self._alone(item)):
+            return []
+        return [
+            tensor
+            for tensor, given in zip(item.inputs, made.inputs, strict=True)
+            if tensor in self.groups and given.same_record(record)
+        ]
 
-    def _fixed(self, item: Item) -> QParams | None:
-        """The record that only the kernel decides about."""
-        op = item.node.op
-        if isinstance(op, Input):
-            dtype = op.type.dtype
-            return fixed_record(1.0, dtype) if dtype in ("uint8", "uint16") else None
-        return op.output_record(self.options)
-
-    def _follow(self, item: Item, source: Item | None = None) -> None:
-        """The record of input 0 is that of the outputs."""
-        given, outputs = item.inputs[0], item.outputs
-        group = self.groups[given]
-        group.tensors.update(outputs)
-        self.groups.update(dict.fromkeys(outputs, group))
-        for candidate in group.candidates:
-            if given in candidate.tensors:
-                candidate.tensors.update(outputs)
-                candidate.source = source or self._pooled(item) or candidate.source
-        border = item.node.op.output_range(None)
-        if source is None and border is not None:
-            group.borders.append(border)
-
-    def _pooled(self, item: Item) -> Item | None:
-        """A max pool fused behind a filter: the filter's range is what the pool lets through."""
-        maker = self.flat.maker(item.inputs[0])
-        behind_filter = maker.fusion is not None and maker.fusion is item.fusion
-        if isinstance(item.node.op, MaxPool) and behind_filter and maker.node.op.makes_wide:
-            return item
-        return None
-
-    def _join(self, item: Item) -> None:
-        """Concat: one group of all inputs, except those whose record is fixed differently."""
-        groups = [self.groups[tensor] for tensor in item.inputs]
-        fixed = [group.fixed for group in groups]
-        first = fixed[0]
-        same = first is not None and all(
-            record is not None and record.same_record(first) for record in fixed
-        )
-        joined: Group | None = None
-        for index, group in enumerate(groups):
-            if group.fixed is not None and not same:
-                self.cuts.append(Reader(item, index))
-            else:
-                joined = group if joined is None else self._merge(joined, group)
-        if joined is None:  # every input is cut and comes back through a quantize node
-            self._start(item)
-            return
-        joined.tensors.update(item.outputs)
-        self.groups.update(dict.fromkeys(item.outputs, joined))
-
-    def _merge(self, one: Group, other: Group) -> Group:
-        if one is other:
-            return one
-        one.tensors |= other.tensors
-        one.candidates += other.candidates
-        one.borders += other.borders
-        self.groups.update(dict.fromkeys(other.tensors, one))
-        return one
-
-    def _pushes(self, item: Item) -> bool:
-        """Whether the chain from the producer to ``item`` has no other reader.
-
-        An average pool ends it: clipping before the mean is not clipping behind it.
-        """
+    def _alone(self, item: Item) -> bool:
+        """Whether nothing else reads what lies between the maker and the rectifier."""
         tensor = item.inputs[0]
         while True:
             maker = self.flat.maker(tensor)
-            op = maker.node.op
-            if len(self.flat.readers[tensor]) != 1 or tensor not in self.groups:
+            if len(self.flat.readers[tensor]) != 1 or isinstance(maker.node.op, Input):
                 return False
-            if not op.keeps_record:
-                return not isinstance(op, Input | ImageFormat) and self._free(tensor)
-            if len(maker.inputs) != 1 or len(maker.outputs) != 1 or not op.order_preserving:
+            if not maker.node.op.keeps_record:
+                return True
+            if len(maker.inputs) != 1 or not maker.node.op.order_preserving:
                 return False
             tensor = maker.inputs[0]
 
-    def _free(self, tensor: Tensor) -> bool:
-        return self.groups[tensor].fixed is None
+    def _feeds(self, candidate: Candidate, item: Item) -> bool:
+        maker = self.flat.maker(item.inputs[0])
+        while maker is not candidate.maker and maker.node.op.keeps_record and maker.inputs:
+            maker = self.flat.maker(maker.inputs[0])
+        return maker is candidate.maker or maker is candidate.source
+
+    def _join(self, groups: list[Group]) -> Group:
+        first = groups[0]
+        for other in groups[1:]:
+            if other is first:
+                continue
+            first.tensors |= other.tensors
+            first.candidates += [c for c in other.candidates if c not in first.candidates]
+            self.groups.update(dict.fromkeys(other.tensors, first))
+        return first
+
+    def mark_fixed(self) -> None:
+        """Records that some kernel fixes are not free."""
+        for group in {id(g): g for g in self.groups.values()}.values():
+            makers = [candidate.maker for candidate in group.candidates]
+            readers = [r for tensor in group.tensors for r in self.flat.readers[tensor]]
+            group.free = not any(map(_is_fixed, makers)) and not any(
+                self._asks_for_one(group, reader) for reader in readers
+            )
+
+    def _asks_for_one(self, group: Group, reader: Reader) -> bool:
+        """Whether the reader's kernel assumes just this record, or a kind of scale."""
+        op, made = reader.item.node.op, reader.item.node.quantization
+        if made is None or reader.index >= len(made.inputs):
+            return False
+        asked = op.input_record(reader.index)
+        same = asked is not None and asked.same_record(made.inputs[reader.index])
+        softmax = op.reads_8_bits and not op.boundary
+        return same or softmax
 
 
-def _wide_tensors(flat: FlatGraph) -> dict[Tensor, Item]:
-    """Filter results that stay int32 because a fused activation reads them, pools included."""
-    wide: dict[Tensor, Item] = {}
-    for item in flat.items:
-        if item.fusion is None or not item.node.op.needs_wide_input:
-            continue
-        chain = [item.inputs[0]]
-        maker = flat.maker(chain[0])
-        while maker.fusion is item.fusion and maker.node.op.keeps_record:
-            chain.append(maker.inputs[0])
-            maker = flat.maker(chain[-1])
-        if maker.fusion is item.fusion and maker.node.op.makes_wide:
-            wide.update(dict.fromkeys(chain, item))
-    return wide
+def _is_fixed(maker: Item) -> bool:
+    op = maker.node.op
+    known = not op.pushes_range and op.output_range(None) is not None and not op.keeps_record
+    return known or isinstance(op, Constant) or op.output_record(_ANY) is not None
+
+
+def _is_parameter(flat: FlatGraph, item: Item) -> bool:
+    """Weights and biases: the operator that reads them makes their records."""
+    if not isinstance(item.node.op, Constant):
+        return False
+    readers = flat.readers[item.outputs[0]]
+    return all(reader.index in reader.item.node.op.parameters for reader in readers)

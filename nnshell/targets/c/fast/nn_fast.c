@@ -194,7 +194,7 @@ static const uint8_t *prepare(const nn_scratch *s, const int8_t *x, uint8_t *scr
 INLINE vector finish(const nn_finish *f, int32_t start, vector sum)
 {
     const vector product = sum * load(f->multipliers + start);
-    return ((product >> load(f->shifts_less_one + start)) + 1) >> 1;
+    return (product + load(f->terms + start)) >> load(f->shifts + start);
 }
 
 /* Results of the first count lanes, as 8 bits within bounds or as 32 bits. */
@@ -431,9 +431,14 @@ void nn_run_fast_depthwise(const nn_fast_depthwise *p, const void *x, void *y, v
 
 /* What compilers turn into vectors by themselves. */
 
-static int32_t rounded(int32_t value, int32_t shift, int32_t less_one, int32_t half)
+static int32_t rounding_term(int32_t shift)
 {
-    return (value >> shift) + ((value >> less_one) & half);
+    return shift > 0 ? (int32_t) ((uint32_t) 1 << (shift - 1)) : 0;
+}
+
+static int32_t rounded(int32_t value, int32_t shift, int32_t term)
+{
+    return (int32_t) ((uint32_t) value + (uint32_t) term) >> shift;
 }
 
 void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y)
@@ -441,16 +446,16 @@ void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y)
     const int32_t count = p->loops.extents[NN_AXES - 1];
     const int8_t *big = p->scaled ? b : a, *small = p->scaled ? a : b;
     const uint32_t mu = (uint32_t) p->input_multiplier, all = (uint32_t) p->multiplier;
-    const int32_t shift = p->input_shift, less = shift > 0 ? shift - 1 : 0, half = shift > 0;
-    const int32_t last = p->shift, last_less = last > 0 ? last - 1 : 0, last_half = last > 0;
+    const int32_t shift = p->input_shift, term = rounding_term(shift);
+    const int32_t last = p->shift, last_term = rounding_term(last);
     const int32_t big_sign = p->scaled ? p->sign : 1, small_sign = p->scaled ? 1 : p->sign;
     const int32_t bias = p->bias, low = p->low, high = p->high;
     int8_t *out = y;
     for (int32_t i = 0; i < count; i++) {
-        const int32_t first = rounded((int32_t) ((uint32_t) (int32_t) big[i] * mu), shift, less, half);
+        const int32_t first = rounded((int32_t) ((uint32_t) (int32_t) big[i] * mu), shift, term);
         const int32_t total = small[i] * small_sign + first * big_sign;
         const int32_t scaled = (int32_t) ((uint32_t) total * all);
-        const int32_t result = rounded(scaled, last, last_less, last_half) + bias;
+        const int32_t result = rounded(scaled, last, last_term) + bias;
         out[i] = (int8_t) (result < low ? low : result > high ? high : result);
     }
 }
@@ -526,7 +531,7 @@ void nn_run_fast_average(const nn_global_average *p, const void *x, void *y)
             const int64_t sum = (int64_t) sums[k] - (int64_t) p->input_zero * p->pixels;
             const uint32_t product = (uint32_t) (sum * 128 / p->pixels) * (uint32_t) p->multiplier;
             const int32_t value = (int32_t) product, shift = p->shift;
-            const int32_t result = rounded(value, shift, shift > 0 ? shift - 1 : 0, shift > 0);
+            const int32_t result = rounded(value, shift, rounding_term(shift));
             const int32_t moved = result + p->output_zero;
             out[start + k] = (int8_t) (moved < p->low ? p->low : moved > p->high ? p->high : moved);
         }

@@ -29,7 +29,8 @@ typedef struct {
     int32_t high;
     const int32_t *bias;
     const int32_t *multipliers;
-    const int32_t *shifts_less_one;
+    const int32_t *terms; /* added before the shift, to round */
+    const int32_t *shifts;
 } nn_finish;
 
 /* Sums over segments of consecutive bytes of the scratch map, 4 bytes at a time. */

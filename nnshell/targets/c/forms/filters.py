@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.work import Window
+from nnshell.numeric.fixed_point import INT32_LIMITS
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.targets.c.builder import Builder, Site
 from nnshell.targets.c.forms.table import form
@@ -70,9 +71,19 @@ def conv2d(build: Builder, site: Site) -> list[Value]:
         "input_channels": x.shape[0],
         "output_channels": y.shape[0],
         "groups": op.groups,
+        "converts": int(_converts(build, site)),
         "weights": np.ascontiguousarray(weights.transpose(0, 2, 3, 1)),
     }
     return [build.call("conv2d", fields, [x], y)]
+
+
+def _converts(build: Builder, site: Site) -> bool:
+    """Whether sums may leave 32 bits, which NNTool's convolutions convert and do not wrap."""
+    kernel: FilterKernel = site.kernel
+    if build.chip or site.op.sums_in_int32(kernel.weights.shape):
+        return False
+    low, high = kernel.accumulator_limits(site.quantization.input.limits)
+    return bool(low.min() < INT32_LIMITS[0] or high.max() > INT32_LIMITS[1])
 
 
 @form("linear")
@@ -91,6 +102,7 @@ def linear(build: Builder, site: Site) -> list[Value]:
         "output_channels": filters,
         "groups": 1,
         "pad_value": 0,
+        "converts": 0,
         "weights": np.ascontiguousarray(turned.reshape(filters, x.size)),
         **_finish_fields(site),
     }

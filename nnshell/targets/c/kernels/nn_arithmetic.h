@@ -20,14 +20,14 @@ static inline int64_t nn_rounded_wide(int64_t value, int32_t shift)
     return (value + ((int64_t) 1 << (shift - 1))) >> shift;
 }
 
-/* The same of 32 bits. */
+/* The same of 32 bits: the addition that rounds wraps around, and shifts beyond 31 leave the sign. */
 static inline int64_t nn_rounded(int32_t value, int32_t shift)
 {
     if (shift <= 0)
         return (int64_t) value * ((int64_t) 1 << (shift < -31 ? 31 : -shift));
-    if (shift > 31)
-        return 0;
-    return (value >> (shift - 1) >> 1) + ((value >> (shift - 1)) & 1);
+    if (shift > 32)
+        return value >> 31;
+    return nn_wrapped((uint32_t) value + ((uint32_t) 1 << (shift - 1))) >> (shift > 31 ? 31 : shift);
 }
 
 /* value * multiplier in 32 bits, wrapping around, then rounded. */

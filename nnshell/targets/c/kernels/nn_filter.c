@@ -84,6 +84,12 @@ static uint32_t tap_sums(const nn_conv2d *p, const void *x, size_t line, int32_t
     return sum;
 }
 
+/* A sum as NNTool converts it from floating point. */
+static uint32_t converted(int64_t sum)
+{
+    return sum < INT32_MIN || sum > INT32_MAX ? (uint32_t) INT32_MIN : (uint32_t) sum;
+}
+
 /* What the window at (row, column) of the input sees, times the weights of one filter. */
 static uint32_t window_sum(const nn_conv2d *p, const void *x, int32_t row, int32_t column,
                            int32_t first_channel, const int8_t *w)
@@ -119,8 +125,10 @@ void nn_run_conv2d(const nn_conv2d *p, const void *x, void *y)
             for (int32_t k = 0; k < p->output_channels; k++) {
                 const int8_t *w = p->weights + (size_t) k * taps;
                 const size_t at = p->per_channel ? (size_t) k : 0;
-                uint32_t sum = (uint32_t) p->bias[k];
-                sum += window_sum(p, x, top, left, k / filters * depth, w);
+                const uint32_t seen = window_sum(p, x, top, left, k / filters * depth, w);
+                uint32_t sum = (uint32_t) p->bias[k] + seen;
+                if (p->converts)
+                    sum = converted((int64_t) p->bias[k] + nn_wrapped(seen));
                 nn_store(y, p->output_type, written++,
                          finished(sum, p->multipliers[at], p->shifts[at], p->low, p->high));
             }

@@ -244,6 +244,7 @@ typedef struct {
     int32_t low;
     int32_t high;
     int32_t per_channel;
+    int32_t converts; /* a sum beyond 32 bits becomes the smallest number; 0: it wraps around */
     const int8_t *weights;
     const int32_t *bias;
     const uint8_t *multipliers;

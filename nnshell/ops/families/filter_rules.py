@@ -1,0 +1,52 @@
+"""Records of filters: what a convolution or linear layer asks for and gives.
+
+A filter takes any record and gives a result with any zero point, as its bias holds both. Padding
+is the integer 0, so a padded convolution asks for zero point 0, made from the range that
+calibration saw where it reads; it pins the zero point of whatever it then reads. Weights have a
+record of their own, the bias that of data and weights together with the zero points' part.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nnshell.ir.qparams import INT8_BITS
+from nnshell.ir.records import INT8, Answer, Record, RecordQuestion, RecordRule
+from nnshell.numeric.kernels.filters import FilterParameters, filter_records
+from nnshell.numeric.records import symmetric_record
+from nnshell.ops.families.record_rules import asymmetric, plain
+
+DATA, WEIGHTS, BIAS = 0, 1, 2
+_RESULTS = frozenset(("int8", "int32"))
+
+
+def filter_rules(*, padded: bool = False) -> tuple[RecordRule, ...]:
+    """Of a filter whose inputs are data, weights and bias."""
+    decide = partial(_decide, padded=padded)
+    return (RecordRule(decide, INT8, _RESULTS, free=(WEIGHTS, BIAS)),)
+
+
+def _decide(question: RecordQuestion, padded: bool) -> Answer:
+    data = _data(question, padded)
+    output = question.wish or asymmetric(question, question.seen.output(0))
+    weights, bias = question.constants[WEIGHTS], question.constants[BIAS]
+    if weights is None or bias is None:  # checked when the integers are made
+        return Answer((data, *question.arriving[1:]), (output,))
+    options = question.options
+    parameters = FilterParameters(question.path, weights, bias, options.kernel, options.chosen)
+    made = filter_records(parameters, data.params, output.params, question.memo)
+    offset = made.offset if made.has_offset else None
+    return Answer((data, plain(made.weights), Record(made.bias, offset=offset)), (output,))
+
+
+def _data(question: RecordQuestion, padded: bool) -> Record:
+    data, arriving = question.inputs[DATA], question.arriving[DATA]
+    if data is None and arriving.asymmetric and not padded:
+        data = asymmetric(question, question.seen.input(DATA))
+    elif data is None or (padded and data.asymmetric):
+        bits = arriving.params.bits if arriving.dtype == "int8" else INT8_BITS
+        seen = question.seen.input(DATA)
+        data = plain(symmetric_record(seen, f"node {question.path}", bits=bits))
+    if padded:
+        data.pins.add("zero_point")
+    return data

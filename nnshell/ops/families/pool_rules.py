@@ -1,0 +1,69 @@
+"""Records of pools: what passes a window keeps its record, a mean over everything has its own."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nnshell.ir.qparams import INT8_BITS
+from nnshell.ir.records import ALL_PINS, INT8, Answer, Record, RecordQuestion, RecordRule
+from nnshell.numeric.records import symmetric_record
+from nnshell.ops.families.record_rules import asymmetric, own, plain, to_symmetric
+
+_POOLED = frozenset(("int8", "int16", "int32"))  # int32 inside a fusion only
+_MEANS = frozenset(("int8", "int32"))
+
+
+def pool_rules(*, padded: bool = False) -> tuple[RecordRule, ...]:
+    """Of a pool over a sliding window, or a maximum over everything."""
+    return (RecordRule(partial(_decide_pool, padded=padded), _POOLED, _POOLED),)
+
+
+def global_mean_rules() -> tuple[RecordRule, ...]:
+    """Of a mean over height and width."""
+    return (RecordRule(_decide_mean, INT8, _MEANS),)
+
+
+def _decide_pool(question: RecordQuestion, padded: bool) -> Answer | None:
+    """Input and output have one record. Padding needs zero point 0, unless a reader decides."""
+    given, wish = _given(question, padded), question.wish
+    if given is None or (given.dtype == "int32" and not question.in_fusion):
+        return None
+    if wish is None:
+        return Answer((given,), (given.copy(),))
+    if wish.dtype != given.dtype and not question.in_fusion:
+        return None
+    return Answer((wish.copy(),), (wish,))
+
+
+def _given(question: RecordQuestion, padded: bool) -> Record | None:
+    given, arriving = question.inputs[0], question.arriving[0]
+    if given is None:
+        return _from_seen(question, bent=arriving.asymmetric and not padded)
+    return to_symmetric(question, given) if padded and question.wish is None else given
+
+
+def _from_seen(question: RecordQuestion, *, bent: bool, pins: bool = False) -> Record:
+    """A record of the input over what calibration saw of it."""
+    seen, arriving = question.seen.input(0), question.arriving[0]
+    if bent:
+        return asymmetric(question, seen)
+    bits = arriving.params.bits if arriving.dtype == "int8" else INT8_BITS
+    made = symmetric_record(seen, f"node {question.path}", bits=bits)
+    return plain(made, *(ALL_PINS if pins else ()))
+
+
+def _decide_mean(question: RecordQuestion) -> Answer | None:
+    """The mean has its own record; a wish is taken when its zero point is the input's, or 0."""
+    given, wish = question.inputs[0], question.wish
+    if given is None:
+        given = _from_seen(question, bent=question.arriving[0].asymmetric)
+    if wish is None:
+        centred = to_symmetric(question, given)
+        if centred is None:
+            return None
+        return Answer((centred,), (own(question, question.seen.output(0)),))
+    if wish.zero_point == given.zero_point:
+        return Answer((given,), (wish,))
+    if wish.zero_point == 0 and not given.pins:
+        return Answer((given,), (wish,))
+    return None

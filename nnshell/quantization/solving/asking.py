@@ -1,0 +1,146 @@
+"""One node: what its operator makes of what arrives and of what readers wish for.
+
+The first rule whose types fit decides. Where it refuses, less and less is asked of it: the wishes
+are dropped, then records of constants, then all that arrives, and the operator makes its inputs
+anew from what it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.operator import Operator
+from nnshell.ir.records import (
+    ACTIVATIONS,
+    Answer,
+    Record,
+    RecordQuestion,
+    RecordRule,
+)
+from nnshell.numeric.records import fixed_record
+from nnshell.ops.families.record_rules import (
+    ARITHMETIC,
+    MOVES,
+    asymmetric,
+    fresh_inputs,
+    plain,
+    remade,
+    symmetric,
+    to_symmetric,
+)
+from nnshell.quantization.solving.network import Unit
+from nnshell.quantization.solving.seen import Surroundings
+from nnshell.support.errors import QuantizationError
+
+SCHEME = "SQ8"
+Inputs = tuple[Record | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asking:
+    """Asks operators about their records, in the surroundings of one graph."""
+
+    surroundings: Surroundings
+
+    def solve(
+        self,
+        unit: Unit,
+        arriving: Sequence[Record],
+        wishes: Sequence[Record | None],
+        *,
+        upwards: bool,
+    ) -> Answer:
+        """Records of all inputs and outputs. Raises QuantizationError where no rule can work."""
+        given = tuple(arriving)
+        rules = rules_of(unit.node.op)
+        none = tuple(None for _ in wishes)
+        without_constants = tuple(None if record.constant else record for record in given)
+        nothing = tuple(None for _ in given)
+        for inputs, wanted in (
+            (given, tuple(wishes)),
+            (given, none),
+            (without_constants, none),
+            (nothing, none),
+        ):
+            rule = _fitting(rules, unit, inputs, wanted)
+            question = self.surroundings.question(unit, inputs, given, wanted, upwards)
+            answer = None if rule is None else rule.decide(question)
+            if answer is not None:
+                return answer
+        raise QuantizationError(
+            f"operator '{unit.node.op.kind}' cannot take the records of its inputs",
+            where=f"node {unit.path}",
+        )
+
+
+def _fitting(
+    rules: Sequence[RecordRule], unit: Unit, inputs: Inputs, wishes: Inputs
+) -> RecordRule | None:
+    """The first rule whose types admit inputs and wishes; constants are of any type."""
+    tested = [
+        record
+        for record, link in zip(inputs, unit.inputs, strict=True)
+        if record is not None
+        and not record.constant
+        and not isinstance(link.producer.node.op, Constant)
+    ]
+    free = {inputs[i] for rule in rules for i in rule.free if i < len(inputs)}
+    for rule in rules:
+        arrived = all(record.dtype in rule.input_types for record in tested if record not in free)
+        if arrived and all(w is None or w.dtype in rule.output_types for w in wishes):
+            return rule
+    return None
+
+
+def rules_of(op: Operator) -> tuple[RecordRule, ...]:
+    """The operator's own rules, or those of any that keeps its record or computes."""
+    own_rules = op.record_rules(SCHEME)
+    if own_rules:
+        return own_rules
+    if isinstance(op, Constant):
+        return (_CONSTANT,)
+    if isinstance(op, Output):
+        return (_OUTPUT,)
+    if isinstance(op, Input):
+        return (_INPUT,)
+    return (MOVES,) if op.keeps_record else (ARITHMETIC,)
+
+
+# -- the ends of a graph -----------------------------------------------------------------------
+
+
+def _decide_input(question: RecordQuestion) -> Answer:
+    """Raw pixels are what they are; a range from exactly 0 may have a zero point."""
+    given = question.output_types[0]
+    if given.dtype in ("uint8", "uint16"):
+        pixels = replace(fixed_record(1.0, given.dtype), forced=False)
+        return Answer((), (plain(pixels, "type", "zero_point", "scale"),))
+    if question.wish is not None:
+        return Answer((), (question.wish.copy(),))
+    seen = question.seen.output(0)
+    make = asymmetric if seen.minimum == 0.0 else symmetric
+    return Answer((), (make(question, seen),))
+
+
+def _decide_constant(question: RecordQuestion) -> Answer:
+    """Whatever is wanted of it: it has not been quantized yet."""
+    wish = question.wish
+    record = symmetric(question, question.seen.output(0)) if wish is None else wish.copy()
+    record.constant = True
+    return Answer((), (record,))
+
+
+def _decide_output(question: RecordQuestion) -> Answer:
+    """Zero point 0, with everything pinned where that is another record than arrived."""
+    (given,) = fresh_inputs(question)
+    record = to_symmetric(question, given)
+    if record is None:
+        record = remade(question, given, "type", "zero_point", "scale")
+    return Answer((record.copy(),), (record.copy(),))
+
+
+_INPUT = RecordRule(_decide_input)
+_CONSTANT = RecordRule(_decide_constant, ACTIVATIONS, ACTIVATIONS | {"int32"})
+_OUTPUT = RecordRule(_decide_output, frozenset(("int8", "uint8", "int16")))
