@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnshell.numeric import softmax as softmax_module
 from nnshell.numeric.softmax import exp_of_negative, softmax
 
 LOGITS = st.lists(st.integers(-128, 127), min_size=1, max_size=20)
@@ -52,3 +55,15 @@ def test_equal_logits_share_equally_what_the_kernel_takes_for_one() -> None:
 
 def test_a_huge_scale_does_not_overflow() -> None:
     assert softmax(np.array([[1, 0]]), 60, 1).tolist() == [[32767, 0]]
+
+
+def test_tables_hold_what_their_comments_say() -> None:
+    """Whole and fraction part of e**n, the fraction in Q15; Q15 of 1/n!."""
+    for number, (whole, fraction) in enumerate(
+        zip(softmax_module._EXP_INTEGER, softmax_module._EXP_FRACTION, strict=True)
+    ):
+        assert whole == int(math.exp(number))
+        assert fraction == round((math.exp(number) - whole) * (1 << 15))
+    for number, coefficient in enumerate(softmax_module._TAYLOR, start=1):
+        exact = (1 << 15) / math.factorial(number)
+        assert abs(coefficient - exact) <= 1.0, number

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from nnshell.numeric.weight_clipping import WEIGHT_CLIPS, clipped_reach
+from nnshell.numeric.weight_clipping import (
+    GAUSS_REACH,
+    LAPLACE_REACH,
+    WEIGHT_CLIPS,
+    clipped_reach,
+)
 
 ROWS = arrays(np.float32, (3, 7), elements=st.floats(-4, 4, width=32))
 
@@ -41,6 +46,28 @@ def test_std_of_weights_keeps_the_mean_and_so_many_deviations(
         most = max(abs(row))
         wide = min(abs(mean) + count * deviation, most)
         assert kept == pytest.approx(wide or most, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-0.7, 0.0, 0.4])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_reaches_of_distributions_are_those_of_their_bits(bits: int, shift: float) -> None:
+    """|mean| and so many deviations about the mean, whatever side the mean is on."""
+    row = np.random.default_rng(1).standard_t(3, (1, 400)).astype(np.float32) * 5 + np.float32(
+        shift
+    )
+    values = [float(value) for value in row[0]]
+    mean = sum(values) / len(values)
+    distances = [abs(value - mean) for value in values]
+    sigma = math.sqrt(sum(distance**2 for distance in distances) / len(values))
+    largest = (1 << (bits - 1)) - 1
+    expected = {
+        "gaus": abs(mean) + GAUSS_REACH[bits] * sigma,
+        "laplace": abs(mean) + LAPLACE_REACH[bits] * sum(distances) / len(values),
+        "percentile": float(np.quantile(np.abs(row), 0.999)),
+    }
+    for clip, reach in expected.items():
+        kept = clipped_reach(row, clip, largest)
+        assert kept == pytest.approx([min(reach, max(map(abs, values)))], rel=1e-4), clip
 
 
 @pytest.mark.parametrize("largest", [1, 3, 7, 127])

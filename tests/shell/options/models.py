@@ -68,6 +68,7 @@ def write_files(folder: Path) -> None:
         "own.md": TUTORIAL.replace("$(MODEL)", str(folder / "data.onnx")),
         "words.py": ECHO,
         "move.py": MOVE,
+        "own.mk": "X = 5\n",
         "lines.nns": "set_var LINES 1\n",
     }
     chip = (files("nnshell.chips.tables") / "chip.toml").read_text()
@@ -79,7 +80,7 @@ def write_files(folder: Path) -> None:
 def _arrays(folder: Path) -> None:
     draw = np.random.default_rng(5)
     labels = np.arange(SAMPLES) % 3
-    for name, channels in (("data", 3), ("grey", 1), ("one", 3)):
+    for name, channels in (("data", 3), ("grey", 1), ("one", 3), ("relu6", 3), ("softened", 3)):
         values = draw.normal(0.3, 1.0, (SAMPLES, channels, 3, 3)).astype(np.float32)
         np.savez(folder / f"{name}.npz", x=values, labels=labels % 2 if name == "one" else labels)
     np.savez(folder / "kernel.npz", x=draw.normal(size=(2, 4, 3, 3)).astype(np.float32))
@@ -107,6 +108,8 @@ def _models() -> dict[str, onnx.ModelProto]:
         "sizes": _classifier(3, size="SIZE"),
         "gone": _classifier(3),
         "last": _channels_last(),
+        "relu6": _limited(),
+        "softened": _softened(),
         "kernel": _model([_node("Exp", ["x"], "y")], [], (1, 4, 3, 3), (1, 4, 3, 3)),
     }
 
@@ -167,6 +170,30 @@ def _channels_last() -> onnx.ModelProto:
         nodes.append(_node("Transpose", [f"s{number}"], f"f{number}", perm=[0, 3, 1, 2]))
         name = f"f{number}"
     return _model(nodes, c.tensors, (1, 3, 3, 3), (1, 3, 3, 3), name)
+
+
+def _limited() -> onnx.ModelProto:
+    """A convolution whose results stay far below the 6 that its activation ends at."""
+    c = _Constants()
+    ends = [c.add("low", np.array(0.0)), c.add("high", np.array(6.0))]
+    weights = [c.add("w", np.full((2, 3, 1, 1), 0.1)), c.add("b", np.zeros(2))]
+    nodes = [_node("Conv", ["x", *weights], "c"), _node("Clip", ["c", *ends], "y")]
+    return _model(nodes, c.tensors, (1, 3, 3, 3), (1, 2, 3, 3))
+
+
+def _softened() -> onnx.ModelProto:
+    """A result that goes through a sigmoid as well, which wants it in units of its own."""
+    c = _Constants()
+    nodes = [
+        _node("Conv", ["x", c.normal("w", 3, 3, 1, 1), c.normal("b", 3)], "c"),
+        _node("Sigmoid", ["c"], "y"),
+        _node("Relu", ["c"], "r"),
+    ]
+    model = _model(nodes, c.tensors, (1, 3, 3, 3), (1, 3, 3, 3))
+    for name in ("c", "r"):
+        value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 3, 3, 3))
+        model.graph.output.append(value)
+    return model
 
 
 def _model(
