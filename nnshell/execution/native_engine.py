@@ -35,6 +35,8 @@ from nnshell.targets.c.program import Buffer, Call, Program, Value
 from nnshell.targets.c.structs import kernels
 
 _ALIGNMENT = 64
+_CHUNKS_PER_THREAD = 4
+_LEAST_WORK = 4_000_000  # multiply-accumulates that are worth another thread: some 20 us
 _ARENA, _INPUTS = 0, 1  # places of the bases
 
 
@@ -67,6 +69,7 @@ class NativeEngine:
         self._network = _Network(program, self._library)
         self._records = [self._reference.record(name) for name, _ in self.inputs]
         self._threads = threads if threads is not None else usable_cores()
+        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Integers by key, samples first, with the element type of their record.
@@ -79,15 +82,22 @@ class NativeEngine:
             port.key: np.empty((samples, *port.type.shape), port.dtype)
             for port in self._network.program.outputs
         }
-        parts = min(self._threads, samples)
-        edges = [samples * part // parts for part in range(parts + 1)]
-        chunks = [slice(*pair) for pair in pairwise(edges)]
-        if parts == 1:
+        chunks = self._chunks(samples)
+        if len(chunks) == 1:
             self._run_chunk(feeds, results, chunks[0])
-        else:
-            with ThreadPoolExecutor(parts) as pool:
-                list(pool.map(lambda chunk: self._run_chunk(feeds, results, chunk), chunks))
+            return results
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads)
+        list(self._pool.map(lambda chunk: self._run_chunk(feeds, results, chunk), chunks))
         return results
+
+    def _chunks(self, samples: int) -> list[slice]:
+        """Some for each thread, so that one which is held up does not hold up the others."""
+        work = samples * (self._network.program.macs + _LEAST_WORK // 8)
+        parts = min(samples, self._threads * _CHUNKS_PER_THREAD, 1 + work // _LEAST_WORK)
+        parts = parts if self._threads > 1 else 1
+        edges = [samples * part // parts for part in range(parts + 1)]
+        return [slice(*pair) for pair in pairwise(edges)]
 
     def _run_chunk(
         self, feeds: list[NDArray[Any]], results: Mapping[str, NDArray[Any]], chunk: slice

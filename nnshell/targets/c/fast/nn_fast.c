@@ -13,6 +13,7 @@
 #define OFFSET 128
 #define PIXELS 8
 #define VECTORS 2
+#define SQUARE 4 /* vectors, with as many pixels */
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define LANES 8
@@ -20,6 +21,7 @@
 #define OFFSET 0
 #define PIXELS 6
 #define VECTORS 2
+#define SQUARE 2
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
 #define LANES 4
@@ -27,6 +29,7 @@
 #define OFFSET 0
 #define PIXELS 8
 #define VECTORS 2
+#define SQUARE 4
 #endif
 
 #ifndef LANES
@@ -294,6 +297,7 @@ TILES(wide_tile, PIXELS, VECTORS)
 TILES(narrow_tile, PIXELS, 1)
 TILES(short_tile, 2, VECTORS)
 TILES(small_tile, 2, 1)
+TILES(square_tile, 4, SQUARE)
 TILES(line_tile, 1, 8)
 
 void nn_run_fast_conv2d(const nn_fast_conv2d *p, const void *x, void *y, void *scratch)
@@ -304,6 +308,9 @@ void nn_run_fast_conv2d(const nn_fast_conv2d *p, const void *x, void *y, void *s
     if (p->pixels == 1)
         for (; block + 8 <= blocks; block += 8)
             line_tile(p, map, 0, block, y);
+    if (p->pixels == 3 || p->pixels == 4)
+        for (; block + SQUARE <= blocks; block += SQUARE)
+            square_tile(p, map, 0, block, y);
     while (block < blocks) {
         const int wide = block + VECTORS <= blocks;
         int32_t pixel = 0;
@@ -460,56 +467,64 @@ void nn_run_fast_sum(const nn_sum *p, const void *a, const void *b, void *y)
     }
 }
 
-/* 16 bytes, whatever the processor. */
-typedef int8_t lot __attribute__((vector_size(16)));
-typedef int8_t loose_lot __attribute__((vector_size(16), aligned(1), may_alias));
+/* 32 bytes, whatever the processor. */
+typedef int8_t lot __attribute__((vector_size(32)));
 
-static inline lot larger(lot a, lot b)
-{
-    const lot first = a > b;
-    return (a & first) | (b & ~first);
-}
-
-/* Bytes from start on of one pixel of the output, count of them. */
-static inline void largest(const nn_max_pool *p, const int8_t *x, int32_t top, int32_t left,
-                           int8_t *out, int32_t start, const int count)
+/* Bytes from start on of one pixel of the output, count of them; whole: nothing is padding. */
+static inline __attribute__((always_inline)) void largest(const nn_max_pool *p, const int8_t *x,
+                                                          int32_t top, int32_t left, int8_t *out,
+                                                          int32_t start, const int count,
+                                                          const int whole)
 {
     const nn_window *v = &p->window;
     const int64_t channels = p->channels;
     lot best = (int8_t) -128 - (lot) {0};
     for (int32_t i = 0; i < v->kernel_height; i++) {
         const int32_t r = top + i * v->dilation_height;
-        for (int32_t j = 0; j < v->kernel_width; j++) {
+        const int8_t *in = x + ((int64_t) r * v->input_width + left) * channels + start;
+        for (int32_t j = 0; j < v->kernel_width; j++, in += v->dilation_width * channels) {
             const int32_t c = left + j * v->dilation_width;
-            lot value = (int8_t) p->pad_value - (lot) {0};
-            if (r >= 0 && r < v->input_height && c >= 0 && c < v->input_width) {
-                const int8_t *in = x + ((int64_t) r * v->input_width + c) * channels + start;
-                if (count == 16)
-                    value = *(const loose_lot *) in;
-                else
-                    memcpy(&value, in, (size_t) count);
-            }
-            best = larger(best, value);
+            lot first, value = (int8_t) p->pad_value - (lot) {0};
+            if (whole || (r >= 0 && r < v->input_height && c >= 0 && c < v->input_width))
+                memcpy(&value, in, (size_t) count);
+            first = best > value;
+            best = (best & first) | (value & ~first);
         }
     }
     memcpy(out + start, &best, (size_t) count);
 }
 
+static inline __attribute__((always_inline)) void pooled(const nn_max_pool *p, const int8_t *x,
+                                                         int32_t top, int32_t left, int8_t *out,
+                                                         const int whole)
+{
+    int32_t start = 0;
+    for (; start + 32 <= p->channels; start += 32)
+        largest(p, x, top, left, out, start, 32, whole);
+    for (; start + 16 <= p->channels; start += 16)
+        largest(p, x, top, left, out, start, 16, whole);
+    for (; start + 8 <= p->channels; start += 8)
+        largest(p, x, top, left, out, start, 8, whole);
+    for (; start < p->channels; start++)
+        largest(p, x, top, left, out, start, 1, whole);
+}
+
 void nn_run_fast_max_pool(const nn_max_pool *p, const void *x, void *y)
 {
     const nn_window *v = &p->window;
+    const int32_t tall = (v->kernel_height - 1) * v->dilation_height;
+    const int32_t wide = (v->kernel_width - 1) * v->dilation_width;
     int8_t *out = y;
     for (int32_t row = 0; row < v->output_height; row++) {
         const int32_t top = row * v->stride_height - v->pad_top;
         for (int32_t column = 0; column < v->output_width; column++, out += p->channels) {
             const int32_t left = column * v->stride_width - v->pad_left;
-            int32_t start = 0;
-            for (; start + 16 <= p->channels; start += 16)
-                largest(p, x, top, left, out, start, 16);
-            for (; start + 8 <= p->channels; start += 8)
-                largest(p, x, top, left, out, start, 8);
-            for (; start < p->channels; start++)
-                largest(p, x, top, left, out, start, 1);
+            const int whole = top >= 0 && left >= 0 && top + tall < v->input_height &&
+                              left + wide < v->input_width;
+            if (whole)
+                pooled(p, x, top, left, out, 1);
+            else
+                pooled(p, x, top, left, out, 0);
         }
     }
 }

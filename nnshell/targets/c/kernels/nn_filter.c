@@ -16,6 +16,8 @@ static uint32_t dot(const int8_t *x, const int8_t *w, int32_t count)
         w += 65536;
         count -= 65536;
     }
+    for (; count >= 4; count -= 4, x += 4, w += 4)
+        sum += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
     for (int32_t i = 0; i < count; i++)
         sum += x[i] * w[i];
     return total + (uint32_t) sum;
@@ -136,26 +138,44 @@ void nn_run_conv2d(const nn_conv2d *p, const void *x, void *y)
     }
 }
 
-static uint32_t channel_sum(const nn_depthwise *p, const void *x, int32_t row, int32_t column,
-                            size_t channel)
+enum { NN_SOME = 16 }; /* channels at a time */
+
+/* Adds one tap of some channels to their sums. */
+static void add_tap(const nn_depthwise *p, const void *x, size_t at, const int8_t *w, int32_t count,
+                    int32_t *sums)
+{
+    if (p->input_type == NN_INT8) {
+        const int8_t *in = (const int8_t *) x + at;
+        for (int32_t k = 0; k < count; k++)
+            sums[k] += in[k] * w[k];
+        return;
+    }
+    for (int32_t k = 0; k < count; k++) {
+        const uint32_t value = (uint32_t) nn_load(x, p->input_type, at + (size_t) k);
+        const int32_t weight = w[k];
+        sums[k] = nn_wrapped((uint32_t) sums[k] + value * (uint32_t) weight);
+    }
+}
+
+/* Sums of products of some channels from first on; of at most 2**16 taps: no overflow. */
+static void channel_sums(const nn_depthwise *p, const void *x, int32_t row, int32_t column,
+                         int32_t first, int32_t count, int32_t *sums)
 {
     const nn_window *v = &p->window;
-    const size_t channels = (size_t) p->channels;
-    const int8_t *w = p->weights + channel;
-    uint32_t sum = (uint32_t) p->bias[channel];
+    const int8_t *w = p->weights + first;
     for (int32_t i = 0; i < v->kernel_height; i++) {
         const int32_t r = row + i * v->dilation_height;
-        for (int32_t j = 0; j < v->kernel_width; j++, w += channels) {
+        for (int32_t j = 0; j < v->kernel_width; j++, w += p->channels) {
             const int32_t c = column + j * v->dilation_width;
-            int32_t value = p->pad_value;
             if (r >= 0 && r < v->input_height && c >= 0 && c < v->input_width) {
                 const size_t pixel = (size_t) r * (size_t) v->input_width + (size_t) c;
-                value = nn_load(x, p->input_type, pixel * channels + channel);
+                add_tap(p, x, pixel * (size_t) p->channels + (size_t) first, w, count, sums);
+            } else if (p->pad_value) {
+                for (int32_t k = 0; k < count; k++)
+                    sums[k] += p->pad_value * w[k];
             }
-            sum += (uint32_t) value * (uint32_t) (int32_t) *w;
         }
     }
-    return sum;
 }
 
 void nn_run_depthwise(const nn_depthwise *p, const void *x, void *y)
@@ -166,11 +186,17 @@ void nn_run_depthwise(const nn_depthwise *p, const void *x, void *y)
         for (int32_t column = 0; column < v->output_width; column++) {
             const int32_t top = row * v->stride_height - v->pad_top;
             const int32_t left = column * v->stride_width - v->pad_left;
-            for (int32_t k = 0; k < p->channels; k++) {
-                const size_t at = p->per_channel ? (size_t) k : 0;
-                const uint32_t sum = channel_sum(p, x, top, left, (size_t) k);
-                nn_store(y, p->output_type, written++,
-                         finished(sum, p->multipliers[at], p->shifts[at], p->low, p->high));
+            for (int32_t first = 0; first < p->channels; first += NN_SOME) {
+                const int32_t left_over = p->channels - first;
+                const int32_t count = left_over < NN_SOME ? left_over : NN_SOME;
+                int32_t sums[NN_SOME] = {0};
+                channel_sums(p, x, top, left, first, count, sums);
+                for (int32_t k = 0; k < count; k++) {
+                    const size_t at = p->per_channel ? (size_t) (first + k) : 0;
+                    const uint32_t sum = (uint32_t) p->bias[first + k] + (uint32_t) sums[k];
+                    nn_store(y, p->output_type, written++,
+                             finished(sum, p->multipliers[at], p->shifts[at], p->low, p->high));
+                }
             }
         }
     }
