@@ -95,7 +95,7 @@ def _sum(count: int) -> tuple[Nodes, list[str], dict[str, np.ndarray]]:
     return nodes, ["y"], {}
 
 
-_KINDS: dict[str, Callable[[int], tuple[Nodes, list[str], dict[str, np.ndarray]]]] = {
+KINDS: dict[str, Callable[[int], tuple[Nodes, list[str], dict[str, np.ndarray]]]] = {
     "convs": _convs,
     "relus": _relus,
     "transposes": _transposes,
@@ -107,7 +107,7 @@ _KINDS: dict[str, Callable[[int], tuple[Nodes, list[str], dict[str, np.ndarray]]
 
 def model_of(kind: str, count: int) -> onnx.ModelProto:
     """A network of about ``count`` nodes on an input of 4x6x6."""
-    nodes, outputs, weights = _KINDS[kind](count)
+    nodes, outputs, weights = KINDS[kind](count)
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,
@@ -159,7 +159,7 @@ def exponent(points: list[tuple[int, float]]) -> float | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kinds", nargs="+", choices=list(_KINDS), default=list(_KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(_SIZES))
     parser.add_argument("--steps", nargs="+", choices=list(_STEPS), default=list(_STEPS))
     parser.add_argument("--most", type=float, help="exit with 1 when a step grows faster")

@@ -36,7 +36,7 @@ class Violation(AssertionError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Category:
-    """Bad inputs of one kind; ``share`` is how many of 100 cases are of it."""
+    """Bad inputs of one kind; ``share`` is how many of a hundred or so cases are of it."""
 
     name: str
     share: int

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from fuzzing import data_files, interrupts, onnx_files, scripts, sequences, tflite_files
+from fuzzing import (
+    data_files,
+    folders,
+    growth,
+    interrupts,
+    native,
+    onnx_files,
+    scripts,
+    sequences,
+    shown,
+    tflite_files,
+)
 from fuzzing.cases import Category
 
 CATEGORIES = (
@@ -20,4 +31,10 @@ CATEGORIES = (
     Category("sequences", 6, sequences.sequence_case),
     Category("settings", 2, sequences.setting_case),
     Category("interrupts", 3, interrupts.interrupt_case),
+    Category("native", 15, native.native_case),
+    Category("killed", 6, folders.killed_case),
+    Category("pairs", 2, folders.pair_case),
+    Category("signals", 2, folders.signal_case),
+    Category("shown", 4, shown.shown_case),
+    Category("growth", 1, growth.growth_case),
 )

@@ -28,6 +28,8 @@ import onnx.inliner
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from nnshell.support.interrupts import interrupts_waiting
+
 SECONDS = 60  # for one request, by the clock
 CPU_SECONDS = 60  # for all requests of a file
 MEMORY_BYTES = 2 << 30  # beside what the process had when the child began
@@ -242,11 +244,11 @@ def _forked() -> _Child:
     onnx.defs.has("Conv")  # the registry is made here, once, and not in every child
     theirs, requests = map(_above_standard, os.pipe())
     replies, answers = map(_above_standard, os.pipe())
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), interrupts_waiting():  # not inside what runs after a fork
         warnings.simplefilter("ignore", DeprecationWarning)  # threads: the child starts none
         pid = os.fork()
-    if pid == 0:
-        _be_the_child(theirs, answers)
+        if pid == 0:
+            _be_the_child(theirs, answers)
     os.close(theirs)
     os.close(answers)
     statuses: list[int] = []
