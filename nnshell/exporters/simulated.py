@@ -198,7 +198,8 @@ class SimulatedWriter(GraphWriter):
             return self._constant(integers, replace(record, scale=scale, axis=axis), hint)
         factor = error.astype(np.float32).reshape(-1, *(1 for _ in integers.shape[1:]))
         factor = np.where(factor == 1, np.nextafter(np.float32(1), np.float32(2)), factor)
-        operands = [self._constant(integers, record, hint), self.build.constant(factor, "error")]
+        first = replace(record, axis=axis)  # in the kernel the output channel is first
+        operands = [self._constant(integers, first, hint), self.build.constant(factor, "error")]
         return self.build.node("Mul", operands, hint=f"{hint}_in_kernel")
 
     def _laid_out(self, weights: str, order: Perm) -> str:
