@@ -24,17 +24,16 @@ ADVICE = {
     "QLinearMatMul": "export the float model; nnshell quantizes it",
     "ConvInteger": "export the float model; nnshell quantizes it",
     "MatMulInteger": "export the float model; nnshell quantizes it",
-    "Elu": "train with Relu or HardSwish",
-    "Selu": "train with Relu or HardSwish",
-    "Celu": "train with Relu or HardSwish",
-    "Gelu": "train with Relu or HardSwish",
     "Erf": "it is part of Gelu; train with Relu or HardSwish",
-    "Softplus": "train with Relu or HardSwish",
-    "Mish": "train with Relu or HardSwish",
     "Swish": "train with HardSwish",
 }
+
+# Activation functions of ONNX, imported or not: the same can be done about each that is not.
+_FUNCTIONS = frozenset({"Celu", "Elu", "Gelu", "Mish", "Selu", "Softplus", "Softsign"})
 
 
 def advice(operator: str) -> str:
     """What to do about this operator, where there is more to say than the general advice."""
+    if operator in _FUNCTIONS:
+        return "train with Relu or HardSwish"
     return ADVICE.get(operator, "")

@@ -90,7 +90,8 @@ def pad(build: Builder, site: Site) -> list[Value]:
     """The border's value everywhere, then the input inside."""
     x, around = site.inputs[0], site.op.border()
     if around is None:
-        raise QuantizationError("a border that is not constant has no C form")
+        where = f"node {site.item.path}"
+        raise QuantizationError("a border that is not constant has no C form", where=where)
     y = build.result(site.types[0], site.dtype)
     border = site.quantization.output.quantize(np.array([around.value], np.float32))
     fill = {"count": y.size, "element_bytes": y.element_bytes, "value": int(border[0])}
