@@ -30,6 +30,7 @@ Static = Any  # an argument fixed when parsed: axis, shape, dtype name or slices
 # An expression may not blow an image up: (3, H, W) out of (H, W) is the largest sensible growth.
 MAX_GROWTH = 16
 MIN_ELEMENT_LIMIT = 1 << 16
+_MAX_INTEGER = 2.0**62  # what a cast to integers takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,13 @@ class Function:
 
 
 def _cast(value: Value, dtype: str) -> Value:
-    return np.asarray(value).astype(dtype)[()]
+    """numpy's cast; a cast to integers drops fractions, wraps around, and is real again after."""
+    array = np.asarray(value)
+    if np.dtype(dtype).kind == "f":
+        return array.astype(dtype)[()]
+    if not np.all(np.abs(array) < _MAX_INTEGER):
+        raise ValueError(f"a number is too large for {dtype}")
+    return array.astype(np.int64).astype(dtype).astype(np.float64)[()]
 
 
 def _take(value: Value, slices: tuple[Any, ...]) -> Value:

@@ -58,6 +58,7 @@ _UNARY: dict[type[ast.unaryop], str] = {ast.USub: "negative", ast.UAdd: "positiv
 _ELEMENTWISE = {"abs": 1, "sqrt": 1, "log": 1, "exp": 1, "minimum": 2, "maximum": 2, "clip": 3}
 _REDUCTIONS = ("mean", "std", "min", "max")
 _CASTS = {"float": "float64", "float16": "float16", "float32": "float32", "float64": "float64"}
+_CASTS |= {name: name for name in ("int8", "uint8", "int16", "uint16", "int32")}
 _METHODS = (*_REDUCTIONS, "reshape", "transpose", "astype", "clip", "flip")
 _NUMPY = ("np", "numpy")
 
@@ -286,7 +287,7 @@ def _dtype(call: ast.Call) -> str:
         case _:
             name = ""
     if name not in _CASTS or call.keywords:
-        raise _Refused(f"{_shown(call)}: the image is float, use {', '.join(_CASTS)}")
+        raise _Refused(f"{_shown(call)}: use {', '.join(_CASTS)}")
     return _CASTS[name]
 
 
