@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -196,6 +197,43 @@ UNDECIDED = {
 def test_what_only_make_knows_is_undecided_with_the_reason(text: str, reason: str) -> None:
     with pytest.raises(Undecided, match=re.escape(reason)):
         read(text).value("A")
+
+
+def test_copies_of_a_large_value_are_bounded() -> None:
+    lines = [f"V{n} := $(LARGE)\n" for n in range(20_000)]
+    makefile = read(f"LARGE := {'x' * 50_000}\n" + "".join(lines))
+    assert sum(len(variable.text) for variable in makefile.variables.values()) < 1 << 26
+    assert makefile.value("V1") == "x" * 50_000
+
+
+def test_comparisons_of_all_with_all_are_bounded() -> None:
+    listed = " ".join(f"w{n}" for n in range(8_000))
+    makefile = read(f"L := {listed}\n" + "A += $(filter $(L),$(L))\n" * 100)
+    with pytest.raises(Undecided, match="too much work"):
+        makefile.value("A")
+
+
+@pytest.mark.parametrize("line", ["A = $(subst a,b)", "A = $(word x,y)", "A = $(shell expr 1 / 0)"])
+def test_calls_that_make_would_refuse_are_undecided(line: str) -> None:
+    with pytest.raises(Undecided):
+        read(f"{line}\n").value("A")
+
+
+def test_any_text_is_read() -> None:
+    generator = random.Random(11)
+    pieces = [
+        *("A", "B", " ", "\t", "\n", "=", ":=", "+=", "?=", "!=", ":", "::", "$(", "${", ")", "}"),
+        *("ifeq", "ifneq", "ifdef", "ifndef", "else", "endif", "define", "endef", "include"),
+        *("(", ",", "'", '"', "$", "$$", "#", "\\", "\\\n", "%", "foreach", "call", "if", "export"),
+        *("shell", "subst", "patsubst", "word", "-include", "override", "\r\n", "\0", "\udcff"),
+    ]
+    for _ in range(400):
+        text = "".join(generator.choices(pieces, k=generator.randint(1, 60)))
+        Path("Makefile").write_bytes(text.encode("utf-8", "surrogateescape"))
+        makefile = read_makefile("Makefile")
+        for name in makefile.variables:
+            with contextlib.suppress(Undecided):
+                makefile.value(name)
 
 
 def test_makefiles_that_include_themselves_end() -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from nnshell.shell.makefiles.functions import EAGER, LAZY, UNDECIDED, Undecided, arithmetic, words
 
 MAX_DEPTH = 60  # references inside references
-MAX_STEPS = 50_000  # references in one Makefile
+MAX_STEPS = 50_000  # references replaced while a Makefile is read, and for each value after
 MAX_LENGTH = 1 << 20  # characters of one value
+MAX_WORK = 1 << 25  # characters that these replacements read and write
 _CLOSING = {"(": ")", "{": "}"}
 
 
@@ -37,8 +38,12 @@ class Expander:
         self._find = find
         self._active: list[str] = []  # variables being replaced, outermost first
         self._local: list[dict[str, str]] = []  # of foreach and call
-        self._steps = 0
+        self._steps = self._work = 0
         self._depth = 0
+
+    def renew(self) -> None:
+        """Forget the work that was done: what comes now is another question."""
+        self._steps = self._work = 0
 
     def expand(self, text: str) -> str:
         """The text without references; Undecided when a value in it cannot be known."""
@@ -77,12 +82,20 @@ class Expander:
         if self._steps > MAX_STEPS:
             raise Undecided("it holds too many references")
         opening = text[start : start + 1]
+        self._spend(1)
         if opening == "$":
             return "$", start + 1
         if opening not in _CLOSING:
             return self._value(opening), start + 1
         end = _closing(text, start)
-        return self._inside(text[start + 1 : end]), end + 1
+        value = self._inside(text[start + 1 : end])
+        self._spend(end - start + len(value))
+        return value, end + 1
+
+    def _spend(self, work: int) -> None:
+        self._work += work
+        if self._work > MAX_WORK:
+            raise Undecided("it takes too much work to read")
 
     def _inside(self, body: str) -> str:
         """What stands in parentheses: a function with arguments, or a variable's name."""
@@ -93,7 +106,12 @@ class Expander:
             return self._undecided(name, rest)
         if rest and name in EAGER:
             count, compute = EAGER[name]
-            return compute(*(self.expand(part) for part in _arguments(rest, count)))
+            arguments = [self.expand(part) for part in _arguments(rest, count)]
+            if name.startswith("filter") and len(arguments) == 2:  # compares all with all
+                self._spend(len(words(arguments[0])) * len(words(arguments[1])))
+            if len(arguments) < count:
+                raise Undecided(f"$({name} ...) lacks arguments")
+            return compute(*arguments)
         if rest and name in LAZY:
             return self._lazy(name, rest)
         name, colon, change = self.expand(body).partition(":")

@@ -21,6 +21,7 @@ _MAX_FILE_BYTES = 1 << 20
 _MAX_FILES = 100  # a Makefile and all it includes
 _MAX_NESTING = 20  # includes inside includes
 _MAX_LINES = 100_000  # in all files together
+_MAX_LINE = 1 << 16  # characters; those of an SDK have hundreds
 _ASSIGNMENT = re.compile(
     r"(?P<words>(?:(?:export|override|private)\s+)*)"
     r"(?P<name>(?:[^\s:#=$+?!]|\$\([^()\s]*\)|[+?!](?!=))+)\s*(?P<sign>:::?=|:=|\?=|\+=|!=|=)\s*"
@@ -44,6 +45,7 @@ class Makefile:
         """The value of a variable; KeyError for none, Undecided when only make could tell."""
         if name not in self.variables:
             raise KeyError(name)
+        self.expander.renew()
         return self.expander.expand(f"$({name})").strip()
 
 
@@ -83,8 +85,8 @@ class _Reader:
         lines = _logical_lines(text.replace("\r\n", "\n"))
         for number, line in lines:
             self._lines += 1
-            if self._lines > _MAX_LINES:
-                raise OSError(0, "it has too many lines", path)
+            if self._lines > _MAX_LINES or len(line) > _MAX_LINE:
+                raise OSError(0, "it has too many or too long lines", path)
             if rule and line.startswith("\t"):
                 continue  # a recipe
             place, line = f"{path}:{number}", _without_comment(line).lstrip()
