@@ -2,13 +2,15 @@
 
 Buffers are placed one after the other, each at the lowest offset that is free for its whole
 lifetime. Several placing orders are tried, the best is improved step by step; the sum of live bytes
-at the fullest step is a lower bound that no placement can beat.
+at the fullest step is a lower bound that no placement can beat. Buffers that live from the first
+step to the last lie above all others: no placement gains by putting something between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 
 
@@ -58,6 +60,16 @@ class MemoryMap:
     def used_bytes(self, step: int) -> int:
         return sum(placement.buffer.size_bytes for placement in self.at(step))
 
+    def used_by_step(self, steps: int) -> list[int]:
+        """Bytes taken at each of the steps."""
+        change = [0] * (steps + 1)
+        for placement in self.placements:
+            buffer = placement.buffer
+            if buffer.first < steps:
+                change[buffer.first] += buffer.size_bytes
+                change[min(buffer.last + 1, steps)] -= buffer.size_bytes
+        return list(accumulate(change[:steps]))
+
 
 # A peak this close to the live bytes is not worth further tries.
 GOOD_ENOUGH = 1.02
@@ -81,11 +93,37 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int, *, tries: int = 0) -> 
     tried, always the same ones.
     """
     needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
-    live = live_bytes(needed)
-    packer = _Packer(needed, alignment_bytes)
+    lifelong = _lifelong(needed)
+    known = set(map(id, lifelong))
+    placed = _packed([b for b in needed if id(b) not in known], alignment_bytes, tries)
+    placed = [*placed, *_stacked(lifelong, _peak(placed), alignment_bytes)]
+    return MemoryMap(tuple(placed), _peak(placed), live_bytes(needed))
+
+
+def _lifelong(buffers: Sequence[Buffer]) -> list[Buffer]:
+    """The buffers that are alive whenever any is."""
+    first = min((buffer.first for buffer in buffers), default=0)
+    last = max((buffer.last for buffer in buffers), default=0)
+    return [buffer for buffer in buffers if (buffer.first, buffer.last) == (first, last)]
+
+
+def _stacked(buffers: Iterable[Buffer], floor: int, alignment_bytes: int) -> list[Placement]:
+    """One after the other from ``floor`` up, the largest last."""
+    placed: list[Placement] = []
+    for buffer in sorted(buffers, key=lambda buffer: buffer.size_bytes):
+        offset = -(-floor // alignment_bytes) * alignment_bytes
+        placed.append(Placement(buffer, offset))
+        floor = placed[-1].end_bytes
+    return placed
+
+
+def _packed(buffers: list[Buffer], alignment_bytes: int, tries: int) -> list[Placement]:
+    """The best of several first-fit orders, improved."""
+    live = live_bytes(buffers)
+    packer = _Packer(buffers, alignment_bytes)
     found: list[list[Placement]] = []
     for order in _ORDERS:
-        found.append(packer.first_fit(sorted(needed, key=order)))
+        found.append(packer.first_fit(sorted(buffers, key=order)))
         if _peak(found[-1]) <= live:
             break
     best = min(found, key=_peak)
@@ -95,7 +133,7 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int, *, tries: int = 0) -> 
         best = min((best, *(packer.improved(placed) for placed in found)), key=_peak)
     if _peak(best) > TOLERABLE * live:
         best = packer.searched(best, tries, TOLERABLE * live)
-    return MemoryMap(tuple(best), _peak(best), live)
+    return best
 
 
 class _Packer:
@@ -103,10 +141,14 @@ class _Packer:
 
     def __init__(self, buffers: Sequence[Buffer], alignment: int) -> None:
         self._alignment = alignment
-        self._rivals = {
-            id(buffer): [id(other) for other in buffers if buffer.meets(other)]
-            for buffer in buffers
-        }
+        self._rivals: dict[int, list[int]] = {id(buffer): [] for buffer in buffers}
+        alive: list[Buffer] = []
+        for buffer in sorted(buffers, key=lambda buffer: buffer.first):
+            alive = [other for other in alive if other.last >= buffer.first]
+            for other in alive:
+                self._rivals[id(buffer)].append(id(other))
+                self._rivals[id(other)].append(id(buffer))
+            alive.append(buffer)
 
     def first_fit(self, buffers: Iterable[Buffer]) -> list[Placement]:
         """Each buffer at the lowest offset that is free for its whole lifetime."""
@@ -159,11 +201,9 @@ class _Packer:
 
 def live_bytes(buffers: Sequence[Buffer]) -> int:
     """The most bytes alive at one step: a lower bound of every placement's peak."""
-    steps = {buffer.first for buffer in buffers}
-    return max(
-        (sum(b.size_bytes for b in buffers if b.first <= step <= b.last) for step in steps),
-        default=0,
-    )
+    changes = [(buffer.first, buffer.size_bytes) for buffer in buffers]
+    changes += [(buffer.last + 1, -buffer.size_bytes) for buffer in buffers]
+    return max(accumulate((size for _, size in sorted(changes)), initial=0))
 
 
 def _peak(placed: Sequence[Placement]) -> int:

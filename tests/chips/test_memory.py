@@ -56,3 +56,13 @@ def test_what_lies_in_memory_at_a_step_is_listed_by_offset() -> None:
     assert {entry.buffer.name for entry in found.at(0)} == {"a"}
     assert [entry.offset_bytes for entry in found.at(1)] == [0, 16]
     assert (found.used_bytes(0), found.used_bytes(1)) == (8, 24)
+    assert found.used_by_step(3) == [8, 24, 8]
+
+
+def test_what_lives_all_the_time_lies_above_the_rest_and_costs_no_more() -> None:
+    passing = [Buffer(f"t{at}", "activation", 100 * (at + 1), at, at + 1) for at in range(6)]
+    lifelong = [Buffer(f"w{at}", "weights", 8 * (at + 1), 0, 6) for at in range(4)]
+    found = pack([*lifelong, *passing], 4)
+    assert found.peak_bytes == found.live_bytes == live_bytes([*lifelong, *passing])
+    lowest = min(p.offset_bytes for p in found.placements if p.buffer.kind == "weights")
+    assert lowest >= max(p.end_bytes for p in found.placements if p.buffer.kind == "activation")

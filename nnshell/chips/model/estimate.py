@@ -137,34 +137,40 @@ class _Simulation:
     def _stream_exposed(self, plan: Plan) -> None:
         """Stream weights tile by tile, beside their own layer's computation, where bringing them
         in as a whole during the layer before takes longer."""
-        picked = self._choices(plan)
-        for at in range(len(picked)):
-            if plan.weights[at] != "prefetched" or not self._stalls(plan, picked)[at]:
+        picked, used = self._choices(plan), plan.usage(self.network)
+        for at, layer in enumerate(self.network.layers):
+            if plan.weights[at] != "prefetched" or not self._stall(plan, picked, at):
                 continue
-            before = self._cycles(plan, picked)
-            plan.weights[at] = "streamed"
-            streamed = list(picked)
-            streamed[at] = self._choice_at(plan, plan.usage(self.network), at)
-            if self._cycles(plan, streamed) < before:
-                picked = streamed
-            else:
-                plan.weights[at] = "prefetched"
+            before = self._cycles_around(plan, picked, at)
+            plan.weights[at], whole = "streamed", picked[at]
+            span = (at - 1, at) if at else (0,)
+            for step in span:
+                used[step] -= layer.constant_bytes
+            picked[at] = self._choice_at(plan, used, at)
+            if self._cycles_around(plan, picked, at) >= before:
+                plan.weights[at], picked[at] = "prefetched", whole
+                for step in span:
+                    used[step] += layer.constant_bytes
 
-    def _cycles(self, plan: Plan, picked: list[Choice]) -> int:
-        return sum(choice.timing.cycles for choice in picked) + sum(self._stalls(plan, picked))
+    def _cycles_around(self, plan: Plan, picked: list[Choice], at: int) -> int:
+        """What depends on the weights of a layer: its time, its wait and that of the next."""
+        waits = (self._stall(plan, picked, step) for step in (at, at + 1) if step < len(picked))
+        return picked[at].timing.cycles + sum(waits)
 
-    def _stalls(self, plan: Plan, picked: list[Choice]) -> list[int]:
-        """Cycles each layer waits for weights its predecessor had no time to bring in."""
-        spare = [0, *(choice.timing.cycles - choice.timing.l3_cycles for choice in picked)]
-        return [max(0, self._prefetch_cycles(plan, at) - spare[at]) for at in range(len(picked))]
+    def _stall(self, plan: Plan, picked: list[Choice], at: int) -> int:
+        """Cycles a layer waits for weights its predecessor had no time to bring in."""
+        before = picked[at - 1].timing if at else None
+        spare = before.cycles - before.l3_cycles if before is not None else 0
+        return max(0, self._prefetch_cycles(plan, at) - spare)
 
     def _layers(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[LayerReport]:
         """One row a layer: the waiting for its weights, then its own time."""
+        used = memory.used_by_step(len(picked))
         rows: list[LayerReport] = []
-        for at, (choice, stall) in enumerate(zip(picked, self._stalls(plan, picked), strict=True)):
-            following = self._prefetch_cycles(plan, at + 1)
+        for at, choice in enumerate(picked):
+            stall, following = self._stall(plan, picked, at), self._prefetch_cycles(plan, at + 1)
             spare = choice.timing.cycles - choice.timing.l3_cycles
-            rows.append(self._row(at, plan, choice, memory, stall, min(following, spare)))
+            rows.append(self._row(at, plan, choice, used[at], stall, min(following, spare)))
         return rows
 
     def _prefetch_cycles(self, plan: Plan, at: int) -> int:
@@ -180,7 +186,7 @@ class _Simulation:
         )
 
     def _row(
-        self, at: int, plan: Plan, choice: Choice, memory: MemoryMap, stall: int, ahead: int
+        self, at: int, plan: Plan, choice: Choice, l2_bytes: int, stall: int, ahead: int
     ) -> LayerReport:
         layer, timing = self.network.layers[at], choice.timing
         cycles = timing.cycles + stall
@@ -208,7 +214,7 @@ class _Simulation:
             tile_channels=choice.tile_channels,
             tiles=choice.tiles,
             l1_bytes=choice.l1_bytes,
-            l2_bytes=memory.used_bytes(at),
+            l2_bytes=l2_bytes,
             l3_bytes=timing.l3_bytes + brought,
             energy_mj=energy,
             fits=choice.fits,

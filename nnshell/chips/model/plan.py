@@ -8,9 +8,13 @@ room then remains at all times holds weights for good.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
+from nnshell.chips.model.geometry import IntArray
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.tile_costs import Setting
 from nnshell.support.packing import Buffer, MemoryMap, live_bytes
@@ -47,7 +51,7 @@ class Life:
 
 @dataclass(slots=True)
 class Plan:
-    """The decisions: tensors in L3, place of each layer's weights, and the L2 load per layer.
+    """The decisions: tensors in L3 and the place of each layer's weights.
 
     ``in_place``: outputs that take the buffer of an input nobody reads any more, by the tensor
     that the buffer is named after.
@@ -58,40 +62,46 @@ class Plan:
     spilled: set[str] = field(default_factory=set)
     external: set[str] = field(default_factory=set)
     weights: list[WeightPlace] = field(default_factory=list)
-    used: list[int] = field(default_factory=list)
     in_place: dict[str, str] = field(default_factory=dict)
 
     def release(self, memory: MemoryMap, limit_bytes: int) -> bool:
         """Give up one thing that does not pack below the limit: rather weights, which are then
         brought in later, than activations. False when nothing of either is left."""
         over = [entry.buffer for entry in memory.placements if entry.end_bytes > limit_bytes]
-        rivals = [
-            entry.buffer
-            for entry in memory.placements
-            if any(entry.buffer.meets(buffer) for buffer in over)
-        ]
+        meets = _meeting(over)
+        rivals = [entry.buffer for entry in memory.placements if meets(entry.buffer)]
         for found in (over, rivals):
             weights = [buffer for buffer in found if buffer.kind == "weights"]
             if weights:
-                at = max(weights, key=lambda buffer: buffer.size_bytes).layer
-                self.weights[at] = "prefetched" if self.weights[at] == "resident" else "streamed"
+                self._release_weights(weights, memory.peak_bytes - limit_bytes)
                 return True
-        kept = [buffer for buffer in (*over, *rivals) if buffer.kind == "activation"]
-        if not kept:
+        activations = [buffer for buffer in (*over, *rivals) if buffer.kind == "activation"]
+        if not activations:
             return False
-        self.spilled.add(max(kept, key=lambda buffer: buffer.size_bytes).name)
+        self.spilled.add(max(activations, key=lambda buffer: buffer.size_bytes).name)
         return True
+
+    def _release_weights(self, weights: list[Buffer], excess_bytes: int) -> None:
+        """The largest, and more of those kept for good until they are as much as is missing."""
+        order = sorted(weights, key=lambda buffer: -buffer.size_bytes)
+        for buffer in order:
+            resident = self.weights[buffer.layer] == "resident"
+            if buffer is not order[0] and not resident:
+                continue
+            self.weights[buffer.layer] = "prefetched" if resident else "streamed"
+            excess_bytes -= buffer.size_bytes
+            if excess_bytes <= 0:
+                return
 
     def usage(self, network: Network) -> list[int]:
         """L2 bytes taken at each layer by activations and weights, without streaming buffers."""
-        used = _usage(network, self)
+        used, resident = _usage(network, self), 0
         for at, layer in enumerate(network.layers):
             if self.weights[at] == "resident":
-                used = [held + layer.constant_bytes for held in used]
+                resident += layer.constant_bytes
             elif self.weights[at] == "prefetched":
-                for step in _prefetch_span(at):
-                    used[step] += layer.constant_bytes
-        return used
+                used[list(_prefetch_span(at))] += layer.constant_bytes
+        return [int(held) for held in used + resident]
 
     def spilled_bytes(self) -> int:
         """L3 RAM for activations: the most that is alive at one layer."""
@@ -148,10 +158,10 @@ def make_plan(network: Network, budget: Budget, hidden_bytes: list[float]) -> Pl
         "none" if network.layers[at].constant_bytes == 0 else "streamed" for at in range(count)
     ]
     _place_io(network, plan, budget)
-    _place_activations(network, plan, budget)
-    _prefetch_weights(network, plan, budget)
+    load = _place_activations(network, plan, budget)
+    _prefetch_weights(network, plan, load)
     if budget.keep_weights:
-        _keep_weights(network, plan, budget, hidden_bytes)
+        _keep_weights(network, plan, load, hidden_bytes)
     return plan
 
 
@@ -166,89 +176,154 @@ def _place_io(network: Network, plan: Plan, budget: Budget) -> None:
             room -= size
 
 
+def _meeting(buffers: Sequence[Buffer]) -> Callable[[Buffer], bool]:
+    """Whether a buffer is alive at a step when any of these is."""
+    steps = 2 + max((buffer.last for buffer in buffers), default=0)
+    change = np.zeros(steps, np.int64)
+    for buffer in buffers:
+        change[buffer.first] += 1
+        change[buffer.last + 1] -= 1
+    alive = np.concatenate(([0], np.cumsum(np.cumsum(change) > 0)))  # steps with any, so far
+
+    def meets(buffer: Buffer) -> bool:
+        first, end = min(buffer.first, steps), min(buffer.last + 1, steps)
+        return bool(alive[end] > alive[first])
+
+    return meets
+
+
 def _in_l2(plan: Plan) -> list[str]:
-    return [name for name in plan.lives if name not in plan.spilled | plan.external]
+    elsewhere = plan.spilled | plan.external
+    return [name for name in plan.lives if name not in elsewhere]
 
 
-def _usage(network: Network, plan: Plan) -> list[int]:
+def _usage(network: Network, plan: Plan) -> IntArray:
     """Bytes of activations in L2 at each layer."""
-    used = [0] * len(network.layers)
+    change = np.zeros(len(network.layers) + 1, np.int64)
     for name in _in_l2(plan):
         life = plan.lives[name]
-        for at in range(life.first, life.last + 1):
-            used[at] += plan.sizes.get(name, 0)
-    return used
+        change[life.first] += plan.sizes.get(name, 0)
+        change[life.last + 1] -= plan.sizes.get(name, 0)
+    return np.asarray(np.cumsum(change[:-1]), np.int64)
 
 
-def _room(network: Network, plan: Plan, budget: Budget, at: int) -> int:
-    """L2 that activations may fill at a layer: less when it streams through L2 buffers."""
-    layer = network.layers[at]
-    moving = sum(plan.sizes.get(n, 0) for n in {*layer.inputs, layer.output} & plan.spilled)
-    return budget.l2_bytes - min(budget.staging_bytes, 2 * moving)
+class _Load:
+    """L2 that activations take and may take at each layer, while tensors move out and in.
+
+    A layer that streams leaves room for its L2 buffers: ``moving`` are bytes of its maps in L3.
+    """
+
+    def __init__(self, network: Network, plan: Plan, budget: Budget) -> None:
+        self._plan, self._budget = plan, budget
+        self.staging_bytes = budget.staging_bytes
+        self._touching: dict[str, list[int]] = {}
+        self.moving = np.zeros(len(network.layers), np.int64)
+        for at, layer in enumerate(network.layers):
+            for name in {*layer.inputs, layer.output}:
+                self._touching.setdefault(name, []).append(at)
+        for name in plan.spilled:
+            self.moving[self._touching.get(name, [])] += plan.sizes.get(name, 0)
+        self.used = _usage(network, plan)
+
+    @property
+    def room(self) -> IntArray:
+        moved = np.minimum(self.staging_bytes, 2 * self.moving)
+        return np.asarray(self._budget.l2_bytes - moved, np.int64)
+
+    @property
+    def over(self) -> IntArray:
+        return np.asarray(np.maximum(0, self.used - self.room), np.int64)
+
+    def move_out(self, name: str) -> None:
+        self._plan.spilled.add(name)
+        self._shift(name, 1)
+
+    def bring_back(self, name: str) -> None:
+        self._plan.spilled.discard(name)
+        self._shift(name, -1)
+
+    def _shift(self, name: str, sign: int) -> None:
+        size, life = sign * self._plan.sizes.get(name, 0), self._plan.lives[name]
+        self.used[life.first : life.last + 1] -= size
+        self.moving[self._touching.get(name, [])] += size
 
 
-def _place_activations(network: Network, plan: Plan, budget: Budget) -> None:
+def _place_activations(network: Network, plan: Plan, budget: Budget) -> _Load:
     """Spill what is too large alone, then the cheapest until all fits, then bring back what
     later spills made room for."""
     plan.spilled |= {name for name in _in_l2(plan) if plan.sizes.get(name, 0) > budget.l2_bytes}
     before = set(plan.spilled)
-    _spill(network, plan, budget)
-    for name in sorted(plan.spilled - before, key=lambda name: -plan.sizes[name]):
-        plan.spilled.discard(name)
-        used = _usage(network, plan)
-        if any(used[at] > _room(network, plan, budget, at) for at in range(len(used))):
-            plan.spilled.add(name)
-    plan.used = _usage(network, plan)
+    load = _Load(network, plan, budget)
+    _spill(plan, load)
+    for name in sorted(plan.spilled - before, key=lambda name: (-plan.sizes[name], name)):
+        load.bring_back(name)
+        if load.over.any():
+            load.move_out(name)
+    return load
 
 
-def _spill(network: Network, plan: Plan, budget: Budget) -> None:
-    while True:
-        used = _usage(network, plan)
-        over = [max(0, used[at] - _room(network, plan, budget, at)) for at in range(len(used))]
-        if not any(over):
+def _spill(plan: Plan, load: _Load) -> None:
+    """Move out what moves the fewest L3 bytes for each byte of overflow that it relieves."""
+    names = [name for name in _in_l2(plan) if plan.sizes.get(name, 0)]
+    lives = [plan.lives[name] for name in names]
+    first = np.array([life.first for life in lives], np.int64)
+    last = np.array([life.last for life in lives], np.int64)
+    size = np.array([plan.sizes[name] for name in names], np.int64)
+    moved = size * np.array([1 + life.reads for life in lives], np.int64)
+    inside = np.ones(len(names), bool)
+    while (over := load.over).any():
+        worst = int(over.argmax())
+        live = np.flatnonzero(inside & (first <= worst) & (worst <= last))
+        if not live.size:
             return
-        worst = over.index(max(over))
-        live = [
-            name
-            for name in _in_l2(plan)
-            if plan.lives[name].first <= worst <= plan.lives[name].last and plan.sizes.get(name, 0)
-        ]
-        if not live:
-            return
-        plan.spilled.add(min(live, key=lambda name: _spill_cost(plan, name, over)))
+        relief = _relief(over, first[live], last[live], size[live])
+        costs = moved[live] / np.maximum(1, relief)
+        cheapest = live[costs == costs.min()]
+        at = min(cheapest, key=lambda index: names[index])
+        inside[at] = False
+        load.move_out(names[at])
 
 
-def _spill_cost(plan: Plan, name: str, over: list[int]) -> tuple[float, str]:
-    """L3 bytes moved per byte of overflow that moving this tensor out would relieve."""
-    life, size = plan.lives[name], plan.sizes[name]
-    relief = sum(min(size, over[at]) for at in range(life.first, life.last + 1))
-    return size * (1 + life.reads) / max(1, relief), name
+def _relief(over: IntArray, first: IntArray, last: IntArray, size: IntArray) -> IntArray:
+    """Bytes of overflow that each tensor would relieve in its life."""
+    relief = np.zeros_like(size)
+    for each in np.unique(size):
+        so_far = np.concatenate(([0], np.cumsum(np.minimum(each, over))))
+        same = size == each
+        relief[same] = so_far[last[same] + 1] - so_far[first[same]]
+    return relief
 
 
-def _prefetch_weights(network: Network, plan: Plan, budget: Budget) -> None:
+def _prefetch_weights(network: Network, plan: Plan, load: _Load) -> None:
     """Bring weights in during the layer before, where both layers have room for them."""
+    room = load.room
     for at, layer in enumerate(network.layers):
         size, span = layer.constant_bytes, _prefetch_span(at)
         if plan.weights[at] != "streamed":
             continue
-        if all(plan.used[step] + size <= _room(network, plan, budget, step) for step in span):
+        if all(load.used[step] + size <= room[step] for step in span):
             plan.weights[at] = "prefetched"
-            for step in span:
-                plan.used[step] += size
+            load.used[list(span)] += size
 
 
-def _keep_weights(network: Network, plan: Plan, budget: Budget, hidden_bytes: list[float]) -> None:
+def _keep_weights(network: Network, plan: Plan, load: _Load, hidden_bytes: list[float]) -> None:
     """Keep weights in L2 for good where room remains at every layer: first those that the layer
-    before cannot hide, then the smallest, whose set-up costs most for their size."""
-    rooms = [_room(network, plan, budget, at) for at in range(len(network.layers))]
+    before cannot hide, then the smallest, whose set-up costs most for their size. Layers whose
+    weights pass through L2 keep their buffers."""
+    streamed = [
+        2 * layer.constant_bytes if place == "streamed" else 0
+        for layer, place in zip(network.layers, plan.weights, strict=True)
+    ]
+    slack = load.room - np.minimum(load.staging_bytes, streamed) - load.used
     candidates = [at for at, layer in enumerate(network.layers) if layer.constant_bytes]
     for at in sorted(candidates, key=lambda at: _keep_order(network, at, hidden_bytes)):
         size = network.layers[at].constant_bytes
-        held = _prefetch_span(at) if plan.weights[at] == "prefetched" else ()
-        wanted = [used + (0 if step in held else size) for step, used in enumerate(plan.used)]
-        if all(used <= room for used, room in zip(wanted, rooms, strict=True)):
+        without = slack.copy()
+        if plan.weights[at] == "prefetched":
+            without[list(_prefetch_span(at))] += size
+        if without.min() >= size:
             plan.weights[at] = "resident"
-            plan.used = wanted
+            slack = without - size
 
 
 def _keep_order(network: Network, at: int, hidden_bytes: list[float]) -> tuple[float, int, int]:
