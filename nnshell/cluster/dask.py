@@ -94,6 +94,7 @@ class Cluster:
 
     @property
     def workers(self) -> int:
+        """How many workers there are now, at least 1."""
         return max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
 
     # -- samples -------------------------------------------------------------------------------
@@ -139,6 +140,7 @@ class Cluster:
         return self._client.submit(_same, data, key=f"nnshell-{hashlib.sha256(data).hexdigest()}")
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """A future of ``work`` on some worker; done again when that is lost."""
         return self._client.submit(_guarded, work, *arguments, pure=False, retries=3)
 
     def _all(

@@ -22,7 +22,8 @@ INTEGER_ENGINES = ("int8", "reference", "lowered", "native")
 class Engine(Protocol):
     """Runs batches: one array per graph input in, arrays by key out, samples first."""
 
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Arrays by key, (samples, *shape), of one array for each graph input."""
 
 
 def make_engine(

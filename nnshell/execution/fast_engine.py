@@ -159,6 +159,7 @@ class _Lowered:
         self.chunk = samples_per_chunk(self._flat)
 
     def model(self) -> bytes:
+        """The ONNX model, serialized; inputs as the graph has them, an output for each key."""
         inputs = [Port(node.name, TensorType(node.type.shape)) for node in self._graph.inputs]
         ports = list(self._ports.values())
         return foreign_to_bytes(self._build, inputs, ports, self._graph.name)

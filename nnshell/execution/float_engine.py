@@ -116,5 +116,6 @@ class FloatEngine:
 
 
 def one_line(error: Exception) -> str:
+    """An error of ONNX Runtime's without its code and line breaks."""
     text = _ERROR_CODE.sub("", " ".join(str(error).split()))
     return f"ONNX Runtime: {text}"

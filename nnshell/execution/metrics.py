@@ -27,20 +27,23 @@ class Samples(Protocol):
     """One array per graph input, samples first."""
 
     @property
-    def arrays(self) -> tuple[NDArray[Any], ...]: ...
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """One float32 array for each graph input, (samples, *shape)."""
 
 
 class NamedSamples(Samples, Protocol):
     """Samples that say what they are called."""
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """A name for each sample."""
 
 
 class Engine(Protocol):
     """What computes the integers of a batch, by key."""
 
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Arrays by key, (samples, *shape), of one array for each graph input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Accumulator:
         self.elements = 0
 
     def add(self, real: NDArray[Any], approximate: NDArray[Any]) -> None:
+        """Take a batch of real and approximate values; InputError when their sizes differ."""
         first = np.asarray(real, np.float64).reshape(-1)
         second = np.asarray(approximate, np.float64).reshape(-1)
         if first.size != second.size:
@@ -101,6 +105,7 @@ class Accumulator:
 
     @property
     def qsnr_db(self) -> float:
+        """10 log10(sum x^2 / sum (x - y)^2); infinite without noise, -infinite without signal."""
         if self.noise == 0.0:
             return math.inf
         if self.signal == 0.0:
@@ -109,6 +114,7 @@ class Accumulator:
 
     @property
     def cosine(self) -> float:
+        """x.y / (|x| |y|), from -1 to 1; of two zeros 1, of one zero 0."""
         norm = math.sqrt(self.signal * self.power)
         if norm == 0.0:
             return 1.0 if self.signal == self.power else 0.0
@@ -116,6 +122,7 @@ class Accumulator:
 
     @property
     def mean_error(self) -> float:
+        """Mean of |x - y|, in the units of x."""
         return self.error / max(self.elements, 1)
 
 
@@ -216,6 +223,7 @@ class _Selected:
     keys: Sequence[str]
 
     def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Integers of the chosen keys."""
         return self.engine.run(batch, self.keys)
 
 

@@ -52,6 +52,7 @@ class Variant:
 
     @property
     def fast(self) -> bool:
+        """Whether it is built with flags of its own."""
         return bool(self.flags)
 
 

@@ -50,6 +50,7 @@ class ScoreReport:
 
     @property
     def images_per_second(self) -> float:
+        """Samples over the engine's own seconds; 0 when no time was measured."""
         return self.samples / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -108,6 +109,7 @@ class _Sums:
     high: float = -math.inf
 
     def add(self, y: NDArray[np.float64], t: NDArray[np.float64]) -> None:
+        """Take a batch of outputs ``y`` and targets ``t``, float64 of the same shape."""
         difference = y - t
         self.count += y.size
         self.squares += float(np.square(difference).sum())

@@ -21,7 +21,8 @@ _TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little
 class Engine(Protocol):
     """What runs a batch: arrays by key, batch axis first."""
 
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]: ...
+    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Arrays by key, (samples, *shape), of one array for each graph input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Prediction:
 
     @property
     def correct(self) -> bool | None:
+        """Whether the predicted class is the label; None without one."""
         return None if self.label is None else self.predicted == self.label
 
 
@@ -70,10 +72,12 @@ class ValidationReport:
 
     @property
     def images(self) -> int:
+        """How many samples were judged."""
         return len(self.predictions)
 
     @property
     def labelled(self) -> int:
+        """How many of them have a label."""
         return sum(p.label is not None for p in self.predictions)
 
     @property
@@ -88,6 +92,7 @@ class ValidationReport:
 
     @property
     def images_per_second(self) -> float:
+        """Samples over the engine's own seconds; 0 when no time was measured."""
         return self.images / self.seconds if self.seconds > 0 else 0.0
 
     def _fraction(self, places: int) -> float | None:

@@ -32,6 +32,7 @@ class Outcome:
 
     @property
     def noise_db(self) -> float:
+        """Noise of the output against float in dB; minus infinite without any."""
         return 10 * math.log10(self.noise) if self.noise > 0 else -math.inf
 
 

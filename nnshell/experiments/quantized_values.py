@@ -52,10 +52,12 @@ class QuantizedValues:
 
     @property
     def clipped_share(self) -> float:
+        """Share of the values beyond the range, 0..1."""
         return self.clipped / len(self.integers)
 
     @property
     def mean_error(self) -> float:
+        """Mean error of all values, from rounding and from clipping."""
         return self.rounding_error + self.clipping_error
 
     def to_json(self) -> dict[str, Any]:

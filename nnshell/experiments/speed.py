@@ -37,6 +37,7 @@ class EngineTime:
 
     @property
     def images_per_second(self) -> float:
+        """Samples a second at the measured time."""
         return 1e3 / self.ms_per_image
 
     def to_json(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ FLOAT_NODE: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BI
 
 
 def with_nodes(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The options with other values for some nodes, on top of those there are."""
     return replace(options, nodes={**options.nodes, **nodes})
 
 
@@ -40,6 +41,7 @@ def weights_of(items: Sequence[Item]) -> int:
 
 
 def biases_of(items: Sequence[Item]) -> int:
+    """Elements of the biases of these filters."""
     return sum(
         item.graph.input_types(item.node)[index].size
         for item in items

@@ -125,6 +125,7 @@ class GraphWriter:
 
     @property
     def input_ports(self) -> list[Port]:
+        """Name and type of each graph input, in order."""
         return [Port(node.name, node.type) for node in self.graph.inputs]
 
     def tensors_of(self, keys: Sequence[str]) -> dict[str, str]:
@@ -136,6 +137,7 @@ class GraphWriter:
         return {key: self.tensors[key] for key in keys}
 
     def model(self, keys: Sequence[str]) -> onnx.ModelProto:
+        """The ONNX model with these keys as outputs; GraphError for one that is no tensor's."""
         self.tensors_of(keys)
         for key in keys:
             if self.tensors[key] != key:  # the same tensor as another key's
@@ -238,6 +240,7 @@ def _port_proto(port: Port) -> onnx.ValueInfoProto:
 
 
 def to_bytes(model: onnx.ModelProto) -> bytes:
+    """The model, serialized; GraphError beyond the 2 GB that one protobuf file can hold."""
     try:
         data: bytes = model.SerializeToString()
     except ValueError as error:

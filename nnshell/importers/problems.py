@@ -23,6 +23,7 @@ class Problem:
 
     @property
     def fault(self) -> str:
+        """The operator, its node's name and the reason, in one line."""
         return f"{self.op} '{self.name}': {self.reason}"
 
     def __str__(self) -> str:

@@ -37,6 +37,7 @@ class Header:
 
     @property
     def size_bytes(self) -> int:
+        """Bytes of all elements."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
@@ -81,6 +82,7 @@ def checked(header: Header, name: str, stored_bytes: int) -> Header:
 
 
 def npy_header(path: str) -> Header:
+    """Shape, element type and order of a .npy file; InputError when it is none or too short."""
     with reading(path, "array"), open(path, "rb") as stream:
         return checked(read_header(stream, path), path, os.stat(path).st_size)
 

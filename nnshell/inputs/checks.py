@@ -46,6 +46,7 @@ class _Column:
     all_alike: bool = True
 
     def update(self, array: npt.NDArray[Any], names: Sequence[str]) -> None:
+        """Look at a batch of one graph input, (samples, *shape)."""
         rows = array.reshape(len(array), -1)
         lows, highs = rows.min(axis=1), rows.max(axis=1)
         finite = np.isfinite(lows) & np.isfinite(highs)
@@ -77,6 +78,7 @@ class InputChecker:
         self._columns = [_Column(spec) for spec in self.specs]
 
     def update(self, batch: Batch) -> None:
+        """Look at a batch: its labels, and the values of every graph input."""
         labels = [label for label in batch.labels if label is not None]
         self.count += len(batch)
         self.labelled += len(labels)

@@ -44,6 +44,7 @@ class Column:
 
     @classmethod
     def of(cls, stores: Sequence[Store]) -> Column:
+        """A column of these stores, one after the other."""
         sizes = (len(store) for store in stores)
         return cls(tuple(stores), (0, *itertools.accumulate(sizes)))
 
@@ -52,9 +53,11 @@ class Column:
 
     @property
     def labels(self) -> list[Label]:
+        """The label of every row, None where there is none."""
         return [label for store in self.stores for label in store.labels or [None] * len(store)]
 
     def name(self, row: int) -> str:
+        """The name of a row, as messages and tables print it."""
         place = bisect.bisect_right(self.starts, row) - 1
         return self.stores[place].name(row - self.starts[place])
 
@@ -106,6 +109,7 @@ class _Opener:
         )
 
     def is_stack(self, file: SourceFile) -> bool:
+        """Whether a file holds several samples along its first axis."""
         if file.kind != "npy":
             return file.kind not in ("image", "dat")
         return _is_stack(npy_header(file.path), self.spec.shape)

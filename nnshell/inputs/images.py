@@ -49,6 +49,7 @@ class ImageReader:
 
     @classmethod
     def from_options(cls, options: InputOptions, notes: list[str]) -> ImageReader:
+        """A reader that applies the mode and size of ``options``."""
         return cls(options.mode, options.height, options.width, notes)
 
     @property

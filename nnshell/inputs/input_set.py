@@ -56,6 +56,7 @@ class InputSet:
 
     @property
     def specs(self) -> tuple[InputSpec, ...]:
+        """What each graph input takes, in the graph's order."""
         return tuple(preprocessor.spec for preprocessor in self.preprocessors)
 
     @property

@@ -48,6 +48,7 @@ class InputSpec:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names by which a user may call the input: its own, then that in the model file."""
         return (self.name, *self.aliases)
 
     @property
@@ -87,6 +88,7 @@ class Arrangement:
 
 
 def show(shape: Shape) -> str:
+    """A shape as messages print it, such as 3x32x32."""
     return "x".join(map(str, shape)) or "one number"
 
 

@@ -119,6 +119,7 @@ class _Builder:
         self.variable = variable
 
     def build(self, node: ast.expr) -> Expression:
+        """The expression that a node of Python's syntax tree stands for; UsageError for others."""
         match node:
             case ast.Constant():
                 return Constant(_number(node))

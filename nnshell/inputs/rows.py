@@ -47,9 +47,11 @@ class Whole:
         return self.load(self.count)
 
     def take(self, rows: Sequence[int]) -> Array:
+        """The rows in the order given, (rows, *shape)."""
         return np.asarray(self._array[_index(rows)])
 
     def head(self, count: int) -> Whole:
+        """The same, at most the first ``count`` rows."""
         return replace(self, count=count)
 
 
@@ -60,6 +62,7 @@ class NpyRows:
     path: str
 
     def take(self, rows: Sequence[int]) -> Array:
+        """The rows in the order given, (rows, *shape), read from the file."""
         header = npy_header(self.path)
         if header.fortran_order:
             return np.asarray(np.load(self.path, mmap_mode="r", allow_pickle=False)[_index(rows)])
@@ -73,6 +76,7 @@ class NpyRows:
         return _as_rows(pieces, header)
 
     def head(self, count: int) -> NpyRows:
+        """Itself: rows are read as they are taken."""
         return self
 
 
@@ -87,6 +91,7 @@ class NpzRows:
         self._next = 0  # the row that the stream is at
 
     def take(self, rows: Sequence[int]) -> Array:
+        """The rows in the order given, (rows, *shape), read from the archive in pieces."""
         where = f"{self._archive.path}: {self._name}"
         pieces = []
         try:
@@ -99,6 +104,7 @@ class NpzRows:
         return _as_rows(pieces, self._header)
 
     def head(self, count: int) -> NpzRows:
+        """Itself: rows are read as they are taken."""
         return self
 
     def _read(self, first: int, count: int, where: str) -> npt.NDArray[np.uint8]:

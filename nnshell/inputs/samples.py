@@ -49,7 +49,8 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     @property
-    def labels(self) -> Sequence[Label]: ...
+    def labels(self) -> Sequence[Label]:
+        """A label for each sample, or none at all."""
 
     def name(self, row: int) -> str:
         """What errors and listings call a sample."""
@@ -74,12 +75,15 @@ class FileStore:
         return len(self.paths)
 
     def name(self, row: int) -> str:
+        """The path of a sample's file."""
         return self.paths[row]
 
     def head(self, count: int) -> FileStore:
+        """The first ``count`` samples."""
         return replace(self, paths=self.paths[:count], labels=self.labels[:count])
 
     def read(self, rows: Sequence[int]) -> Iterator[Block]:
+        """The samples of these rows in blocks of one shape, decoded; InputError names the file."""
         with bombs_are_errors():
             arrays = [self.decode(self.paths[row]) for row in rows]
         yield from stacked(arrays, [self.paths[row] for row in rows], self.are_images)
@@ -99,12 +103,15 @@ class ArrayStore:
         return self.count
 
     def name(self, row: int) -> str:
+        """The file and, in brackets, the row in it."""
         return f"{self.path}[{row}]"
 
     def head(self, count: int) -> ArrayStore:
+        """The first ``count`` samples."""
         return replace(self, count=count, rows=self.rows.head(count), labels=self.labels[:count])
 
     def read(self, rows: Sequence[int]) -> Iterator[Block]:
+        """The samples of these rows in blocks of one shape, images converted as files are."""
         names = tuple(self.name(row) for row in rows)
         array = self.rows.take(rows)
         is_image = holds_pixels(array.dtype, array.shape[1:])

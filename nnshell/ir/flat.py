@@ -45,6 +45,7 @@ class Item:
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
+        """Its tensors, one for each output."""
         return tuple(Tensor(self.path, index) for index in range(len(self.node.outputs)))
 
     @property
@@ -73,6 +74,7 @@ class FlatGraph:
     by_path: dict[str, Item]
 
     def maker(self, tensor: Tensor) -> Item:
+        """The item that makes a tensor."""
         return self.by_path[tensor.path]
 
     def resolve(self, ref: Ref) -> Tensor:

@@ -70,6 +70,7 @@ class Node:
 
     @property
     def kind(self) -> str:
+        """Name of its operator's kind."""
         return self.op.kind
 
     @property
@@ -78,6 +79,7 @@ class Node:
         return self.outputs[0]
 
     def copy(self) -> Node:
+        """The same node, independent of this one; its body is copied too."""
         body = self.body.copy() if self.body is not None else None
         return Node(
             self.name,
@@ -162,12 +164,15 @@ class Graph:
 
     @property
     def quantized(self) -> bool:
+        """Whether every node has its records; False for a graph without nodes."""
         return bool(self.nodes) and all(node.quantization is not None for node in self)
 
     def type_of(self, ref: Ref) -> TensorType:
+        """Shape, layout and element type of a tensor."""
         return self[ref.node].outputs[ref.index]
 
     def input_types(self, node: Node) -> tuple[TensorType, ...]:
+        """Types of a node's inputs, in order."""
         return tuple(self.type_of(ref) for ref in node.inputs)
 
     def producer(self, node: Node, index: int = 0) -> Node:
@@ -231,11 +236,13 @@ class Graph:
         return order
 
     def step_numbers(self) -> dict[str, int]:
+        """The step of every node by name."""
         return {node.name: number for number, node in enumerate(self.steps())}
 
     # -- editing ---------------------------------------------------------------------------
 
     def add(self, node: Node) -> Node:
+        """Append a node; GraphError when its name is taken."""
         self._check_free(node.name)
         self.nodes[node.name] = node
         return node
@@ -257,6 +264,7 @@ class Graph:
             raise GraphError(f"a node called '{name}' exists already")
 
     def remove(self, name: str) -> Node:
+        """Take out a node that nothing reads; GraphError when something does."""
         node = self[name]
         if self.consumer_count(name):
             raise GraphError(f"node '{name}' still has consumers")
@@ -333,6 +341,7 @@ class Graph:
         self.name, self.source, self.nodes = saved.name, saved.source, saved.nodes
 
     def clear_quantization(self) -> None:
+        """Forget all records and kernels, those inside fusions too."""
         for node in self:
             node.quantization = None
             if node.body is not None:

@@ -52,6 +52,7 @@ class IntegerTensor:
 
     @property
     def magnitude(self) -> int:
+        """The largest absolute value that it can hold."""
         return max(abs(self.low), abs(self.high))
 
 
@@ -137,6 +138,7 @@ class IntegerGraph(ForeignGraph):
         return self._combine("Add" if sign > 0 else "Sub", x, y, x.low + ends[0], x.high + ends[1])
 
     def multiply(self, x: IntegerTensor, y: IntegerTensor) -> IntegerTensor:
+        """x * y; shapes broadcast as numpy's do after the sample axis."""
         products = [a * b for a in (x.low, x.high) for b in (y.low, y.high)]
         return self._combine("Mul", x, y, min(products), max(products))
 

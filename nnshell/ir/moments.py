@@ -27,6 +27,7 @@ class Moments:
 
     @property
     def channels(self) -> int:
+        """How many channels they describe."""
         return int(self.mean.size)
 
     def picked(self, picks: Any) -> Moments:

@@ -16,6 +16,7 @@ def lower_move(
 
 
 def narrowest(x: IntegerTensor) -> str:
+    """The ONNX tensor with the fewest bytes that holds these integers."""
     return x.narrow or x.name
 
 
@@ -27,6 +28,7 @@ def moved(
     low: int | None = None,
     high: int | None = None,
 ) -> IntegerTensor:
+    """The result of an operator that only moves elements, with the bounds of ``x`` or new ones."""
     low, high = x.low if low is None else low, x.high if high is None else high
     if x.narrow:
         return build.from_narrow(name, shape, low, high, x.narrow_type)

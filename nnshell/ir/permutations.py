@@ -11,6 +11,7 @@ Entry = TypeVar("Entry")
 
 
 def identity(rank: int) -> Perm:
+    """The order that moves nothing."""
     return tuple(range(rank))
 
 
@@ -25,6 +26,7 @@ def after(first: Perm, second: Perm) -> Perm:
 
 
 def permuted(values: Sequence[Entry], perm: Perm) -> tuple[Entry, ...]:
+    """``values[perm[0]], values[perm[1]], ...``, as numpy's transpose orders axes."""
     return tuple(values[axis] for axis in perm)
 
 

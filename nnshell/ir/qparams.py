@@ -51,6 +51,7 @@ class QParams:
 
     @property
     def first_scale(self) -> float:
+        """The scale of the tensor, or of its first channel."""
         return float(self.scale.reshape(-1)[0])
 
     def same_record(self, other: QParams) -> bool:
@@ -77,6 +78,7 @@ class QParams:
         return integers
 
     def dequantize(self, integers: NDArray[Any]) -> NDArray[np.float32]:
+        """scale * (q - zero_point) in float32, scales broadcast along ``axis``."""
         scale = self._broadcast(np.ndim(integers))
         return ((integers.astype(np.float64) - self.zero_point) * scale).astype(np.float32)
 

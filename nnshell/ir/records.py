@@ -54,10 +54,12 @@ class Record:
 
     @property
     def dtype(self) -> str:
+        """Element type."""
         return self.params.dtype
 
     @property
     def zero_point(self) -> int:
+        """The integer that stands for 0."""
         return self.params.zero_point
 
     @property

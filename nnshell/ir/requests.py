@@ -21,6 +21,7 @@ class Range:
     maximum: float
 
     def including_zero(self) -> Range:
+        """Widened, if need be, to hold 0."""
         return Range(min(self.minimum, 0.0), max(self.maximum, 0.0))
 
 
@@ -83,6 +84,7 @@ class QuantizeRequest:
 
     @property
     def output(self) -> QParams:
+        """Record of output 0."""
         return self.outputs[0]
 
 

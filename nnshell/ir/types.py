@@ -61,6 +61,7 @@ class Origin:
     position: int = -1  # of the node in the model file, from 0; -1 without one
 
     def touched_by(self, pass_name: str) -> Origin:
+        """The same origin with a pass noted last."""
         if self.passes and self.passes[-1] == pass_name:
             return self
         return replace(self, passes=(*self.passes, pass_name))

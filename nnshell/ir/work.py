@@ -45,6 +45,7 @@ class Window:
 
     @property
     def padded(self) -> bool:
+        """Whether any side has padding."""
         return any(self.pads)
 
     def grown(self, pads: tuple[int, int, int, int]) -> Window:

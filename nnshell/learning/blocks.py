@@ -28,6 +28,7 @@ class Block:
 
     @property
     def filters(self) -> list[Item]:
+        """Its filters, in step order."""
         return [item for item in self.items if is_filter(item)]
 
 

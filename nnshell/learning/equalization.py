@@ -90,6 +90,7 @@ class _Weights:
 
     @classmethod
     def of(cls, flat: FlatGraph, item: Item) -> _Weights:
+        """Weights and bias of a filter in float64, grouped."""
         weights, bias = filter_constants(flat, item)
         given, groups = item.graph.input_types(item.node)[0], item.node.op.filter_groups
         channels = given.shape[0] // groups
@@ -106,6 +107,7 @@ class _Weights:
         return np.asarray(np.abs(self.weights).max(axis=(1, 3)).reshape(-1))
 
     def store(self, graph: Graph) -> None:
+        """Write them to the graph as float32 constants."""
         for name, values, shape in zip(
             self.names, (self.weights, self.bias), (self.shape, self.bias.shape), strict=True
         ):

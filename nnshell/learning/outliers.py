@@ -34,6 +34,7 @@ class Outlier:
 
     @property
     def ratio(self) -> float:
+        """How many times further than the median channel the widest reaches."""
         return self.reach / self.median if self.median > 0 else float("inf")
 
     @property

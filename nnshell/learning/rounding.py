@@ -65,6 +65,7 @@ def best_scale(of: Moments, scale: Matrix, limits: tuple[int, int], shared: bool
 
 
 def nearest(weights: Matrix, scale: Matrix, limits: tuple[int, int]) -> Matrix:
+    """Integers (filters, taps) nearest to weights over scale, halves up, within ``limits``."""
     integers: Matrix = np.clip(np.floor(weights / scale[:, np.newaxis] + 0.5), *limits)
     return integers
 

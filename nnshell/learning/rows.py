@@ -83,6 +83,7 @@ def _rows(item: Item, data: NDArray[Any], places: NDArray[np.int64]) -> NDArray[
 
 
 def groups_of(item: Item) -> int:
+    """Groups of a filter, 1 for most."""
     return item.node.op.filter_groups
 
 

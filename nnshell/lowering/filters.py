@@ -56,6 +56,7 @@ class _Filter:
 
     @classmethod
     def of(cls, kernel: FilterKernel, output: QParams, x: IntegerTensor) -> _Filter:
+        """The filter, and how far its sums can reach with inputs from x.low to x.high."""
         weights = kernel.weights.astype(np.int64)
         rows = weights.reshape(weights.shape[0], -1)
         positive, negative = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)

@@ -11,6 +11,7 @@ from nnshell.numeric.kernels.gates import GateKernel
 def lower_gate(
     quantization: NodeQuantization, build: IntegerGraph, x: IntegerTensor
 ) -> IntegerTensor:
+    """Hard sigmoid and swish as clip, product and requantization, exact in floating point."""
     kernel: GateKernel = quantization.kernel
     output = quantization.output
     centred = build.shifted(x, -quantization.input.zero_point)

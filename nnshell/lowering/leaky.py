@@ -19,6 +19,7 @@ from nnshell.numeric.kernels.leaky import SLOPE_BITS, LeakyKernel
 def lower_leaky(
     quantization: NodeQuantization, build: IntegerGraph, x: IntegerTensor
 ) -> IntegerTensor:
+    """max(x, 0) + RS(min(x, 0) * slope, 7), then requantized; CannotLower beyond 2^53."""
     kernel: LeakyKernel = quantization.kernel
     output = quantization.output
     centred = build.shifted(x, -quantization.input.zero_point)

@@ -16,6 +16,7 @@ from nnshell.ir.types import TensorType
 def lower_split(
     op: Operator, build: IntegerGraph, x: IntegerTensor, outputs: Types
 ) -> tuple[IntegerTensor, ...]:
+    """The parts, in the narrowest type that the tensor exists in."""
     names = op.to_onnx(build, [narrowest(x)], (TensorType(x.shape),), outputs)
     return tuple(
         moved(build, x, name, kind.shape) for name, kind in zip(names, outputs, strict=True)

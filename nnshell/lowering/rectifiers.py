@@ -26,6 +26,7 @@ from nnshell.numeric.kernels.rectifiers import RectifierKernel
 def lower_rectifier(
     quantization: NodeQuantization, build: IntegerGraph, x: IntegerTensor
 ) -> IntegerTensor:
+    """Clip in units of the input, then requantization unless both records are one."""
     kernel: RectifierKernel = quantization.kernel
     given, output = quantization.input, quantization.output
     lower, upper = kernel.lower, kernel.upper

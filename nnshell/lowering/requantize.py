@@ -60,6 +60,7 @@ class Accumulator:
 
     @classmethod
     def of(cls, tensor: IntegerTensor, axis: int | None = None) -> Accumulator:
+        """Sums with the bounds of the whole tensor for every channel."""
         return cls(tensor, np.array([tensor.low]), np.array([tensor.high]), axis)
 
 
@@ -106,6 +107,7 @@ def requantize(
 
 
 def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factors) -> IntegerTensor:
+    """RS(x * multiplier, shift) + zero point, saturated; CannotLower where products exceed 2^53."""
     accumulator, factors = _aligned(accumulator, factors)
     products = [end * factors.multiplier for end in (accumulator.low, accumulator.high)]
     largest = int(max(np.abs(product).max() for product in products))

@@ -72,6 +72,7 @@ class Factors:
 
     @property
     def limits_of_type(self) -> tuple[int, int]:
+        """Smallest and largest integer of the element type."""
         return int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max)
 
     def apply(self, accumulator: IntArray) -> IntArray:
@@ -118,6 +119,7 @@ class Staircase:
         return cls(factors, points, factors.apply(points))
 
     def rows(self, index: IntArray) -> Staircase:
+        """The same for some channels."""
         return Staircase(self.factors.rows(index), self.points[index], self.results[index])
 
     def critical(self) -> Staircase:
@@ -155,6 +157,7 @@ class Rescaling:
         return cls(ones, 0 * ones, np.ones(count, np.float32), zero_point * ones)
 
     def rows(self, index: IntArray) -> Rescaling:
+        """The same for some channels."""
         return Rescaling(
             self.gain[index], self.bias[index], self.scale[index], self.zero_point[index]
         )
@@ -179,6 +182,7 @@ class Room:
     rescale: Callable[[IntArray, IntArray], str]
 
     def rows(self, index: IntArray) -> Room:
+        """The same for some channels."""
         return Room(self.reach[index], self.base[index], self.rescale)
 
 

@@ -19,6 +19,7 @@ from nnshell.numeric.kernels.sums import SumKernel
 def lower_sum(
     quantization: NodeQuantization, build: IntegerGraph, inputs: Sequence[IntegerTensor]
 ) -> IntegerTensor:
+    """One term rescaled, both added, the sum requantized, as the kernel does."""
     kernel: SumKernel = quantization.kernel
     terms = list(inputs)
     big = Accumulator.of(terms[kernel.scaled_input])

@@ -24,6 +24,7 @@ class Basis:
         quantize_graph(graph, self.statistics, self.options, self.learned)
 
     def with_options(self, options: QuantizationOptions) -> Basis:
+        """The same statistics and learned values under other options."""
         return replace(self, options=options)
 
     def with_learned(self, more: Learned) -> Basis:

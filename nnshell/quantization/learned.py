@@ -39,6 +39,7 @@ class Learned:
         return found if found is not None and found.bits == bits else None
 
     def range_of(self, path: str) -> Range | None:
+        """The range that was learned for the node at ``path``, or None."""
         return _find(self.ranges, path)
 
     def updated(self, other: Learned) -> Learned:
@@ -50,6 +51,7 @@ class Learned:
         return Learned(filters, {**self.ranges, **other.ranges})
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values that ``from_json`` reads."""
         return {
             "filters": {key: _filter_json(entry) for key, entry in self.filters.items()},
             "ranges": {key: [r.minimum, r.maximum] for key, r in self.ranges.items()},

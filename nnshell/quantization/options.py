@@ -133,6 +133,7 @@ class QuantizationOptions:
 
     @property
     def kernel(self) -> KernelOptions:
+        """What an operator asks of them; weight_clip auto is decided here."""
         clip = self.weight_clip
         if clip == "auto":
             clip = "mse" if self.weight_bits < INT8_BITS else "none"

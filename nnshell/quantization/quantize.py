@@ -87,6 +87,7 @@ class _Filler:
         self.constants: dict[Tensor, tuple[QParams, NDArray[Any] | None]] = {}
 
     def fill(self) -> None:
+        """Give every node its records and integers, constants after their readers."""
         for item in self.flat.items:
             if item.node.op.role != "constant":
                 self._fill_item(item)

@@ -36,11 +36,13 @@ class Record:
 
     @classmethod
     def of(cls, record: QParams) -> Record:
+        """The first channel's scale, and the extremes of all channels."""
         low, high = float(np.min(record.minimum)), float(np.max(record.maximum))
         scale, count = record.first_scale, int(record.scale.size)
         return cls(scale, record.zero_point, record.dtype, low, high, record.bits, count)
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values by name; bits and channels only where they are not the usual ones."""
         others = {"bits": self.bits} if self.bits != INT8_BITS and self.dtype == "int8" else {}
         others |= {"channels": self.channels} if self.channels > 1 else {}
         return {

@@ -95,9 +95,11 @@ class ImportContext:
     # -- inputs of the node ----------------------------------------------------------------
 
     def has(self, index: int) -> bool:
+        """Whether the node has input ``index``: optional ones may be left out."""
         return index < len(self.node.inputs) and self.node.inputs[index] != ""
 
     def is_constant(self, index: int) -> bool:
+        """Whether input ``index`` is there and known when the file is read."""
         return self.has(index) and self.node.inputs[index] in self.constants
 
     def any_value(self, index: int) -> Value:
@@ -157,6 +159,7 @@ class ImportContext:
         return self.finite(tensor, self.node.inputs[index])
 
     def finite(self, tensor: NDArray[Any], name: str) -> NDArray[Any]:
+        """The tensor as float32; Unsupported for other types, nothing at all, NaN and infinity."""
         if tensor.dtype.kind not in "fiu":
             raise Unsupported(f"'{name}' has element type {tensor.dtype}", accepted="real numbers")
         if not tensor.size:
@@ -176,6 +179,7 @@ class ImportContext:
     # -- attributes of the node ------------------------------------------------------------
 
     def integer(self, name: str, default: int) -> int:
+        """A whole number of the node's attributes; Unsupported for anything else."""
         value = self.node.attributes.get(name, default)
         return int(value) if isinstance(value, int | float) else self.refuse(name)
 
@@ -187,6 +191,7 @@ class ImportContext:
         return float(value)
 
     def integers(self, name: str) -> tuple[int, ...] | None:
+        """A list of whole numbers, None when the node has none; Unsupported for anything else."""
         value = self.node.attributes.get(name)
         if value is None:
             return None
@@ -195,6 +200,7 @@ class ImportContext:
         return tuple(int(n) for n in value)
 
     def text(self, name: str, default: str, accepted: Sequence[str]) -> str:
+        """A word of the node's attributes; Unsupported for one that is not accepted."""
         value = self.node.attributes.get(name, default)
         if value not in accepted:
             self.refuse(name, accepted=", ".join(accepted))
@@ -315,6 +321,7 @@ class ImportContext:
         self.produce_value(Value(ref, tuple(shape), batch, dtype), output=output)
 
     def produce_value(self, value: Value, *, output: int = 0) -> None:
+        """Make ``value`` what output ``output`` of the node is called."""
         name = self.node.outputs[output]
         self.makers.setdefault(value.ref, name)
         self.values[name] = self._with_batch_found(value)

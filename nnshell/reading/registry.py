@@ -28,6 +28,7 @@ class Unsupported(Exception):
 
     @property
     def reason(self) -> str:
+        """What is at fault, and what is accepted instead."""
         accepted = f"; accepted: {self.accepted}" if self.accepted else ""
         return f"{self.what}{accepted}"
 

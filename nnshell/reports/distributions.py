@@ -29,7 +29,8 @@ class Samples(Protocol):
     """One array per graph input, samples first."""
 
     @property
-    def arrays(self) -> Sequence[NDArray[Any]]: ...
+    def arrays(self) -> Sequence[NDArray[Any]]:
+        """One array for each graph input, (samples, *shape)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Distribution:
 
     @property
     def q_format(self) -> str:
+        """The Qm.n form of 8 bits that holds the largest value."""
         return f"Q{_BITS - 1 - self.fraction_bits}.{self.fraction_bits}"
 
 
@@ -158,6 +160,7 @@ class _Moments:
         self.shape = ""
 
     def add(self, array: NDArray[Any]) -> None:
+        """Take a batch of the tensor, (samples, *shape)."""
         values = array.astype(np.float64)
         self.shape = _shape(array[0])
         self.count += values.size

@@ -74,6 +74,7 @@ class Layer:
 
     @property
     def factor(self) -> float:
+        """s_in s_w / s_out: what an accumulator is multiplied by."""
         return self.input_scale * self.weight_scale / self.output_scale
 
 

@@ -42,10 +42,12 @@ class Column:
 
     @property
     def heading(self) -> str:
+        """The name and, in brackets, the unit."""
         return f"{self.name} [{self.unit}]" if self.unit else self.name
 
     @property
     def machine_name(self) -> str:
+        """The name in CSV and JSON: small letters, digits and _, the unit last."""
         if self.key:
             return self.key
         unit = "percent" if self.unit == "%" else self.unit

@@ -56,6 +56,7 @@ class Worked:
     computed: dict[str, int] = field(default_factory=dict)  # by hand, by path; for checks
 
     def to_json(self) -> dict[str, Any]:
+        """All numbers, by name."""
         return {
             "node": self.node,
             "at": list(self.place),
@@ -112,6 +113,7 @@ class _Worker:
             self._integers[name] = quantize_input(array, self._engine.record(name))[0]
 
     def work(self, key: str, place: Place | None) -> Worked:
+        """One element of a node's output by hand; by default the one in the middle."""
         item = self._end_of(key)
         shape = item.node.outputs[0].shape
         place = tuple(extent // 2 for extent in shape) if place is None else place
@@ -223,6 +225,7 @@ class _Worker:
         return places, np.array([x[p] for p in places], np.int64)
 
     def name(self, tensor: Tensor) -> str:
+        """The node's name and, after #, which of its outputs."""
         return tensor.path if not tensor.index else f"{tensor.path}#{tensor.index}"
 
 

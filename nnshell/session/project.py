@@ -46,6 +46,7 @@ class Project:
 
     @property
     def name(self) -> str:
+        """The graph's name."""
         return self.graph.name
 
     @property
@@ -60,6 +61,7 @@ class Project:
 
     @property
     def quantized(self) -> bool:
+        """Whether every node of the graph has its records."""
         return self.graph.quantized
 
     def steps(self) -> list[Node]:

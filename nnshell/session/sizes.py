@@ -72,6 +72,7 @@ class Sizes:
         return tuple(lines)
 
     def to_json(self) -> dict[str, Any]:
+        """Parameters and sizes by name; units are part of the names."""
         return {
             "model": self.model,
             "parameters": self.parameters,

@@ -80,18 +80,21 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def mapping(value: Any, place: str) -> dict[str, Any]:
+    """The value, which must be an object; StateError names ``place``."""
     if not isinstance(value, dict):
         raise StateError(f"{place} is {kind(value)}, not an object")
     return value
 
 
 def sequence(value: Any, place: str) -> list[Any]:
+    """The value, which must be a list; StateError names ``place``."""
     if not isinstance(value, list):
         raise StateError(f"{place} is {kind(value)}, not a list")
     return value
 
 
 def text(value: Any, place: str) -> str:
+    """The value, which must be a text; StateError names ``place``."""
     if not isinstance(value, str):
         raise StateError(f"{place} is {kind(value)}, not a text")
     return value

@@ -29,6 +29,7 @@ class Buffer:
     layer: int = -1
 
     def meets(self, other: Buffer) -> bool:
+        """Whether both are alive at some step."""
         return self.first <= other.last and other.first <= self.last
 
 
@@ -41,6 +42,7 @@ class Placement:
 
     @property
     def end_bytes(self) -> int:
+        """The offset of the first byte after it."""
         return self.offset_bytes + self.buffer.size_bytes
 
 
@@ -58,6 +60,7 @@ class MemoryMap:
         return tuple(sorted(live, key=lambda placement: placement.offset_bytes))
 
     def used_bytes(self, step: int) -> int:
+        """Bytes of the buffers that are alive at a step."""
         return sum(placement.buffer.size_bytes for placement in self.at(step))
 
     def used_by_step(self, steps: int) -> list[int]:

@@ -71,6 +71,7 @@ class Check:
 
     @property
     def expects_failure(self) -> bool:
+        """Whether it waits for a command that fails."""
         return self.form.judge is _fails
 
     def written_to(self, folder: str) -> Check:

@@ -54,6 +54,7 @@ class Tour:
 
     @property
     def step(self) -> Step:
+        """The step that the tour is at."""
         return self.walkthrough.steps[self._index]
 
     def start(self, first: int = 1) -> None:

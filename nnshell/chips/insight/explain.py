@@ -37,6 +37,7 @@ class Alternative:
 
     @property
     def cycles(self) -> int:
+        """Cycles of the layer with this cut."""
         return self.choice.timing.cycles
 
 

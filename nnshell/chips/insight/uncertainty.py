@@ -59,6 +59,7 @@ class Validation:
     waiting_share: float = 0.0
 
     def measured(self, kernel: str) -> bool:
+        """Whether published measurements cover layers of this kernel."""
         return kernel in self.families
 
     def kernel_error(self, kernel: str) -> float:

@@ -64,6 +64,7 @@ class MicroDma:
     line_fc_cycles: int
 
     def bytes_per_fc_cycle(self, flash: bool) -> float:
+        """Bytes that a cycle of the fabric controller moves, from flash or RAM."""
         return self.flash_bytes_per_fc_cycle if flash else self.ram_bytes_per_fc_cycle
 
     def fc_cycles(self, lines: int, line_bytes: float, *, flash: bool) -> float:

@@ -45,6 +45,7 @@ class Operand:
     pieces: int = 1
 
     def depends_on(self, axis: str) -> bool:
+        """Whether another tile along ``axis`` needs another part of the operand."""
         by = {"group": True, "out": self.by_out, "in": self.by_in, "rows": self.extent != "none"}
         return by[axis]
 

@@ -66,6 +66,7 @@ class Match:
     pads_before: bool | None = None
 
     def takes(self, work: Work) -> bool:
+        """Whether the kernel computes this work."""
         window = work.window
         if work.kind not in self.kinds:
             return False

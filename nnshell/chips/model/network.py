@@ -46,10 +46,12 @@ class Network:
 
     @property
     def macs(self) -> int:
+        """Multiplications of all layers for one inference."""
         return sum(layer.work.macs for layer in self.layers)
 
     @property
     def constant_bytes(self) -> int:
+        """Bytes of all weights, biases and kernel parameters."""
         return sum(layer.constant_bytes for layer in self.layers)
 
     def tensor_bytes(self) -> dict[str, int]:

@@ -53,6 +53,7 @@ class LayerReport:
 
     @property
     def macs_per_cycle(self) -> float:
+        """Multiplications per cluster cycle, on all cores."""
         return self.macs / self.cycles if self.cycles else 0.0
 
     @property
@@ -61,6 +62,7 @@ class LayerReport:
         return self.cycles - self.compute_cycles - self.dma_wait_cycles - self.l3_wait_cycles
 
     def to_json(self) -> dict[str, Any]:
+        """All numbers of the layer by name; units are part of the names."""
         return {
             "name": self.name,
             "op": self.op,
@@ -87,6 +89,7 @@ class Range:
     high_cycles: int
 
     def to_json(self) -> list[int]:
+        """Lowest and highest cycles."""
         return [self.low_cycles, self.high_cycles]
 
 
@@ -137,30 +140,37 @@ class SimulationReport:
 
     @property
     def fits(self) -> bool:
+        """Whether nothing lacks room, in L1, L2 or L3."""
         return not self.shortfalls
 
     @property
     def kernels(self) -> str:
+        """Name of the kernel library."""
         return self.setting.table.name
 
     @property
     def macs(self) -> int:
+        """Multiplications of all layers for one inference."""
         return self.network.macs
 
     @property
     def total_cycles(self) -> int:
+        """Cluster cycles of one inference."""
         return sum(layer.cycles for layer in self.layers)
 
     @property
     def latency_ms(self) -> float:
+        """Milliseconds of one inference at the cluster's clock."""
         return self.total_cycles / self.setting.clocks.cluster_hz * 1e3
 
     @property
     def energy_mj(self) -> float:
+        """Millijoules of one inference."""
         return sum(layer.energy_mj for layer in self.layers)
 
     @property
     def macs_per_cycle(self) -> float:
+        """Multiplications per cluster cycle of the whole network."""
         return self.macs / self.total_cycles if self.total_cycles else 0.0
 
     @property

@@ -35,10 +35,12 @@ class Choice:
 
     @property
     def tiles(self) -> int:
+        """Tiles of the layer, all groups together."""
         return self.plan.tile.count * self.plan.geometry.groups
 
     @property
     def tile_channels(self) -> int:
+        """Output channels of a whole tile."""
         return self.plan.tile.out
 
 

@@ -25,6 +25,7 @@ class Shortfall:
 
     @property
     def gap_bytes(self) -> int:
+        """Bytes that are lacking."""
         return self.demand_bytes - self.limit_bytes
 
     def __str__(self) -> str:

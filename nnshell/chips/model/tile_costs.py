@@ -26,6 +26,7 @@ class Clocks:
     volt: float = 0.0
 
     def cluster_cycles(self, fc_cycles: float) -> int:
+        """Cluster cycles that so many cycles of the fabric controller take, rounded up."""
         return math.ceil(fc_cycles * self.cluster_hz / self.fc_hz)
 
 
@@ -101,6 +102,7 @@ class TileCosts:
         return [(first, last - first) for first, last in spans]
 
     def compute(self, step: Step) -> int:
+        """Cycles of the cores for a tile; what is due once a layer counts at the first."""
         sizes = self._outs[step.out], self._rows[step.rows], self._depths[step.depth]
         cycles = self._cycles.get(sizes)
         if cycles is None:

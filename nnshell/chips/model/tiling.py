@@ -39,6 +39,7 @@ class Tile:
 
     @property
     def count(self) -> int:
+        """Tiles of one group."""
         return self.trips[0] * self.trips[1] * self.trips[2]
 
 
@@ -52,6 +53,7 @@ class Candidates:
     l1_bytes: IntArray
 
     def tile(self, index: int) -> Tile:
+        """One of the candidates."""
         return Tile(
             out=int(self.sizes.out[index]),
             rows=int(self.sizes.rows[index]),

@@ -23,6 +23,7 @@ class Memory:
         self.written = np.zeros(size_bytes, np.bool_)
 
     def area(self, offset: int, size_bytes: int) -> Area:
+        """A part of the memory; GraphError outside of it."""
         if offset < 0 or offset + size_bytes > len(self.data):
             raise GraphError(f"{size_bytes} bytes at {offset} are outside of {self.name}")
         span = slice(offset, offset + size_bytes)
@@ -38,18 +39,21 @@ class Area:
     written: NDArray[np.bool_]
 
     def shaped(self, *shape: int) -> Area:
+        """The same bytes in another shape."""
         return Area(self.name, self.data.reshape(shape), self.written.reshape(shape))
 
     def __getitem__(self, part: Any) -> Area:
         return Area(self.name, self.data[part], self.written[part])
 
     def read(self) -> Bytes:
+        """A copy of the bytes; GraphError when some were never written."""
         if not self.written.all():
             missing = int(self.written.size - self.written.sum())
             raise GraphError(f"{missing} bytes of {self.name} are read before they are written")
         return self.data.copy()
 
     def write(self, data: Bytes) -> None:
+        """Overwrite all bytes of the area."""
         self.data[...] = data.reshape(self.data.shape)
         self.written[...] = True
 
@@ -60,4 +64,5 @@ class Area:
 
 
 def bytes_of(array: IntArray, dtype: str) -> Bytes:
+    """The elements as bytes of ``dtype``, in memory order."""
     return np.ascontiguousarray(array).astype(dtype).reshape(-1).view(np.uint8)

@@ -102,6 +102,7 @@ class RunState:
             self.homes[name] = self.homes[root]
 
     def run(self) -> TiledRun:
+        """All layers in order, each compared with the whole int8 run."""
         numbers = {layer.output: at for at, layer in enumerate(self.report.network.layers)}
         rows = []
         for node in self.graph.steps():
@@ -161,9 +162,11 @@ class RunState:
         return self.graph.type_of(ref).size * self.item_bytes(ref)
 
     def item_bytes(self, ref: Ref) -> int:
+        """Bytes of an element of the tensor."""
         return np.dtype(self.dtype(ref)).itemsize
 
     def dtype(self, ref: Ref) -> str:
+        """Element type of the tensor."""
         name = self.parts[ref.node][0]
         return records_of(self.graph[name]).outputs[0].dtype
 

@@ -183,6 +183,7 @@ def default_opset(model: onnx.ModelProto) -> int:
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error of onnx's that says something, at most 300 characters."""
     text = _ERROR_KIND.sub("", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

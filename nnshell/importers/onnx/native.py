@@ -92,15 +92,19 @@ class Native:
         self._end()
 
     def check(self, model: onnx.ModelProto) -> None:
+        """onnx's checker, in the child; its complaint is raised here."""
         self._ask(_CHECK, model)
 
     def convert(self, model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+        """The model at another opset, by onnx's version converter in the child."""
         return self._ask(_CONVERT, model, opset)
 
     def infer(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model with the types and shapes that onnx infers in the child."""
         return self._ask(_INFER, model)
 
     def inline(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model without functions, each call in the child replaced by its nodes."""
         return self._ask(_INLINE, model)
 
     def _ask(self, task: int, model: onnx.ModelProto, opset: int = 0) -> onnx.ModelProto:

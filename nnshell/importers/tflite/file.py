@@ -151,6 +151,7 @@ class _Reader:
         self._left = _MOST_NUMBERS
 
     def file(self) -> TfliteFile:
+        """The model as plain values; ModelError for another schema version or broken tables."""
         model = self.model
         if model.Version() != SCHEMA_VERSION:
             raise ModelError(

@@ -274,6 +274,7 @@ class Step:
         return shape
 
     def axis(self, axis: int, rank: int) -> int:
+        """The axis of the ONNX spelling that ``axis`` of a tensor of ``rank`` stands for."""
         return self.context.axis(axis, rank)
 
     def as_vector(self, index: int) -> str:
@@ -339,6 +340,7 @@ class Step:
         self.activation(kind, between)
 
     def activation(self, kind: int, key: str, suffix: str = "_activation") -> None:
+        """Append the activation that an operator of the file has fused into it."""
         if kind == _RELU:
             self.emit("Relu", [key], suffix=suffix)
         elif kind in (_RELU6, _RELU_N1_TO_1):
@@ -352,6 +354,7 @@ class Step:
             )
 
     def clip(self, key: str, low: float | None, high: float | None, suffix: str = "") -> None:
+        """Append a Clip of ``key``; None leaves an end open."""
         bounds = [
             self.made_constant(np.array(bound, np.float32)) if bound is not None else ""
             for bound in (low, high)
@@ -420,6 +423,7 @@ class Step:
         self.emit("Identity", [key])
 
     def refuse(self, option: str, *, accepted: str = "", hint: str = "") -> NoReturn:
+        """Raise Unsupported, which names the option and its value."""
         value = self.operator.options.get(option)
         raise Unsupported(f"{option} = {value}", accepted=accepted, hint=hint)
 

@@ -21,6 +21,7 @@ class Cut:
 
     @property
     def slices(self) -> tuple[slice, ...]:
+        """One slice for each axis, as numpy takes them."""
         limits = zip(self.starts, self.ends, self.strides, strict=True)
         return tuple(slice(a, b if b >= 0 else None, step) for a, b, step in limits)
 

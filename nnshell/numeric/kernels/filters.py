@@ -51,14 +51,17 @@ class FilterKernel:
 
     @property
     def multiplier(self) -> NDArray[np.uint8]:
+        """Of each output channel, or one for all; uint8."""
         return self.scaling.multiplier
 
     @property
     def shift(self) -> NDArray[np.int8]:
+        """Of each output channel, or one for all; to the right, int8."""
         return self.scaling.shift
 
     @property
     def available_bits(self) -> NDArray[np.int64]:
+        """Bits that the accumulator leaves for each multiplier, not limited to 8."""
         return self.scaling.available_bits
 
     def accumulator_limits(self, data: tuple[int, int]) -> tuple[IntArray, IntArray]:
@@ -95,6 +98,7 @@ class FilterParameters:
     def of(
         cls, request: QuantizeRequest, weights: FloatArray, bias: FloatArray
     ) -> FilterParameters:
+        """Float weights (output channel first) and bias, with the options of a request."""
         return cls(request.name, weights, bias, request.options, request.chosen)
 
     def real_bias(self) -> FloatArray:
@@ -153,6 +157,7 @@ class FilterRecords:
 
     @property
     def has_offset(self) -> bool:
+        """Whether a zero point of the input is part of the bias."""
         return bool(self.offset.any())
 
 

@@ -42,6 +42,7 @@ class GateKernel:
     times_input: bool  # hard swish
 
     def apply(self, x: IntArray, quantization: NodeQuantization) -> IntArray:
+        """clip(x - zp_in + offset, 0, upper), for a swish times x - zp_in; scaled, saturated."""
         output = quantization.output
         centred = x - quantization.input.zero_point
         gate = np.clip(centred + self.offset, 0, self.upper)

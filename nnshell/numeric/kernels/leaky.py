@@ -35,6 +35,7 @@ class LeakyKernel:
     scaling: Multiplier
 
     def apply(self, x: IntArray, quantization: NodeQuantization) -> IntArray:
+        """RS(x * slope, 7) below the zero point, else x; scaled by s_in / s_out, saturated."""
         output = quantization.output
         centred = x - quantization.input.zero_point
         bent = np.where(centred < 0, rounding_shift(centred * self.slope, SLOPE_BITS), centred)
@@ -42,6 +43,7 @@ class LeakyKernel:
 
 
 def leaky_kernel(slope: FloatArray, given: QParams, output: QParams) -> LeakyKernel:
+    """Slopes in Q7, limited to +-1e6, and s_in / s_out; QuantizationError for NaN."""
     if not np.isfinite(slope).all():
         raise QuantizationError("the slope of a leaky relu is NaN or infinite")
     bounded = np.clip(np.asarray(slope, np.float64), -LARGEST_SLOPE, LARGEST_SLOPE)

@@ -37,6 +37,7 @@ class LookUpKernel:
         quantization: NodeQuantization,
         x: IntArray,
     ) -> IntArray:
+        """``function`` (a Q12 argument, a Q15 result), scaled to the output and saturated."""
         wide = quantization.input.dtype == "int32"
         argument = x if wide else (x - quantization.input.zero_point) << INT8_ARGUMENT_SHIFT
         output = quantization.output
@@ -45,6 +46,7 @@ class LookUpKernel:
 
 
 def quantize_look_up(request: QuantizeRequest) -> NodeQuantization:
+    """The records as asked for, and the factor 2^-15 / s_out."""
     ratio = np.ldexp(1.0, -RESULT_FRACTION_BITS) / request.output.first_scale
     return plain_quantization(request, LookUpKernel(derive_multiplier(ratio)))
 

@@ -33,6 +33,7 @@ class RectifierKernel:
     same_record: bool
 
     def apply(self, x: IntArray, given: QParams, output: QParams) -> IntArray:
+        """Limits in units of the input, then s_in / s_out unless records are equal; saturated."""
         bounded = x if self.lower is None else np.maximum(x, self.lower)
         if self.upper is not None:
             bounded = np.minimum(bounded, self.upper)

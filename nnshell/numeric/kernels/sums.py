@@ -30,6 +30,7 @@ class SumKernel:
     sign: int = 1
 
     def apply(self, inputs: Sequence[IntArray], output: QParams) -> IntArray:
+        """The larger scale brought to the smaller, the sum scaled to the output, saturated."""
         terms = align_samples(inputs)
         terms[self.scaled_input] = self.input_scaling.apply(terms[self.scaled_input])
         total = terms[0] + self.sign * terms[1]

@@ -28,6 +28,7 @@ class TableKernel:
     table: NDArray[np.int8]
 
     def look_up(self, x: IntArray) -> IntArray:
+        """The entry of each int8 value, as int64."""
         found: IntArray = self.table.astype(np.int64)[x - LOWEST]
         return found
 

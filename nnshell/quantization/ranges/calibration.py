@@ -45,7 +45,8 @@ class Samples(Protocol):
     """One array per graph input, samples first."""
 
     @property
-    def arrays(self) -> tuple[NDArray[Any], ...]: ...
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """One float32 array for each graph input, (samples, *shape)."""
 
 
 Batches = Iterable[Samples | Sequence[NDArray[Any]]]
@@ -138,6 +139,7 @@ class _Calibrator:
         self._samples += len(arrays[0])
 
     def statistics(self) -> Statistics:
+        """What was seen; InputError without samples, warnings about dead layers to the log."""
         if not self._samples:
             hint = "check the file pattern"
             raise InputError("there are no samples to calibrate with", hint=hint)

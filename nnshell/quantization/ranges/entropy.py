@@ -57,6 +57,7 @@ class _Table:
 
     @classmethod
     def of(cls, counts: Indices) -> _Table:
+        """Sums over the bins before each bin of these counts."""
         c = counts.astype(np.float64)
         before, used = (np.concatenate([[0.0], np.cumsum(a)]) for a in (c, c > 0))
         series = np.stack([np.concatenate([[0.0], np.cumsum(row)]) for row in _terms(c)])
@@ -84,6 +85,7 @@ class _Ranges:
         self._widths = np.diff(self._edges, axis=1).astype(np.float64)
 
     def losses(self) -> Floats:
+        """The Kullback-Leibler divergence of each range, infinite where it is not defined."""
         inside, used = (
             np.diff(a[self._edges], axis=1) for a in (self._table.before, self._table.used)
         )

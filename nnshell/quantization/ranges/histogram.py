@@ -32,19 +32,23 @@ class Histogram:
 
     @property
     def width(self) -> float:
+        """Width of a bin, in the tensor's units."""
         return 2 * self.reach / self.counts.size
 
     @cached_property
     def edges(self) -> NDArray[np.float64]:
+        """Borders of the bins from -reach to reach, one more than bins."""
         return np.linspace(-self.reach, self.reach, self.counts.size + 1)
 
     @cached_property
     def centers(self) -> NDArray[np.float64]:
+        """Middles of the bins."""
         middle: NDArray[np.float64] = (self.edges[:-1] + self.edges[1:]) / 2
         return middle
 
     @cached_property
     def total(self) -> int:
+        """How many values were counted."""
         return int(self.counts.sum())
 
     def to_json(self) -> dict[str, Any]:
@@ -123,4 +127,5 @@ class StreamingHistogram:
         return np.bincount(np.clip(place + bins // 2, 0, bins - 1), minlength=bins)
 
     def result(self) -> Histogram:
+        """What was counted so far."""
         return Histogram(self._counts.copy(), self._reach, self._minimum, self._maximum)

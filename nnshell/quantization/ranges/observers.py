@@ -40,6 +40,7 @@ class RunningExtremes:
         self._minimum, self._maximum = np.inf, -np.inf
 
     def update(self, reduced: Reduced) -> None:
+        """Take "min" and "max" of a batch."""
         # np.minimum lets a NaN through, so that it is noticed
         self._minimum = np.minimum(self._minimum, reduced["min"].min())
         self._maximum = np.maximum(self._maximum, reduced["max"].max())
@@ -50,6 +51,7 @@ class RunningExtremes:
         return float(self._maximum)
 
     def result(self) -> TensorStatistics:
+        """The range of everything seen."""
         return TensorStatistics(float(self._minimum), float(self._maximum))
 
 
@@ -63,9 +65,11 @@ class RunningMaximum:
         self._maximum = 0.0 if before is None else max(before.maximum, 0.0)
 
     def update(self, reduced: Reduced) -> None:
+        """Take "max" of a batch."""
         self._maximum = np.maximum(self._maximum, reduced["max"].max())
 
     def result(self) -> TensorStatistics:
+        """The range from 0 to the largest element seen."""
         return TensorStatistics(0.0, float(self._maximum))
 
 
@@ -80,12 +84,14 @@ class RunningMoments:
         self._samples = 0
 
     def update(self, reduced: Reduced) -> None:
+        """Take a batch's extremes, and the moments of each sample."""
         self._extremes.update(reduced)
         self._samples += reduced["mean"].size
         for name in self._sums:
             self._sums[name] += float(reduced[name].sum(dtype=np.float64))
 
     def result(self) -> TensorStatistics:
+        """The range, and moments averaged over samples."""
         seen = self._extremes.result()
         means = {name: total / max(self._samples, 1) for name, total in self._sums.items()}
         return TensorStatistics(seen.minimum, seen.maximum, means["mean"], means["std"], means["b"])
@@ -101,12 +107,14 @@ class HistogramObserver:
         self._moments = RunningMoments()
 
     def update(self, reduced: Reduced) -> None:
+        """Take all "values" of a batch, (samples, *shape)."""
         values = reduced["values"]
         self._histogram.add(values)
         if values.size:
             self._moments.update(_moments(values))
 
     def result(self) -> TensorStatistics:
+        """The range, moments averaged over samples, and a histogram."""
         return replace(self._moments.result(), histogram=self._histogram.result())
 
 
@@ -133,6 +141,7 @@ class ChannelObserver:
         self._channels: list[Observer] = []
 
     def update(self, reduced: Reduced) -> None:
+        """Take all "values" of a batch, (samples, channels, ...)."""
         values = reduced["values"]
         if not self._channels:
             self._channels = [self._factory() for _ in range(values.shape[1])]

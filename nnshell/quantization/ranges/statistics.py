@@ -41,9 +41,11 @@ class TensorStatistics:
 
     @property
     def range(self) -> Range:
+        """From the smallest to the largest element seen."""
         return Range(self.minimum, self.maximum)
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values by name, without those that were not collected."""
         values: dict[str, Any] = {"min": self.minimum, "max": self.maximum}
         values |= {name: getattr(self, name) for name in _MOMENTS}
         values["histogram"] = None if self.histogram is None else self.histogram.to_json()
