@@ -206,6 +206,15 @@ def option_names(node: Node) -> tuple[str, ...]:
     return (*_KERNELS, *_ALL_NODES)
 
 
+def check_option_name(key: str) -> None:
+    """UsageError for a name that is no option of any node."""
+    known = (*_ALL_NODES, *_ENDS, *_KERNELS)
+    if key.upper() not in known:
+        near = difflib.get_close_matches(key.upper(), known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"options are {', '.join(known)}"
+        raise UsageError(f"no node has an option {key.upper()}", hint=hint)
+
+
 def _check_option(node: Node, name: str) -> None:
     known = option_names(node)
     if name in known:

@@ -33,6 +33,8 @@ class Generate:
     header_file: str | None
     dump_tensors: bool
     anonymise: bool
+    kernel_source: str | None  # names of generated expression kernels
+    kernel_header: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _generate(parsed: argparse.Namespace) -> Generate:
         header_file=parsed.header_file,
         dump_tensors=not parsed.dont_dump_tensors,
         anonymise=parsed.anonymise,
+        kernel_source=parsed.basic_kernel_source_file,
+        kernel_header=parsed.basic_kernel_header_file,
     )
 
 
@@ -138,6 +142,8 @@ def _add_generate_options(parser: argparse.ArgumentParser) -> None:
         ("template_file", "-c", "FILE", argparse.SUPPRESS),
     ):
         add_option(group, name, short, metavar=metavar, help=text)
+    for name, what in (("source", "generated expression kernels"), ("header", "their header")):
+        add_option(group, f"basic_kernel_{name}_file", metavar="FILE", help=f"name of {what}")
     add_option(group, "dont_dump_tensors", "-d", action="store_true",
         help="Do not write constants.")  # fmt: skip
     group.add_argument(

@@ -190,6 +190,8 @@ def _generate(shell: Shell, open_words: Sequence[str], options: Generate) -> int
         words += ["-T", options.tensor_directory]
     if options.header_file is not None:
         words += ["--header_file", options.header_file]
+    for kind, name in (("source", options.kernel_source), ("header", options.kernel_header)):
+        words += [f"--basic_kernel_{kind}_file", name] if name is not None else []
     words += ["-t"] if options.dump_tensors else []
     words += ["--anonymise"] if options.anonymise else []
     _run_words(shell, words)

@@ -62,6 +62,9 @@ def test_the_whole_path_from_a_model_to_generated_files(commands: Any, run: Run)
 def test_generate_without_constants_leaves_the_folder_out(commands: Any, run: Run) -> None:
     commands(*QUANTIZE, "save_state")
     assert run("-g", "-d", "-M", "out", "-T", "out/t", "net.json").status == 0
+    named = ("--basic_kernel_source_file", "E.c", "--basic_kernel_header_file", "E.h")
+    assert run("-g", "-M", "named", "-T", "named/t", *named, "net.json").status == 0
+    assert Path("named/E.c").is_file() and Path("named/E.h").is_file()
     assert not Path("out/t").exists()
 
 

@@ -167,6 +167,7 @@ ALWAYS_REFUSED = {
     "adjust -i": "`adjust -s N`",
     "draw --expressions quantized": "-F",
     "compress auto": "GAP9",
+    "nodeoption conv1 NOSUCH 1": "NOSUCH",
 }
 
 

@@ -109,7 +109,13 @@ def nodeoption_parser() -> Parser:
     )
     add("key", nargs="?", choices_provider=option_names, help="Name of the AutoTiler option.")
     add("value", nargs="?", help="Value of the option; without it, the option is cleared.")
+    parser.checks.append(_check_option_name)
     return parser
+
+
+def _check_option_name(args: argparse.Namespace) -> None:
+    if args.key is not None:
+        edits.check_option_name(args.key)
 
 
 def freeze_parser() -> Parser:
