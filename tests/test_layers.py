@@ -112,6 +112,36 @@ def test_every_module_belongs_to_a_room() -> None:
     assert {owner for owner, _ in modules()} - {"__init__"} == set(RANK)
 
 
+MOST_ASKED_BY_CLASS = 80  # patterns of fusions, and what builds another operator of the same class
+
+
+def operator_classes() -> set[str]:
+    """Names of all classes that derive from Operator, by their bases as they are written."""
+    bases: dict[str, set[str]] = {}
+    for owner, path in modules():
+        for node in nodes(path) if owner in ("ir", "ops") else ():
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    found = {"Operator"}
+    while more := {name for name, above in bases.items() if above & found} - found:
+        found |= more
+    return found
+
+
+def test_operators_are_asked_for_facts_and_not_for_their_class() -> None:
+    classes = operator_classes()
+    places = [
+        f"{path.relative_to(PACKAGE)}:{call.lineno}"
+        for owner, path in modules()
+        if owner not in ("ir", "ops") and "norm" not in path.stem  # a grammar with a Constant
+        for call in nodes(path)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "isinstance"
+        if {n.id for n in ast.walk(call.args[1]) if isinstance(n, ast.Name)} & classes
+    ]
+    assert {"Conv2D", "Relu6", "Constant", "FusionInput"} <= classes
+    assert len(places) < MOST_ASKED_BY_CLASS, "\n".join(places)
+
+
 def test_only_the_entrances_are_modules_at_the_root() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == AT_THE_ROOT
 

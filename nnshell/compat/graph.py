@@ -20,7 +20,6 @@ from nnshell.compat import utils
 from nnshell.compat.nodes import NNNode
 from nnshell.compat.target import ExecutionResult
 from nnshell.execution.engines import Engine, EngineName, make_engine
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Node
 from nnshell.quantization import QuantizationOptions
 from nnshell.reports import drawing as drawings
@@ -412,8 +411,8 @@ def _real_inputs(graph: NNGraph, given: Any) -> list[Array]:
 
 
 def _outputs(node: Node, tensors: Mapping[str, Array]) -> list[Array]:
-    if isinstance(node.op, Constant):
-        return [node.op.value]
+    if node.op.known_value is not None:
+        return [node.op.known_value]
     keys = [node.name, *(f"{node.name}[{index}]" for index in range(1, len(node.outputs)))]
     missing = [key for key in keys if key not in tensors]
     if missing:

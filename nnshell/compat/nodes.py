@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Node
 from nnshell.ir.types import TensorType
 from nnshell.passes.regions import FROZEN
@@ -111,8 +110,7 @@ class NNNode:
     @property
     def value(self) -> NDArray[Any] | None:
         """The array of a constant; None for other nodes."""
-        op = self.node.op
-        return op.value if isinstance(op, Constant) else None
+        return self.node.op.known_value
 
     @property
     def at_options(self) -> AtOptions:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,15 @@ from nnshell.exporters.tables import modelled_activation
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.permutations import Perm, inverse
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
+from nnshell.ir.requests import Range
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.ops.mul import MulKernel
-from nnshell.ops.relu import Relu
 from nnshell.support.errors import QuantizationError
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
+_RELU = Range(0.0, inf)
 _NUDGE = 1 - 2e-6  # the same for positive values, where nothing is added
 _WIDEST = 200  # ratio of scales whose rescaled integers fit int16
 
@@ -97,7 +99,7 @@ class SimulatedWriter(GraphWriter):
         if step is not None:
             record = _of(node).output
             reader = self._only_reader(graph, node, key)
-            clipped = reader is not None and isinstance(reader.op, Relu)  # nothing below 0 is left
+            clipped = reader is not None and reader.op.clips_to == _RELU  # nothing below 0 is left
             tensor = made[0] if clipped else self._lifted(made[0], record, step)
             return [self._rounded(tensor, record, step)]
         records = _of(node).outputs
@@ -119,7 +121,7 @@ class SimulatedWriter(GraphWriter):
 
     def _is_on_grid(self, node: Node, inputs: Sequence[str]) -> bool:
         """Whether the node is a relu of what was rounded to the same grid."""
-        grid = self._grids.get(inputs[0]) if isinstance(node.op, Relu) else None
+        grid = self._grids.get(inputs[0]) if node.op.clips_to == _RELU else None
         return grid is not None and grid.same_record(_of(node).output)
 
     def _rounded(self, tensor: str, record: QParams, step: float | None = None) -> str:

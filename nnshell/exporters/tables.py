@@ -18,10 +18,8 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.graph import Node
 from nnshell.ir.qparams import INT8_BITS, NodeQuantization
 from nnshell.numeric.kernels.leaky import LeakyKernel
+from nnshell.numeric.kernels.lookup import LookUpKernel
 from nnshell.numeric.lookup import LAST_ARGUMENT
-from nnshell.ops.families.activation import Activation
-from nnshell.ops.families.lookup import LookUp
-from nnshell.ops.families.rectifier import Rectifier
 
 _PER_ENTRY = 256 / 3  # Q12 units: what tanh, which reads the sigmoid's table at 2x, tells apart
 _LEAST, _MOST = 1 << 8, 1 << 16  # integers of a filter in a fusion that a table may begin with
@@ -62,11 +60,11 @@ def modelled_activation(build: ForeignGraph, node: Node, argument: str) -> str |
 
 
 def _has_table(node: Node, made: NodeQuantization) -> bool:
-    if not isinstance(node.op, Activation) or made.output.bits != INT8_BITS:
+    if node.op.role != "activation" or made.output.bits != INT8_BITS:
         return False
     if made.output.dtype == "int32" or made.input.bits != INT8_BITS:
         return False
-    if isinstance(node.op, Rectifier):  # exact but for another record, and fused in ONNX Runtime
+    if node.op.clips_to is not None:  # exact but for another record, and fused in ONNX Runtime
         return made.input.dtype == "int8" and not made.input.same_record(made.output)
     return not isinstance(made.kernel, LeakyKernel) or made.kernel.slope.size == 1
 
@@ -77,7 +75,7 @@ def _entries(node: Node, made: NodeQuantization) -> _Entries | None:
         return _Entries(np.arange(least, most + 1, dtype=np.int64), least)
     if made.input.dtype != "int32":
         return None
-    if isinstance(node.op, LookUp):
+    if isinstance(made.kernel, LookUpKernel):
         last = int(LAST_ARGUMENT / _PER_ENTRY)
         numbers = np.arange(-last, last + 1)
         arguments = np.sign(numbers) * -(-np.abs(numbers) * 256 // 3)

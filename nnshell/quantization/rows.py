@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
@@ -197,7 +196,7 @@ def _kind(node: Node) -> str:
 
 def _from_constant(node: Node, holder: Graph, index: int) -> bool:
     """Whether an input is a constant; inside a fusion, one of the operator's parameters."""
-    if isinstance(holder.producer(node, index).op, Constant):
+    if holder.producer(node, index).op.role == "constant":
         return True
     return (
         index in node.op.parameters

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
@@ -98,7 +97,7 @@ def _selected(flat: FlatGraph, selector: str) -> list[Item]:
         for item in flat.items
         if (item.path in keys or item.path.partition("/")[0] in keys)
         and item.inputs
-        and not isinstance(item.node.op, Constant)
+        and item.node.op.role != "constant"
         and not item.node.op.boundary
     ]
     if not items:

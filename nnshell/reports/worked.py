@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine, quantize_input
 from nnshell.ir.arithmetic import integers_of
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.qparams import QParams
@@ -154,7 +153,7 @@ class _Worker:
             item = self._flat.maker(self._flat.resolve(Ref(key)))
         else:
             raise UsageError("it computes nothing", where=f"node {key}")
-        if isinstance(item.node.op, Constant) or not item.inputs:
+        if item.node.op.role == "constant" or not item.inputs:
             raise UsageError(
                 "it computes nothing: it is there from the start",
                 where=f"node {key}",
@@ -312,7 +311,8 @@ def _taps(worker: _Worker, item: Item, place: Place, channel: int) -> tuple[IntA
 
 def _bias_of(worker: _Worker, item: Item, channel: int) -> float:
     op = worker._flat.maker(item.inputs[2]).node.op if len(item.inputs) > 2 else None
-    return float(np.ravel(op.value)[channel]) if isinstance(op, Constant) else 0.0
+    value = None if op is None else op.known_value
+    return 0.0 if value is None else float(np.ravel(value)[channel])
 
 
 def _bias_parts(made: Any, kernel: FilterKernel, channel: int, real: float, unit: float) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.execution.float_engine import FloatEngine
+from nnshell.ir.facts import EVERYTHING
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.requests import Range
@@ -21,7 +23,6 @@ MOST = 0.5  # share of activations at an upper limit that is suspicious
 NEARLY_ALL = 0.99  # share at a lower limit: that of a relu6 is where half of them are by nature
 _SAMPLES = 8
 _CLOSE = 0.02  # of the range
-_LIMITED = ("relu6", "relun", "clip", "sigmoid", "tanh", "hsigmoid")
 _QUESTION = "are the inputs scaled as in training?"
 
 
@@ -30,7 +31,7 @@ def check_limits(graph: Graph, arrays: Sequence[NDArray[Any]]) -> list[str]:
     items = [
         item
         for item in flatten(graph).items
-        if item.node.kind in _LIMITED and item.node.op.output_range(None) is not None
+        if _bounded(item) and item.node.op.output_range(None) is not None
     ]
     if not items:
         return []
@@ -39,12 +40,19 @@ def check_limits(graph: Graph, arrays: Sequence[NDArray[Any]]) -> list[str]:
     return _report(text for item in items if (text := _warning(item, found[item.path])))
 
 
+def _bounded(item: Item) -> bool:
+    """Whether it is an activation with limits at both ends."""
+    bounds = item.node.op.bounds([EVERYTHING] * len(item.inputs))
+    finite = isfinite(bounds.minimum) and isfinite(bounds.maximum)
+    return item.node.op.role == "activation" and finite
+
+
 def check_dead(flat: FlatGraph, statistics: Statistics) -> list[str]:
     """Warnings about rectifiers that let nothing through, also written to the log."""
     dead = [
         item.path
         for item in flat.items
-        if item.node.kind == "relu"
+        if item.node.op.clips_to == Range(0.0, inf)
         and item.path in statistics
         and statistics[item.path].maximum <= 0.0
     ]
