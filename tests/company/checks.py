@@ -83,11 +83,13 @@ def files_agree(company: Company) -> None:
     for name in names:
         step = IntegerEngine(graph).record(name).first_scale
         distance = np.abs(simulated[name] - written[name]) / step
-        share = float((distance > 1e-3).mean())
-        assert share <= MOST_OTHERS, f"{name}: {share:.1%} of the QDQ file's values are others"
+        for least, most in MOST_OTHERS.items():
+            share = float((distance > least).mean())
+            assert share <= most, f"{name}: {share:.1%} of the QDQ file's values are others"
 
 
-MOST_OTHERS = 0.02  # values at halves may round to either side
+# Values at halves may round to either side, and a resize repeats them: share by steps of distance.
+MOST_OTHERS = {1e-3: 0.1, 1.01: 0.02}
 
 
 def sessions_come_back(company: Company) -> None:
