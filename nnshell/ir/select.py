@@ -79,7 +79,7 @@ def _select_part(graph: Graph, steps: list[Node], part: str) -> Selection:
         return [(part, graph[part])]
     if match := _INNER_STEP.fullmatch(part):
         return _select_inner_step(steps, match[1], int(match[2]))
-    found = _select_pattern(graph, steps, part)
+    found = _select_pattern(graph, steps, part) or _select_inside(steps, part)
     if not found:
         raise GraphError(f"no node matches '{part}'", hint=near_names(graph, part))
     return found
@@ -136,6 +136,13 @@ def _select_pattern(graph: Graph, steps: list[Node], part: str) -> Selection:
     if outer:
         return outer
     return [(key, n) for key, n in _inner_keys(graph).items() if key.rpartition("/")[2] == part]
+
+
+def _select_inside(steps: list[Node], part: str) -> Selection:
+    """The only computing node whose name contains the text, when there is just one."""
+    text = part.lower()
+    nodes = [n for n in steps if n.inputs and not n.op.boundary and text in n.name.lower()]
+    return [(n.name, n) for n in nodes] if len(nodes) == 1 and len(text) > 1 else []
 
 
 def _inner_keys(graph: Graph) -> dict[str, Node]:

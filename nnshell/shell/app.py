@@ -77,6 +77,7 @@ class Shell(cmd2.Cmd):
         self.terminated = 0  # the signal that ends the process
         self.last_failure = ""
         self.show_timing = False
+        self._leaving = False  # `quit` was typed, and unsaved changes were pointed out
         self.python_listens = False  # whether a Python script takes what commands compute
         self.guide: Guide | None = None
         self.transcript: Transcript | None = None
@@ -341,6 +342,8 @@ class Shell(cmd2.Cmd):
         """Run a command; when it fails or is interrupted, graphs, settings, files are as before."""
         if not isinstance(statement, Statement):
             statement = self.statement_parser.parse(statement)
+        if statement.command not in ("quit", "exit", "_eof"):
+            self._leaving = False
         if statement.command == "py":
             self.py_locals.update(python_scripts.names_for_python(self))
         outside = statement.command in _RUNS_OTHERS
@@ -444,9 +447,19 @@ class Shell(cmd2.Cmd):
     @cmd2.with_argparser(scripting.quit_parser)
     def do_quit(self, _: argparse.Namespace) -> bool:
         """Leave nnshell."""
+        typed = sys.stdin.isatty() and not self._places
+        if typed and not self._leaving and self._unsaved():
+            self._leaving = True
+            names = ", ".join(self._unsaved())
+            self.warn(f"{names}: unsaved changes, `save_state` keeps them; quit again leaves")
+            return False
         return True
 
     do_exit = do_quit
+
+    def _unsaved(self) -> list[str]:
+        """Names of the graphs with changes that no state file has."""
+        return [opened.graph.name for opened in self.session.opened if opened.unsaved]
 
     def do_shell(self, statement: Statement | str) -> None:
         """Run a program of the operating system: `shell ls img` or `!ls img`."""

@@ -20,7 +20,14 @@ _DASHES = "\u2012\u2013\u2014\u2212"  # figure dash, en dash, em dash, minus sig
 _DASHED = re.compile(rf"(?=-*[{_DASHES}])[-{_DASHES}]+(?P<name>[^-{_DASHES}].*)")
 _NUMBER = re.compile(r"\d*\.?\d+(?:[eE][-+]?\d+)?")
 
-_COMMANDS = {"fusion": "fusions", "validation": "validate"}
+_COMMANDS = {
+    "fusion": "fusions",
+    "validation": "validate",
+    "accuracy": "validate",
+    "histogram": "weights",
+    "load": "open",
+    "version": "doctor",
+}
 _SCHEMES = frozenset({"scaled", "sq8", "pow2", "symmetric", "float"})
 _NORMS = frozenset({"-N", "--norm_func", "--norm-func", "input_norm_func"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from cmd2 import Statement
@@ -14,6 +15,8 @@ from nnshell.shell.session import Session
 
 SHORTCUTS = {"?": "help", "!": "shell", "@": "run_script", "@@": "run_script"}
 FOR_ANOTHER_PROGRAM = "shell"  # the command whose arguments another program reads
+
+_PASTED_PROMPT = re.compile(r"^\(NNT[^)]*\)\s*")  # of a line that was copied from a session
 
 
 class BadLine(LineError, Cmd2ShlexError):
@@ -35,7 +38,7 @@ class LineParser(StatementParser):
 
     def _parse(self, line: str) -> Statement:
         variables = self._session.variables
-        expanded = self._expand(line.strip())
+        expanded = self._expand(_PASTED_PROMPT.sub("", line.strip()))
         command, _, rest = expanded.partition(" ")
         if command == FOR_ANOTHER_PROGRAM:
             return Statement(strip_comment(rest, variables), raw=line, command=command)
@@ -56,9 +59,10 @@ class LineParser(StatementParser):
 
     def warnings(self, line: str) -> list[str]:
         """What is spelled in an old way on a line that can be read."""
-        if self._expand(line.strip()).partition(" ")[0] == FOR_ANOTHER_PROGRAM:
+        expanded = self._expand(_PASTED_PROMPT.sub("", line.strip()))
+        if expanded.partition(" ")[0] == FOR_ANOTHER_PROGRAM:
             return []
-        return modernize(scan(self._expand(line.strip()), self._session.variables).words)[1]
+        return modernize(scan(expanded, self._session.variables).words)[1]
 
     def get_command_arg_list(
         self, command_name: str, to_parse: Statement | str, preserve_quotes: bool

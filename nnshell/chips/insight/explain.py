@@ -97,6 +97,9 @@ def explain(report: SimulationReport, wanted: str) -> Explanation:
 
 def _find(report: SimulationReport, wanted: str) -> int:
     names = [layer.name for layer in report.layers]
+    outputs = [layer.output for layer in report.network.layers]  # nodes of the graph
+    if wanted not in names and wanted in outputs:
+        return outputs.index(wanted)
     if wanted in names:
         return names.index(wanted)
     if wanted.isdecimal() and 1 <= int(wanted) <= len(names):

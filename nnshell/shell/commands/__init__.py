@@ -8,6 +8,7 @@ from cmd2 import CommandSet
 
 from nnshell.shell.commands.chip import ChipCommands
 from nnshell.shell.commands.doctor import DoctorCommands
+from nnshell.shell.commands.folders import FolderCommands
 from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
 from nnshell.shell.commands.laboratory import LaboratoryCommands
@@ -42,5 +43,6 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         TutorialCommands(),
         WorkedCommands(),
         TableCommands(),
+        FolderCommands(),
         DoctorCommands(),
     )

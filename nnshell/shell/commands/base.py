@@ -62,6 +62,7 @@ class Commands(CommandSet["Shell"]):
         """A table in the form that the options of tables ask for."""
         if getattr(args, "svg", None):
             write_atomically(Path(args.svg), svg_text(table).encode())
+            self._cmd.note(f"wrote {args.svg}")
         if getattr(args, "csv", None):
             write_atomically(Path(args.csv), (csv_text(table) + "\n").encode())
         else:

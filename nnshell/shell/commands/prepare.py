@@ -234,9 +234,12 @@ class PrepareCommands(Commands):
             self.write(f"{done} option {args.key.upper()} of {node.name}")
 
     def _show_options(self, selector: str) -> None:
-        for _, node in select.select(self.graph(), selector):
-            for key, value in node.options.items():
-                self.write(f"{node.name}: {key} {value}")
+        lines = [
+            f"{node.name}: {key} {value}"
+            for _, node in select.select(self.graph(), selector)
+            for key, value in node.options.items()
+        ]
+        self.write_lines(lines or ["no options are set; `nodeoption NODE KEY VALUE` sets one"])
 
     @cmd2.with_argparser(freeze_parser)
     def do_freeze(self, args: argparse.Namespace) -> None:

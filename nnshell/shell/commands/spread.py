@@ -82,6 +82,7 @@ class SpreadCommands(Commands):
         title = f"{graph.name}: constants"
         if args.svg:
             write_atomically(Path(args.svg), svg.histograms_svg(title, found).encode())
+            self._cmd.note(f"wrote {args.svg}")
             args.svg = None
         self.show(distributions.distribution_table(title, found), args)
 

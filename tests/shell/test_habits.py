@@ -1,0 +1,72 @@
+"""What people type out of habit: pasted prompts, folders, other words, parts of names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnshell.cli import main
+
+
+def run(*lines: str) -> int:
+    return main([word for line in lines for word in ("-e", line)])
+
+
+def test_a_pasted_prompt_is_no_part_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("(NNT) open sample:lenet", "(NNT lenet.onnx 0) show") == 0
+    assert "_conv1_Conv" in capsys.readouterr().out
+
+
+def test_folders_are_shown_and_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "x.txt").write_text("")
+    assert run("ls", "cd inner", "ls", "pwd") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "inner/",
+        str(tmp_path / "inner"),
+        "x.txt",
+        str(tmp_path / "inner"),
+    ]
+    assert run("cd nowhere") == 1
+
+
+def test_other_words_for_a_command_run_it_with_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("load sample:lenet", "accuracy sample:test --limit 10", "histogram 1") == 0
+    heard = capsys.readouterr()
+    assert "Total accuracy" in heard.out and "'accuracy' is read as 'validate'" in heard.err
+
+
+@pytest.mark.parametrize("command", ["show", "fusions --explain", "nodeoption"])
+def test_a_part_of_a_name_selects_when_it_is_unique(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ("open sample:lenet", "adjust", "fusions --scale8")
+    assert run(*lines, f"{command} conv1") == 0
+    assert run(*lines, f"{command} conv") == 1
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_simulate_explains_a_layer_by_the_name_of_its_node(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = ("open sample:lenet", "adjust", "fusions --scale8")
+    printed: list[Any] = []
+    for name in ("/conv1/Conv", "_conv1_Conv_fusion"):
+        assert run(*lines, f"simulate --explain {name}") == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+def test_no_options_and_written_pictures_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("open sample:lenet", "nodeoption", f"weights --svg {tmp_path}/w.svg") == 0
+    heard = capsys.readouterr()
+    assert "no options are set" in heard.out and "w.svg" in heard.err
