@@ -34,8 +34,15 @@ from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import as_in_file, batch_in_file, fit_batch
 from nnshell.passes.manager import PassRecord
 from nnshell.passes.pipelines import adjust_passes, opening_passes, preparation
-from nnshell.quantization import Basis, QuantizationOptions, Statistics, load_statistics
+from nnshell.quantization import (
+    Basis,
+    ImportedQuantization,
+    QuantizationOptions,
+    Statistics,
+    load_statistics,
+)
 from nnshell.quantization.ranges.calibration import calibrate_graph, random_batches
+from nnshell.reading.registry import Imported
 from nnshell.reports.tensors import joined
 from nnshell.session.edits import EDITS, requantized
 from nnshell.session.improve import replay_equalization, replay_learned
@@ -46,7 +53,7 @@ from nnshell.session.samples import batches_of as samples_of
 from nnshell.session.steps import Step
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
-from nnshell.support.errors import UsageError
+from nnshell.support.errors import ModelError, QuantizationError, UsageError
 from nnshell.support.files import write_atomically
 from nnshell.support.processor import byte_products_saturate
 from nnshell.support.samples import is_installed, resolve
@@ -67,6 +74,8 @@ Progress = Callable[[int], None]  # called with the number of samples just done
 # From batches, an engine's name and a key: the batches, that engine, and the float engine.
 Runner = Callable[[Iterator[Batch], EngineName, str], tuple[Iterator[Batch], Engine, Engine]]
 
+_LOG = logging.getLogger(__name__)
+
 _CHECK_SAMPLES = 2
 _CHECK_SEED = 0
 
@@ -79,17 +88,19 @@ def open_graph(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     model_path: str | Path | None = None,
     settings: Settings | None = None,
+    load_quantization: bool = False,
 ) -> Project:
     """Read a model (.onnx, .tflite), or restore a state file (.json), which needs no images.
 
     ``subs`` gives symbolic dimensions a value, ``input_shapes`` whole inputs. ``model_path`` is
-    where a state's model is now. ``sample:lenet`` is the sample that ships with the package.
+    where a state's model is now. ``load_quantization`` takes over the quantization that the model
+    file holds. ``sample:lenet`` is the sample that ships with the package.
     """
     path = resolve(path)
     if path.suffix == ".json":
         return load_state(path, REPLAY, model_path=model_path, settings=settings)
     if path.suffix.lower() == ".tflite":
-        imported = import_tflite(path, input_shapes=input_shapes)
+        imported = import_tflite(path, input_shapes=input_shapes, quantized=load_quantization)
     else:
         imported = import_onnx(
             path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes
@@ -98,12 +109,38 @@ def open_graph(
         "fold_batchnorm": fold_batchnorm,
         "subs": dict(subs or {}),
         "input_shapes": {name: list(shape) for name, shape in (input_shapes or {}).items()},
+        "load_quantization": load_quantization,
     }
     settings = settings if settings is not None else Settings()
     recipe = opening({key: value for key, value in options.items() if value}, settings)
     project = Project(imported.graph, settings, recipe, import_notes=imported.notes)
     project.run_passes(opening_passes(imported.graph))
+    if load_quantization:
+        _take_over(project, imported)
     return project
+
+
+def _take_over(project: Project, imported: Imported) -> None:
+    """Quantize by the ranges that the model file gives."""
+    if not imported.ranges and imported.weights:
+        raise ModelError(
+            "only its weights are quantized: the ranges of its activations are found when it runs",
+            where=project.name,
+            hint="open it without -q and calibrate: aquant IMAGES",
+        )
+    if not imported.ranges:
+        _LOG.warning("%s holds no quantization; quantize it with aquant", project.name)
+        return
+    project.imported = ImportedQuantization.of(project.graph, imported.ranges, imported.weights)
+    project.statistics = project.imported.statistics
+    try:
+        project.quantize(project.basis)
+    except QuantizationError as error:
+        raise ModelError(
+            f"the quantization in the file cannot be taken over: {error.message}",
+            where=error.where,
+            hint="open it without -q and calibrate: aquant IMAGES",
+        ) from error
 
 
 def adjust(

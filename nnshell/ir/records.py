@@ -75,7 +75,7 @@ class Record:
     def nominal(self) -> Range:
         """The real range that the record was made from."""
         low, high = self.params.minimum, self.params.maximum
-        return Range(float(np.min(low)), float(np.max(high)))
+        return Range(np.min(low), np.max(high))
 
     @property
     def representable(self) -> Range:

@@ -28,12 +28,18 @@ NO_WEIGHT = 1e-8  # a smaller extreme of a channel's weights counts as 0
 SMALLEST_RANGE = 1e-8  # a constant tensor below this counts as all zero
 
 
+def real_number(value: Any) -> float:
+    """A number as a float, unless it is a float32 of a model file: what is made of it stays one."""
+    number: float = value if isinstance(value, np.float32) else float(value)  # type: ignore[assignment]
+    return number
+
+
 def usable_range(observed: Range, where: str = "") -> Range:
     """The range that a record is made from: it holds 0 and is not empty.
 
     A tensor that is constant gets [-c, c], one that is all zero [0, 1].
     """
-    low, high = float(observed.minimum), float(observed.maximum)
+    low, high = real_number(observed.minimum), real_number(observed.maximum)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise QuantizationError(
             f"the range {low} .. {high} is not finite",
@@ -80,7 +86,7 @@ def power_of_two_record(record: QParams) -> QParams:
     """The record with its scale raised to a power of two, as softmax needs it."""
     scale = 2.0 ** math.ceil(math.log2(record.first_scale))
     return QParams(
-        np.array([scale]),
+        np.array([scale], record.scale.dtype),
         record.zero_point,
         record.dtype,
         None,
@@ -95,7 +101,7 @@ def _activation(
     scale: float, zero_point: int, usable: Range, *, asymmetric: bool = False, forced: bool = False
 ) -> QParams:
     return QParams(
-        np.array([scale], np.float64),
+        np.array([scale], np.float32 if isinstance(scale, np.float32) else np.float64),
         zero_point,
         "int8",
         None,

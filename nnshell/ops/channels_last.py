@@ -45,7 +45,6 @@ DEPTHWISE = (3, 0, 1, 2)  # weights 1, height, width, out to out, 1, height, wid
 # what an operator states about itself as a class
 _FACTS = (
     "keeps_record",
-    "symmetric_output",
     "pushes_range",
     "order_preserving",
     "makes_wide",

@@ -45,7 +45,7 @@ class Relu(Rectifier):
         return (build.node("Relu", inputs, hint=self.kind),)
 
     def output_range(self, observed: Range | None) -> Range | None:
-        return None if observed is None else Range(0.0, max(observed.maximum, 0.0))
+        return None if observed is None else Range(0.0, max(float(observed.maximum), 0.0))
 
     @classmethod
     def examples(cls) -> list[Example]:

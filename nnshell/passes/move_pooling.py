@@ -3,8 +3,9 @@
     max(f(a), f(b)) = f(max(a, b))   for every f that never decreases
 
 so ``conv, relu, max pool`` is ``conv, max pool, relu``: a quarter of the values to rectify, and
-the order in which the fused kernel works. Behind tanh, sigmoid and their hard forms the pool stays
-where it is: those change the scale of the integers, and the kernel pools behind them.
+the order in which the fused kernel works. Behind tanh, sigmoid, their hard forms and leaky
+rectifiers the pool stays where it is: those change the scale of the integers, and the kernel pools
+behind them.
 """
 
 from __future__ import annotations
@@ -53,6 +54,6 @@ class MovePoolingUp(Pass):
     def _refusal(self, graph: Graph, active: Node, pool: Node) -> str:
         if sole_consumer(graph, active) is not pool:
             return shared_by(graph, active).replace("its", f"{active.name}'s", 1)
-        if not active.op.commutes_with_max:
+        if not active.op.commutes_with_max or active.op.needs_wide_input:
             return f"{active.kind} stays next to its convolution"
         return ""

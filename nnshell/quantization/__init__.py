@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nnshell.quantization.basis import Basis
+from nnshell.quantization.imported import ImportedQuantization
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.quantize import QuantizedConstant, quantize_graph, remove_quantization
@@ -21,6 +22,7 @@ _LAZY = ("calibrate_graph", "random_batches")
 
 __all__ = [
     "Basis",
+    "ImportedQuantization",
     "Learned",
     "QuantizationOptions",
     "QuantizationRow",

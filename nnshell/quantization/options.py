@@ -115,6 +115,13 @@ class QuantizationOptions:
             if any(fnmatch.fnmatchcase(name, selector) for name in names)
         ]
 
+    def values_of(self, path: str) -> dict[str, Any]:
+        """What ``nodes`` says of one node, later entries before earlier ones."""
+        found: dict[str, Any] = {}
+        for _, values in self._entries(path):
+            found.update(values)
+        return found
+
     def names_bits(self, path: str) -> bool:
         """Whether ``nodes`` gives the activations of just this node a width."""
         return any(key != "*" and "act_bits" in values for key, values in self._entries(path))

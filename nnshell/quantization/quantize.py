@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
-from nnshell.ir.records import Record
+from nnshell.ir.records import Answer, Record
 from nnshell.ir.requests import ChosenFilter, QuantizeRequest
 from nnshell.passes.memory import placed_by, renew_copies
 from nnshell.quantization.learned import Learned
@@ -50,15 +51,35 @@ def quantize_graph(
     remove_quantization(twin)
     renew_copies(twin)
     solution = solve(twin, statistics, options, learned)
-    _Filler(twin, solution, options, learned).fill()
-    for name, loss in cut_off(twin, solution.surroundings).items():
+    fill_records(twin, solution.records, options, learned)
+    warn_of_losses(twin, solution)
+    graph.nodes = twin.nodes
+
+
+def warn_of_losses(graph: Graph, solution: Solution) -> None:
+    """Say which ranges a concat cuts off."""
+    for name, loss in cut_off(graph, solution.surroundings).items():
         _LOG.warning(
             "%s: %.0f%% of its range is cut off, as what it is joined with has larger steps; "
             "try --no_allow_asymmetric_out",
             name,
             100 * loss,
         )
-    graph.nodes = twin.nodes
+
+
+def fill_records(
+    graph: Graph,
+    records: Mapping[str, Answer],
+    options: QuantizationOptions,
+    learned: Learned | None = None,
+    stored: Mapping[str, QParams] | None = None,
+) -> None:
+    """Give every node its record, by ``NODE`` and ``FUSION/NODE``, and kernels their integers.
+
+    ``stored`` are records of constants in a model file: one whose scales are those that the kernel
+    needs stays the constant's own.
+    """
+    _Filler(graph, records, options, learned, stored or {}).fill()
 
 
 def remove_quantization(graph: Graph) -> None:
@@ -75,13 +96,15 @@ class _Filler:
     def __init__(
         self,
         graph: Graph,
-        solution: Solution,
+        records: Mapping[str, Answer],
         options: QuantizationOptions,
         learned: Learned | None,
+        stored: Mapping[str, QParams],
     ) -> None:
+        self.stored = stored
         self.graph = graph
         self.flat = flatten(graph)
-        self.records = solution.records
+        self.records = records
         self.options = options
         self.learned = learned
         self.constants: dict[Tensor, tuple[QParams, NDArray[Any] | None]] = {}
@@ -121,7 +144,15 @@ class _Filler:
         for index, tensor in enumerate(item.inputs):
             if values[index] is not None:
                 integers = made.constants[index] if made.constants else None
-                self.constants.setdefault(tensor, (made.inputs[index], integers))
+                record = self._kept(tensor, made.inputs[index])
+                self.constants.setdefault(tensor, (record, integers))
+
+    def _kept(self, tensor: Tensor, made: QParams) -> QParams:
+        """The file's record of a constant, where it says the same as the kernel's."""
+        stored = self.stored.get(tensor.path)
+        if stored is None or not Record(stored).equals(Record(made)):
+            return made
+        return stored
 
     def _chosen(self, item: Item) -> ChosenFilter | None:
         bits = self.options.for_node(item.path).weight_bits

@@ -20,6 +20,7 @@ from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.foreign import ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Origin
 from nnshell.reading.registry import ImportNote, Unsupported, Value, sanitized, without
 from nnshell.support.errors import GraphError
@@ -70,6 +71,9 @@ class ImportContext:
         self.naming = naming or Naming()
         self.values: dict[str, Value] = {}
         self.constants: dict[str, NDArray[Any]] = {}
+        self.ranges: dict[Ref, Range] = {}  # that integers of the file can stand for
+        self.wide_ranges: dict[Ref, Range] = {}
+        self._quantized: dict[Ref, str] = {}  # the tensor that holds those integers
         self.makers: dict[Ref, str] = {}  # the file's tensor that an output of a node stands for
         self._reserved = reserved
         self._copies: dict[str, int] = {}  # how often a name was wanted again
@@ -250,6 +254,21 @@ class ImportContext:
     def front(self, value: Value) -> Ref:
         """The tensor with its batch axis in front."""
         return self.at_batch(value, 0)
+
+    def note_range(self, ref: Ref, limits: Range, *, wide: bool = False) -> None:
+        """What integers can stand for, of a tensor that the file quantizes; the first counts.
+
+        Where the same integers are read with another scale than they were made with, that counts.
+        ``wide`` integers have more than 8 bits: they count where there is nothing else.
+        """
+        if wide:
+            self.wide_ranges.setdefault(ref, limits)
+            return
+        if ref not in self.ranges:
+            self._quantized[ref] = self.node.outputs[0]
+        elif self._quantized.get(ref) != self.node.inputs[0]:
+            return
+        self.ranges[ref] = limits
 
     def note_absorbed(self, node: str, absorbed: str, how: str) -> None:
         """Remember for explanations that ``absorbed`` became a part of ``node``."""

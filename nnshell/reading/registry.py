@@ -7,11 +7,13 @@ it stands for. They see the node through an ``importing.ImportContext``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nnshell.ir.graph import Graph, Ref
+from nnshell.ir.qparams import QParams
+from nnshell.ir.requests import Range
 
 if TYPE_CHECKING:
     from nnshell.reading.context import ImportContext
@@ -63,10 +65,16 @@ class ImportNote:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The graph of a model file, and what reading it did to single nodes."""
+    """The graph of a model file, and what reading it did to single nodes.
+
+    ``ranges`` are those that a quantized file gives for activations, by node; None when they were
+    not asked for. ``weights`` are the records that it stores constants with, by node.
+    """
 
     graph: Graph
     notes: tuple[ImportNote, ...] = ()
+    ranges: Mapping[str, Range] | None = None
+    weights: Mapping[str, QParams] = field(default_factory=dict)
 
 
 ImportFunction = Callable[["ImportContext"], None]

@@ -15,7 +15,13 @@ from nnshell.inputs.options import InputOptions
 from nnshell.ir.graph import Graph, Node
 from nnshell.passes.base import Pass
 from nnshell.passes.manager import Check, PassRecord, run_passes
-from nnshell.quantization import Basis, Learned, QuantizationOptions, Statistics
+from nnshell.quantization import (
+    Basis,
+    ImportedQuantization,
+    Learned,
+    QuantizationOptions,
+    Statistics,
+)
 from nnshell.reading.registry import ImportNote
 from nnshell.session.steps import Step
 from nnshell.support.errors import QuantizationError
@@ -41,6 +47,7 @@ class Project:
     pass_records: list[PassRecord] = field(default_factory=list)  # in the order they ran
     told: set[str] = field(default_factory=set)  # notes on its inputs that are news only once
     snapshots: list[Project] = field(default_factory=list)  # before each command, for undo
+    imported: ImportedQuantization | None = None  # what the model file says, opened with -q
 
     # -- reading the graph ---------------------------------------------------------------------
 
@@ -102,7 +109,15 @@ class Project:
             self.statistics,
             self.quantization_options or QuantizationOptions(),
             self.learned or Learned(),
+            self.from_file,
         )
+
+    @property
+    def from_file(self) -> ImportedQuantization | None:
+        """The model file's quantization, until a calibration takes its place."""
+        if self.imported is None or self.statistics is not self.imported.statistics:
+            return None
+        return self.imported
 
     def quantize(self, basis: Basis) -> None:
         """Quantize the graph, and remember from what."""
@@ -138,6 +153,7 @@ class Project:
             self.import_notes,
             list(self.pass_records),
             self.told,
+            imported=self.imported,
         )
 
     def restore(self, saved: Project) -> None:

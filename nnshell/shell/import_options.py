@@ -12,7 +12,7 @@ from nnshell.support.errors import UsageError
 _LOG = logging.getLogger(__name__)
 
 _FLAGS = (
-    ("load_quantization", ("-q",), "Accepted for old scripts: quantization in models is not read."),
+    ("load_quantization", ("-q",), "Take over the quantization that a model file holds."),
     ("no_fold_batchnorm", (), "Keep batch normalizations as steps."),
     ("no_remove_quantize_ops", (), argparse.SUPPRESS),
     ("no_rescale_perchannel", (), argparse.SUPPRESS),
@@ -31,8 +31,11 @@ _VALUES = (
     ("out_ranges", "FILE", argparse.SUPPRESS),
 )
 
-# Without effect: what a model says about quantization is not read, whatever these say about it.
-_IDLE = ("load_quantization", "no_remove_quantize_ops", "no_rescale_perchannel")
+# Without effect, as the result is the same either way.
+_IDLE = {
+    "no_remove_quantize_ops": "operators that only quantize are always left out",
+    "no_rescale_perchannel": "for one weight scale use `qtune --step * quantized_dimension=tensor`",
+}
 _NOT_HERE = {
     "use_hard_tanh": "tanh stays tanh",
     "use_hard_sigmoid": "sigmoid stays sigmoid",
@@ -75,15 +78,16 @@ def import_words(parsed: argparse.Namespace) -> list[str]:
 
 def import_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """The given import options as arguments of ``open_graph``; UsageError for those not had."""
-    for name in _IDLE:
+    for name, reason in _IDLE.items():
         if getattr(parsed, name):
-            _LOG.warning("--%s: quantization in a model is not read; quantize with aquant", name)
+            _LOG.warning("--%s changes nothing: %s", name, reason)
     refuse_not_here(parsed)
     return {
         "fold_batchnorm": not parsed.no_fold_batchnorm,
         "subs": _pairs(parsed.subs, _size, "batch=1"),
         "input_shapes": _pairs(parsed.input_shapes, _shape, "input=[1,3,32,32]"),
         "model_path": parsed.orgmodel_path,
+        "load_quantization": parsed.load_quantization,
     }
 
 

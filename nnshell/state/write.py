@@ -75,10 +75,17 @@ def state_of(project: Project, target: Path) -> State:
         node_options={
             name: dict(node.options) for name, node, _ in all_nodes(project.graph) if node.options
         },
-        statistics=None if project.statistics is None else project.statistics.to_json(),
+        statistics=_statistics(project),
     )
     checks.check_plain(dataclasses.asdict(state))
     return state
+
+
+def _statistics(project: Project) -> dict[str, Any] | None:
+    """What calibration saw; ranges that are the model file's own are read from it again."""
+    if project.statistics is None or project.from_file is not None:
+        return None
+    return project.statistics.to_json()
 
 
 def digest_of(path: Path) -> str:

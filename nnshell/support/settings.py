@@ -53,8 +53,7 @@ _DROPPED = {
 
 # Settings that keep their value for old scripts and change nothing.
 _WITHOUT_EFFECT = {
-    "load_quantization": "quantization in a model file is not read; use `aquant`",
-    "load_dequantized": "quantization in a model file is not read",
+    "load_dequantized": "without `open -q` a quantized model is read as a float one",
     "fusions": "use the command `fusions`",
     "weight_equalization": "use the command `weight_equalization`",
     "equalization_threshold": "use `weight_equalization --threshold X`",
@@ -174,10 +173,10 @@ class Settings:
 
     # What open does by itself.
     load_quantization: bool = _setting(
-        False, "import", "accepted for old scripts: not read from model files"
+        False, "import", "take over the quantization that a model file holds, as open -q does"
     )
     load_dequantized: bool = _setting(
-        False, "import", "accepted for old scripts: not read from model files"
+        False, "import", "accepted for old scripts: quantized models are read as float without -q"
     )
     fusions: bool = _setting(False, "import", "accepted for old scripts: use the command fusions")
     adjust_order: bool = _setting(False, "import", "run adjust when a graph is opened")

@@ -37,6 +37,7 @@ from nnshell.targets.autotiler.header import write_header
 SCALE_TOLERANCE = 1e-6  # of scales from our own ranges; those from the file are equal
 RANGE_TOLERANCE = 1e-6
 BIAS_TOLERANCE = 2  # of biases from our own ranges
+FLIPPED = 1e-3  # share of a tensor's values that such biases may move, by one step
 
 
 @dataclass(slots=True)
@@ -58,10 +59,19 @@ class Report:
 
 
 def find_folders(data: Path) -> list[Path]:
-    """Every folder with vectors of ONNX models below ``data``: those of one cause lie deeper."""
-    patterns = ("vectors/*/qrecs.json", "vectors/propagation/*/qrecs.json")
-    found = [path.parent for pattern in patterns for path in data.glob(pattern)]
-    return sorted(folder for folder in found if (folder / "model.onnx").exists())
+    """Every folder with vectors below ``data``: those of one kind or cause lie deeper."""
+    patterns = [f"{kind}*/qrecs.json" for kind in ("", "propagation/", "tflite/", "quantized/")]
+    found = [path.parent for pattern in patterns for path in data.glob(f"vectors/{pattern}")]
+    return sorted(found)
+
+
+def is_calibrated(folder: Path) -> bool:
+    """Whether the script calibrates, or else takes over the quantization of the model."""
+    return "aquant" in (folder / "script.nns").read_text()
+
+
+def model_file(folder: Path) -> Path:
+    return next(folder.glob("model.tflite"), folder / "model.onnx")
 
 
 def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
@@ -87,7 +97,7 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
     if not own_ranges:
         _compare_header(report, folder, graph)
         _compare_files(report, folder, project)
-    _compare_activations(report, folder, project, options)
+    _compare_activations(report, folder, project, options, own_ranges)
     return report
 
 
@@ -97,7 +107,7 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
 def replay(folder: Path, own_ranges: bool) -> tuple[Project, InputOptions]:
     """The project of the quantized graph, and how test images become its inputs."""
     lines = [shlex.split(line) for line in (folder / "script.nns").read_text().splitlines()]
-    project = flow.open_graph(folder / "model.onnx")
+    project = flow.open_graph(model_file(folder), load_quantization=not is_calibrated(folder))
     options = InputOptions()
     for words in filter(None, lines):
         command, arguments = words[0], words[1:]
@@ -334,7 +344,7 @@ def _compare_constants(
 
 
 def _compare_activations(
-    report: Report, folder: Path, project: Project, options: InputOptions
+    report: Report, folder: Path, project: Project, options: InputOptions, own_ranges: bool
 ) -> None:
     graph = project.graph
     samples = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
@@ -356,9 +366,12 @@ def _compare_activations(
             report.count("activations", expected.size)
             same = found.dtype == expected.dtype
             report.check(same, f"{name}: {key}: {found.dtype}", "activations")
-            wrong = int(np.count_nonzero(found.reshape(expected.shape) != expected))
+            off = np.abs(found.reshape(expected.shape).astype(np.int64) - expected)
+            wrong = int(np.count_nonzero(off))
             where = f"{key}: {wrong} of {expected.size} values in image {position}"
-            report.check(wrong == 0, f"{name}: {where}", "activations")
+            flipped = own_ranges and report.largest_bias_difference and off.max(initial=0) <= 1
+            allowed = FLIPPED * expected.size if flipped else 0
+            report.check(wrong <= allowed, f"{name}: {where}", "activations")
 
 
 def _stored_activations(samples: list[Any]) -> Iterator[tuple[int, str, Any]]:

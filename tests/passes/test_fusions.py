@@ -64,7 +64,7 @@ def chain(*ops: Operator) -> Graph:
         ([MaxPool(HALVE), Relu()], "conv_fusion_conv_pool_active {conv max_pool relu}"),
         ([AveragePool(HALVE), Tanh()], "conv_fusion_conv_pool_active {conv average_pool tanh}"),
         ([Relu(), MaxPool(HALVE)], "conv_fusion_conv_pool_active {conv max_pool relu}"),
-        ([LeakyRelu(0.1), MaxPool(HALVE)], "conv_fusion_conv_pool_active {conv max_pool leaky}"),
+        ([LeakyRelu(0.1), MaxPool(HALVE)], "conv_fusion_conv_active_pool {conv leaky max_pool}"),
         ([Tanh(), MaxPool(HALVE)], "conv_fusion_conv_active_pool {conv tanh max_pool}"),
         ([Sigmoid(), MaxPool(HALVE)], "conv_fusion_conv_active_pool {conv sigmoid max_pool}"),
         ([LeakyRelu(-1.0), MaxPool(HALVE)], "conv_fusion_conv_active_pool {conv leaky max_pool}"),

@@ -105,7 +105,7 @@ def test_settings_of_other_versions_say_why_they_do_nothing() -> None:
 
 
 def test_settings_without_effect_say_so_only_when_that_matters() -> None:
-    assert why_without_effect("load_quantization", "true")
-    assert not why_without_effect("load_quantization", "false")
+    assert why_without_effect("load_dequantized", "true")
+    assert not why_without_effect("load_dequantized", "false")
     assert why_without_effect("gen_name_suffix", "")
     assert not why_without_effect("l1_size", "1")

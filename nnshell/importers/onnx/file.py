@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nnshell.importers.onnx.bounds import check_bounds
 from nnshell.importers.onnx.native import Native
+from nnshell.importers.onnx.quantized import drop_ties, write_out_quantized
 from nnshell.importers.onnx.weights import Weights, standing_in, take_weights, without_stand_ins
 from nnshell.support.errors import ModelError
 from nnshell.support.files import read_bounded
@@ -72,7 +73,7 @@ class OnnxFile:
     path: Path
     sha256: str
     model: onnx.ModelProto
-    weights: Weights
+    weights: dict[str, onnx.TensorProto]
     spellings: dict[str, Spelling]  # by the node's first output
 
 
@@ -105,6 +106,8 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
     _check(file, native)
     if default_opset(model) >= OPSET:
+        write_out_quantized(model, file.weights)
+        drop_ties(model)
         return model
     softmax_axes = _set_softmax_aside(model)
     resized = _old_resizes(model)
@@ -120,6 +123,8 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     _put_softmax_back(newer, softmax_axes)
     _restore_old_resizes(newer, resized)
     _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
+    write_out_quantized(newer, file.weights)
+    drop_ties(newer)
     return newer
 
 

@@ -11,6 +11,7 @@ Every node that cannot be imported is collected, and all are reported at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -19,6 +20,7 @@ from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, re
 from nnshell.importers.onnx.fold import FOLDABLE
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.nodes import Importer
+from nnshell.importers.onnx.quantized import can_be_written_out
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
 from nnshell.importers.onnx.unsupported import advice
 from nnshell.importers.problems import Problem, report
@@ -52,7 +54,11 @@ def import_onnx(
     """
     with Native() as native:
         return _imported(
-            Path(path), native, Options(fold_batchnorm), subs or {}, input_shapes or {}
+            Path(path),
+            native,
+            Options(fold_batchnorm, double_weights=True),
+            subs or {},
+            input_shapes or {},
         )
 
 
@@ -68,6 +74,8 @@ def _imported(
     model = converted(file, native)
     shapes = known_shapes(model, file.path.name, subs, input_shapes)
     set_input_shapes(model, shapes)
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        options = replace(options, double_weights=True)  # products of integers and scales
     importer = Importer(file, model, shapes, options, native)
     imported = importer.run()
     if importer.problems and importer.batch_size > 1:
@@ -86,16 +94,17 @@ def _refuse_unknown_operators(file: OnnxFile) -> None:
     nodes = file.model.graph.node
     if all(_known(node) for node in nodes):
         return
+    accepted = IMPORTS.keys() | FOLDABLE | {"Constant"}
     problems = [
         Problem(node.op_type, _name(node), _why_not(node), advice(node.op_type))
         for node in nodes
-        if not _known(node) or node.op_type not in IMPORTS.keys() | FOLDABLE | {"Constant"}
+        if not _known(node) or not (node.op_type in accepted or can_be_written_out(node))
     ]
     raise report(file.path.name, problems)
 
 
 def _known(node: onnx.NodeProto) -> bool:
-    return (
+    return can_be_written_out(node) or (
         node.domain in DEFAULT_DOMAINS
         and onnx.defs.has(node.op_type)
         and node.op_type not in _SUBGRAPHS

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nnshell.importers.onnx.file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
 from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_of, constant_of
 from nnshell.importers.onnx.native import Native
+from nnshell.importers.onnx.rectifiers import complete_ranges, insert_implied_rectifiers
 from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
 from nnshell.importers.onnx.unsupported import advice
 from nnshell.importers.onnx.weights import Weights, standing_in
@@ -53,6 +54,7 @@ class Importer:
         self.problems: list[Problem] = []
         self.batch_size = _batch_size(shapes) if batched else 1
         self._batched = batched
+        self._kept_real: set[str] = set()  # quantized constants that were real numbers before
         self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
         self._native = native
         self._folder = Folder(default_opset(model), native)
@@ -86,7 +88,13 @@ class Importer:
             self._import(node)
         for index, output in enumerate(self.model.graph.output):
             self._add_output(index, output.name)
-        return Imported(self.context.graph, tuple(self.context.notes))
+        ranges = {ref.node: r for ref, r in self.context.ranges.items() if not ref.index}
+        insert_implied_rectifiers(self.context.graph, ranges)
+        complete_ranges(self.context.graph, ranges)
+        for ref, limits in self.context.wide_ranges.items():
+            if not ref.index:
+                ranges.setdefault(ref.node, limits)
+        return Imported(self.context.graph, tuple(self.context.notes), ranges)
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -184,15 +192,55 @@ class Importer:
         if node.op_type == "Constant":
             constants[node.output[0]] = constant_of(node)
             return True
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            return self._read_as_real(node)
         if node.op_type in ("Shape", "Size") and node.input[0] in self.context.values:
             constants[node.output[0]] = self._shape_arithmetic(node)
             return True
         if node.op_type not in FOLDABLE or any(n and n not in constants for n in node.input):
             return False
-        inputs = [constants[name] if name else None for name in node.input]
+        inputs = _of_one_width([constants[name] if name else None for name in node.input])
         results = self._folder.evaluate(node, inputs)
         constants.update(zip([name for name in node.output if name], results, strict=True))
         return True
+
+    def _read_as_real(self, node: onnx.NodeProto) -> bool:
+        """A constant behind quantization stays what it is; integers become real numbers.
+
+        In float64, as a product of integers and a scale.
+        """
+        constants = self.context.constants
+        value = constants.get(node.input[0])
+        if value is None:
+            return False
+        name = node.output[0]
+        if node.op_type == "QuantizeLinear":
+            self._kept_real.add(name)
+            constants[name] = value
+        elif node.input[0] in self._kept_real:
+            constants[name] = value
+        else:
+            constants[name] = self._dequantized(node, value)
+        return True
+
+    def _dequantized(self, node: onnx.NodeProto, value: NDArray[Any]) -> NDArray[Any]:
+        operands = [self.context.constants.get(entry) for entry in node.input[1:] if entry]
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if any(entry is None for entry in operands) or attributes.get("block_size", 0):
+            raise Unsupported("its scale is computed, or one for each block", accepted="constants")
+        scale, zero = (
+            np.zeros(1) if entry is None else entry for entry in (*operands, None, None)[:2]
+        )
+        axis = attributes.get("axis", 1)
+        shape = [1] * value.ndim
+        if max(scale.size, zero.size) > 1:
+            shape[axis] = -1
+        steps, zeros = (
+            entry.astype(np.float64).reshape(shape if entry.size > 1 else ())
+            for entry in (scale, zero)
+        )
+        real: NDArray[Any] = (value.astype(np.float64) - zeros) * steps
+        return real
 
     def _shape_arithmetic(self, node: onnx.NodeProto) -> NDArray[Any]:
         shape = np.array(self.context.values[node.input[0]].shape, np.int64)
@@ -233,6 +281,17 @@ class Importer:
         dims = value.type.tensor_type.shape.dim
         dtype = INPUT_TYPES.get(value.type.tensor_type.elem_type, "other")
         return tuple(d.dim_value for d in dims), dtype
+
+
+def _of_one_width(values: list[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+    """Real constants in float64 where one is: those that the file stores as integers are."""
+    widths = {value.dtype for value in values if value is not None}
+    if not widths >= {np.dtype(np.float32), np.dtype(np.float64)}:
+        return values
+    return [
+        value.astype(np.float64) if value is not None and value.dtype == np.float32 else value
+        for value in values
+    ]
 
 
 def _infer(model: onnx.ModelProto, weights: Weights, native: Native) -> dict[str, Any]:

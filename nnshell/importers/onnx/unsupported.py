@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+_DYNAMIC = (
+    "its ranges are found when it runs, the chip's are fixed: export the float model and calibrate"
+)
+
 ADVICE = {
     "ConvTranspose": "use Resize followed by Conv",
     "If": "export with fixed input shapes, so that the condition is known",
@@ -18,12 +22,15 @@ ADVICE = {
     "LayerNormalization": "train with batch normalization",
     "GroupNormalization": "train with batch normalization",
     "LRN": "train with batch normalization",
-    "QuantizeLinear": "export the float model; nnshell quantizes it",
-    "DequantizeLinear": "export the float model; nnshell quantizes it",
-    "QLinearConv": "export the float model; nnshell quantizes it",
-    "QLinearMatMul": "export the float model; nnshell quantizes it",
-    "ConvInteger": "export the float model; nnshell quantizes it",
-    "MatMulInteger": "export the float model; nnshell quantizes it",
+    "QuantizeLinear": "quantize the model with constant scales, or export the float model",
+    "DequantizeLinear": "quantize the model with constant scales, or export the float model",
+    "QLinearConv": "quantize the model with constant scales, or export the float model",
+    "QLinearMatMul": "quantize the model with constant scales, or export the float model",
+    "ConvInteger": _DYNAMIC,
+    "DynamicQuantizeLinear": _DYNAMIC,
+    "MatMulInteger": _DYNAMIC,
+    "DynamicQuantizeMatMul": _DYNAMIC,
+    "MatMulIntegerToFloat": _DYNAMIC,
     "Erf": "it is part of Gelu; train with Relu or HardSwish",
     "Swish": "train with HardSwish",
 }

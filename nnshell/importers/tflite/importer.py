@@ -33,23 +33,27 @@ _MOST_AXES = 8
 
 
 def import_tflite(
-    path: Path | str, *, input_shapes: Mapping[str, Sequence[int]] | None = None
+    path: Path | str,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    quantized: bool = False,
 ) -> Imported:
     """Read a TFLite model; integers in it are taken as the real numbers that they stand for.
 
-    ``input_shapes`` gives whole shapes, batch axis included, by the name of the input. Raises
-    ModelError for a file that is missing, damaged or not supported; the message then lists every
-    operator at fault.
+    ``input_shapes`` gives whole shapes, batch axis included, by the name of the input. With
+    ``quantized`` the ranges of activations are taken from the file as well. Raises ModelError for
+    a file that is missing, damaged or not supported; the message then lists every operator at
+    fault.
     """
     file = read_tflite(Path(path))
     shapes = _input_shapes(file, input_shapes or {})
     if file.subgraphs > 1:
         _LOG.warning("%s: only the first of its %d graphs is read", file.path.name, file.subgraphs)
-    importer = Importer(file, shapes)
+    importer = Importer(file, shapes, quantized=quantized)
     imported = importer.run()
     if importer.problems and importer.batch_size > 1:
         # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
-        unbatched = Importer(file, shapes, batched=False)
+        unbatched = Importer(file, shapes, batched=False, quantized=quantized)
         of_one = unbatched.run()
         if not unbatched.problems:
             return _finished(of_one)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -21,10 +21,13 @@ from nnshell.importers.tflite.constants import REAL_TYPES, ConstantReader
 from nnshell.importers.tflite.file import OperatorEntry, OptionValue, TensorEntry, TfliteFile
 from nnshell.importers.tflite.fold import FOLDABLE, fold
 from nnshell.importers.tflite.names import constant_names, operator_name, tensor_keys
+from nnshell.importers.tflite.ranges import ranges_of, stored_record
 from nnshell.importers.tflite.unsupported import advice
 from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
+from nnshell.ir.qparams import QParams
+from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.channels_last import ChannelsLast
 from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Naming, Options
@@ -34,6 +37,16 @@ LOGGER = logging.getLogger(__name__)
 
 # What a translation may run into on an operator whose file lies about it.
 _MALFORMED = (ValueError, TypeError, IndexError, KeyError, ArithmeticError, AttributeError)
+
+# Operators that may clip in place of a rectifier: converters then drop it.
+_SATURATING = (
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "MAX_POOL_2D",
+)
 
 # The schema's fused activations by number.
 _NONE, _RELU, _RELU_N1_TO_1, _RELU6, _TANH, _SIGN_BIT = range(6)
@@ -51,8 +64,11 @@ class Importer:
         shapes: Sequence[tuple[int, ...]],
         *,
         batched: bool = True,
+        quantized: bool = False,
     ) -> None:
         self.file = file
+        self.tensor_ranges = ranges_of(file) if quantized else {}
+        self._ranges: dict[str, Range] | None = {} if quantized else None
         self.shapes = shapes
         self.problems: list[Problem] = []
         self.keys = tensor_keys(file)
@@ -86,7 +102,20 @@ class Importer:
             self._import(operator)
         for number, index in enumerate(self.file.outputs):
             self._add_output(number, self.file.tensors[index])
-        return Imported(self.context.graph, tuple(self.context.notes))
+        return Imported(
+            self.context.graph, tuple(self.context.notes), self._ranges, self._stored_records()
+        )
+
+    def _stored_records(self) -> dict[str, QParams]:
+        """Records of the file by the constants of the graph that have its tensors' names."""
+        if self._ranges is None:
+            return {}
+        found = {}
+        for tensor in self.file.tensors:
+            name, record = self._names.get(self.keys[tensor.index], ""), stored_record(tensor)
+            if name in self.context.graph and record is not None:
+                found[name] = record
+        return found
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -101,6 +130,12 @@ class Importer:
         value = Value(Ref(name), shape, batch, _element_type(tensor))
         self.context.values[self.keys[tensor.index]] = value
         self.context.makers[value.ref] = self.keys[tensor.index]
+        self._note_ranges([name], tensor.index)
+
+    def _note_ranges(self, names: Iterable[str], tensor: int) -> None:
+        """The nodes of an operator take the range of the tensor that it makes."""
+        if self._ranges is not None and tensor in self.tensor_ranges:
+            self._ranges.update(dict.fromkeys(names, self.tensor_ranges[tensor]))
 
     def _batch_axis(self, tensor: TensorEntry, shape: tuple[int, ...]) -> int | None:
         if not shape or not self._batched or shape[0] != self.batch_size:
@@ -151,7 +186,10 @@ class Importer:
                         accepted="constants",
                         hint=advice(operator.op),
                     )
+                before = set(self.context.graph.nodes)
                 TRANSLATIONS[operator.op](Step(self, operator))
+                made = [name for name in self.context.graph.nodes if name not in before]
+                self._note_ranges(made, operator.outputs[0])
         except Unsupported as problem:
             self._fail(operator, problem.reason, problem.hint)
         except _MALFORMED as error:
@@ -221,6 +259,7 @@ class Step:
         self.inputs = [importer.keys[index] if index >= 0 else "" for index in operator.inputs]
         self.outputs = [importer.keys[index] for index in operator.outputs]
         self._names = importer._names
+        self._tensor_ranges = importer.tensor_ranges
         self._origin = Origin(self.name, operator.op, importer.file.path.name)
         self._made = 0
         if not self.outputs:
@@ -333,11 +372,20 @@ class Step:
         """Run ``emit`` on the tensor to make, and put the fused activation after that."""
         kind = self.option("FusedActivationFunction", _NONE)
         if kind == _NONE:
+            kind = self._implied_activation()
+        if kind == _NONE:
             emit(self.outputs[0])
             return
         between = self.fresh()
         emit(between)
         self.activation(kind, between)
+
+    def _implied_activation(self) -> int:
+        """The rectifier that a quantized file leaves to saturation: nothing below 0 is kept."""
+        limits = self._tensor_ranges.get(self.operator.outputs[0])
+        if limits is None or limits.minimum != 0 or self.operator.op not in _SATURATING:
+            return _NONE
+        return _RELU6 if round(limits.maximum) == 6 else _RELU
 
     def activation(self, kind: int, key: str, suffix: str = "_activation") -> None:
         """Append the activation that an operator of the file has fused into it."""

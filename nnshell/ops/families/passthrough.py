@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nnshell.ir.requests import Range
 from nnshell.ops.resize import NearestNeighborResizer
 from nnshell.reading.registry import Unsupported, Value, imports
 
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
 
 # ONNX numbers of element types; the graph computes all reals in float32
 REAL_TYPES = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
+INTEGER_LIMITS = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+    "uint16": (0, 65535),
+}
 
 
 @imports("Identity")
@@ -40,6 +49,25 @@ def import_cast(ctx: ImportContext) -> None:
     if to not in REAL_TYPES:
         ctx.refuse("to", accepted=", ".join(f"{n} ({name})" for n, name in REAL_TYPES.items()))
     ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
+
+
+@imports("QuantizeLinear", "DequantizeLinear")
+def import_quantize_linear(ctx: ImportContext) -> None:
+    """Integers are read as the real numbers they stand for; their range is noted."""
+    value = ctx.any_value(0)
+    scale, zero_point = ctx.tensor(1), ctx.tensor(2)
+    if scale is None or scale.size != 1 or (zero_point is not None and zero_point.size != 1):
+        raise Unsupported("it has a scale for each channel", accepted="one for the whole tensor")
+    dtype = "uint8" if zero_point is None else str(zero_point.dtype)
+    step = float(np.float64(scale.reshape(-1)[0]))
+    if dtype not in INTEGER_LIMITS or not np.isfinite(step) or step <= 0:
+        accepted = ", ".join(INTEGER_LIMITS)
+        raise Unsupported(f"integers of type {dtype} with scale {step:g}", accepted=accepted)
+    zero = 0 if zero_point is None else int(zero_point.reshape(-1)[0])
+    low, high = INTEGER_LIMITS[dtype]
+    limits = Range((low - zero) * step, (high - zero) * step).including_zero()
+    ctx.note_range(value.ref, limits, wide=dtype.endswith("16"))
+    ctx.produce_value(replace(value, dtype="float32"))
 
 
 @imports("Expand")

@@ -124,7 +124,9 @@ class GraphCommands(Commands):
     @cmd2.with_argparser(open_parser)
     def do_open(self, args: argparse.Namespace) -> None:
         """Read a model or a state."""
-        project = flow.open_graph(args.file, settings=self.session.settings, **import_values(args))
+        settings, values = self.session.settings, import_values(args)
+        values["load_quantization"] |= settings.load_quantization
+        project = flow.open_graph(args.file, settings=settings, **values)
         self.session.add(Opened(project, args.file), keep=args.new)
         self.session.current.mark_saved()
         self.write_lines([graph_tables.graph_summary(project.graph)])

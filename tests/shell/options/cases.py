@@ -133,7 +133,7 @@ for _name in ("input", "output", "external"):
 
 SHOWN = ("qshow --format csv",)
 IMPORT: dict[str, Case] = {
-    "--load_quantization": KEPT,
+    "--load_quantization": Case("-q", base="integers.onnx", then=("qshow",), fails=WITHOUT),
     "--no_fold_batchnorm": Case("--no_fold_batchnorm"),
     "--no_remove_quantize_ops": KEPT,
     "--no_rescale_perchannel": KEPT,

@@ -106,12 +106,25 @@ def _models() -> dict[str, onnx.ModelProto]:
         "grey": _classifier(1),
         "one": _classifier(3, classes=1),
         "sizes": _classifier(3, size="SIZE"),
+        "integers": _quantized(),
         "gone": _classifier(3),
         "last": _channels_last(),
         "relu6": _limited(),
         "softened": _softened(),
         "kernel": _model([_node("Exp", ["x"], "y")], [], (1, 4, 3, 3), (1, 4, 3, 3)),
     }
+
+
+def _quantized() -> onnx.ModelProto:
+    """A rectifier between two pairs that quantize and dequantize."""
+    scale = numpy_helper.from_array(np.float32(0.05), "scale")
+    zero = numpy_helper.from_array(np.int8(3), "zero")
+    nodes = []
+    for given, made in (("x", "a"), ("b", "y")):
+        nodes.append(_node("QuantizeLinear", [given, "scale", "zero"], f"{made}_q"))
+        nodes.append(_node("DequantizeLinear", [f"{made}_q", "scale", "zero"], made))
+    nodes.insert(2, _node("Relu", ["a"], "b"))
+    return _model(nodes, [scale, zero], (1, 3, 3, 3), (1, 3, 3, 3))
 
 
 def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
