@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -17,7 +18,13 @@ from nnshell.chips.model.kernels import Kernel
 from nnshell.chips.model.schedule import schedule
 from nnshell.chips.model.search import Choice, choose
 from nnshell.chips.model.tile_costs import Clocks, LayerPlan, Setting, steps
-from nnshell.chips.model.tiling import axis_sizes, candidates, kernel_cycles
+from nnshell.chips.model.tiling import (
+    axis_sizes,
+    candidates,
+    kernel_cycles,
+    tile_bytes,
+    transfers,
+)
 from nnshell.ir.work import Window, Work
 
 CLOCKS = Clocks(250e6, 175e6)
@@ -209,3 +216,33 @@ def test_double_buffering_is_paid_for_only_where_tiles_change(conv: Callable[...
     whole = (found.sizes.out == 64) & (found.sizes.rows == 256)
     operands = 64 * 256 * 2 + 64 * 64 + 6 * 64 + 16
     assert found.l1_bytes[whole].tolist() == [operands + 64 * kernel.column_buffers]
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "few channels", "depthwise", "linear"])
+def test_activations_of_two_bytes_take_twice_the_memory_of_maps_and_columns(
+    conv: Callable[..., Work], linear: Callable[..., Work], kind: str
+) -> None:
+    work = {
+        "pointwise": conv((128, 12, 12), 64, 1),
+        "few channels": conv((16, 12, 12), 32, 1),
+        "depthwise": conv((16, 12, 12), 16, 3, depthwise=True),
+        "linear": linear(128, 16),
+    }[kind]
+    wide = dataclasses.replace(
+        work, input_bytes=(2 * work.input_bytes[0],), output_bytes=2 * work.output_bytes
+    )
+    kernel = load_kernels("autotiler-sq8").matching(work)[0]
+    demands = []
+    for each in (work, wide):
+        nest = geometry(each, matrix=kernel.matrix)
+        cuts = candidates(nest, kernel, kernel.orders[0], 8, 1)
+        demands.append(cuts.l1_bytes)
+        assert nest.input_element_bytes == each.input_bytes[0] / work.input_bytes[0]
+    fixed = [operand for operand in nest.operands if operand.role in ("weights", "constants")]
+    same = sum(
+        tile_bytes(operand, cuts.sizes)
+        * (1 + (transfers(operand, cuts.trips, kernel.orders[0]) > 1).astype(np.int64))
+        for operand in fixed
+    )
+    same = same + cuts.sizes.out * cuts.sizes.positions * kernel.accumulator_bytes
+    assert ((demands[1] - same) == 2 * (demands[0] - same)).all()

@@ -94,15 +94,16 @@ def _kernel(tile: TileSizes, height: int, width: int) -> IntArray:
 def _one_bank(tile: TileSizes) -> IntArray:
     """Fours of input channels when columns and weights of all cores start in the same bank.
 
-    Columns and weight rows are ``depth`` bytes apart; with 16 banks of 4 bytes a multiple of 64
-    puts every load of an iteration into one bank.
+    Columns and weight rows are ``depth`` elements apart; with 16 banks of 4 bytes a multiple of 64
+    bytes puts every load of an iteration into one bank.
     """
     return _in_one_bank(tile) * (tile.depth // 4)
 
 
 def _in_one_bank(tile: TileSizes) -> IntArray:
     """1 where columns and weights of all cores start in the same bank."""
-    return np.asarray(tile.depth % BANK_ROW_BYTES == 0, np.int64)
+    column_bytes = tile.depth * tile.geometry.input_element_bytes
+    return np.asarray(column_bytes % BANK_ROW_BYTES == 0, np.int64)
 
 
 def _pitch(tile: TileSizes) -> FloatArray:

@@ -68,6 +68,14 @@ class Geometry:
     channelwise: bool
     operands: tuple[Operand, ...]
 
+    @property
+    def input_element_bytes(self) -> float:
+        """Bytes of an element of the first input."""
+        moved = next((entry for entry in self.operands if entry.role == "input"), None)
+        if moved is None:
+            return 1.0
+        return moved.unit_bytes / (self.input_width if moved.extent == "input" else 1)
+
     def filter_rows(self, rows: IntArray) -> IntArray:
         """Rows of the filter's own output that ``rows`` rows behind the pool need."""
         if self.pool is None:

@@ -124,7 +124,12 @@ def tile_bytes(operand: Operand, sizes: TileSizes) -> IntArray:
         count = count * sizes.geometry.input_rows(sizes.rows)
     elif operand.extent == "output":
         count = count * sizes.rows
-    return np.ceil(count - 1e-6).astype(np.int64)
+    return _whole_bytes(count)
+
+
+def _whole_bytes(size: FloatArray) -> IntArray:
+    """Rounded up, but not for what floats lost."""
+    return np.ceil(size - 1e-6).astype(np.int64)
 
 
 def tile_lines(operand: Operand, sizes: TileSizes, layout: str) -> IntArray:
@@ -157,10 +162,13 @@ def l1_demand(
     for operand in sizes.geometry.operands:
         copies: IntArray = 1 + (transfers(operand, trips, order) > 1).astype(np.int64)
         total = total + copies * _aligned(tile_bytes(operand, sizes), alignment)
+    element_bytes = sizes.geometry.input_element_bytes
+    columns = np.asarray(sizes.depth * kernel.column_buffers * element_bytes, np.float64)
+    turned = sizes.depth * sizes.positions * int(kernel.transposed)
     buffers: tuple[IntArray, ...] = (
         sizes.out * sizes.positions * kernel.accumulator_bytes,
-        sizes.depth * kernel.column_buffers,
-        sizes.depth * sizes.positions * int(kernel.transposed),
+        _whole_bytes(columns),
+        _whole_bytes(np.asarray(turned * element_bytes, np.float64)),
     )
     for buffer in buffers:
         total = total + _aligned(buffer, alignment)
