@@ -170,3 +170,59 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert output.stdout.strip() == "[]"
+
+
+# What stands on one line is one room: its parts from the ground up, in the same sense.
+INSIDE = {
+    "chips": ("tables", "model", "insight", "tiled"),
+    "quantization": ("ranges", "solving"),
+    "targets": ("arithmetic", "autotiler"),
+    "importers": ("problems", "onnx"),
+    "numeric": ("fixed_point", "records", "kernels"),
+    "session": ("steps", "project", "recipe", "edits", "improve", "studies"),
+}
+
+
+@pytest.mark.parametrize("room", sorted(INSIDE))
+def test_parts_of_a_room_are_in_order(room: str) -> None:
+    rank = {part: number for number, part in enumerate(INSIDE[room])}
+    for path in sorted((PACKAGE / room).rglob("*.py")):
+        part = path.relative_to(PACKAGE / room).with_suffix("").parts[0]
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[:2] != ["nnshell", room] or len(parts) < 3:
+                continue
+            if part in rank and parts[2] in rank:
+                assert rank[parts[2]] <= rank[part], f"{path.name} imports {name}"
+
+
+def loaded(path: Path) -> set[str]:
+    """Modules that are imported while this one is, not those for types or in functions."""
+    names: set[str] = set()
+
+    def visit(statements: list[ast.stmt]) -> None:
+        for node in statements:
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.If | ast.Try | ast.With):
+                typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+                visit([] if typing_only else node.body)
+
+    visit(ast.parse(path.read_text()).body)
+    return names
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    files = {
+        ".".join(("nnshell", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for _, path in modules()
+        if path.name != "__init__.py"
+    }
+    edges = {name: loaded(path) & set(files) - {name} for name, path in files.items()}
+    while edges:
+        free = {name for name, needs in edges.items() if not needs & set(edges)}
+        assert free, f"a circle among {sorted(edges)[:8]}"
+        edges = {name: needs for name, needs in edges.items() if name not in free}
