@@ -28,10 +28,11 @@ from nnshell.execution.native_library import (
 from nnshell.execution.native_packing import FastCall, pack_all
 from nnshell.ir.flat import flatten
 from nnshell.ir.graph import Graph
+from nnshell.ir.qparams import QParams
 from nnshell.support.cores import usable_cores
 from nnshell.targets.c.memory import Arena, plan_arena
 from nnshell.targets.c.network import network_of
-from nnshell.targets.c.program import Buffer, Call, Program, Value
+from nnshell.targets.c.program import ELEMENT_TYPES, Buffer, Call, Program, Value
 from nnshell.targets.c.structs import kernels
 
 _ALIGNMENT = 64
@@ -68,6 +69,7 @@ class NativeEngine:
         self._library = shared_library(kind if kind is not None else variant())
         self._network = _Network(program, self._library)
         self._records = [self._reference.record(name) for name, _ in self.inputs]
+        self._conversions = [_conversion(record) for record in self._records]
         self._threads = threads if threads is not None else usable_cores()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -82,9 +84,10 @@ class NativeEngine:
             port.key: np.empty((samples, *port.type.shape), port.dtype)
             for port in self._network.program.outputs
         }
-        chunks = self._chunks(samples)
-        if len(chunks) == 1:
-            self._run_chunk(feeds, results, chunks[0])
+        chunks = self._chunks(samples) if min(self._threads, samples) > 1 else []
+        if len(chunks) < 2:
+            integers = [self._integers(array, index) for index, array in enumerate(feeds)]
+            self._network.run(integers, list(results.values()))
             return results
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads)
@@ -95,7 +98,6 @@ class NativeEngine:
         """Some for each thread, so that one which is held up does not hold up the others."""
         work = samples * (self._network.program.macs + _LEAST_WORK // 8)
         parts = min(samples, self._threads * _CHUNKS_PER_THREAD, 1 + work // _LEAST_WORK)
-        parts = parts if self._threads > 1 else 1
         edges = [samples * part // parts for part in range(parts + 1)]
         return [slice(*pair) for pair in pairwise(edges)]
 
@@ -107,24 +109,22 @@ class NativeEngine:
 
     def _integers(self, array: NDArray[Any], index: int) -> NDArray[Any]:
         """Integers of an input, as numpy's arithmetic gives them."""
-        record = self._records[index]
-        dtype = np.dtype(record.dtype)
-        if record.dtype in ("uint8", "uint16") or record.scale.dtype != np.float64:
-            return np.ascontiguousarray(quantize_input(array, record).astype(dtype))
+        record, arguments = self._records[index], self._conversions[index]
+        if arguments is None:
+            return np.ascontiguousarray(quantize_input(array, record).astype(record.dtype))
         real = np.ascontiguousarray(array, np.float32)
-        result = np.empty(real.shape, dtype)
-        low, high = record.limits
-        self._library.quantize(
-            real.ctypes.data,
-            result.ctypes.data,
-            real.size,
-            {"int8": 0, "int16": 2}.get(record.dtype, 4),
-            record.first_scale,
-            float(record.zero_point),
-            float(low),
-            float(high),
-        )
+        result = np.empty(real.shape, record.dtype)
+        self._library.quantize(real.ctypes.data, result.ctypes.data, real.size, *arguments)
         return result
+
+
+def _conversion(record: QParams) -> tuple[Any, ...] | None:
+    """What nn_quantize takes behind the arrays; None where numpy has to do it."""
+    if record.dtype not in ("int8", "int16", "int32") or record.scale.dtype != np.float64:
+        return None
+    low, high = record.limits
+    reals = (record.first_scale, record.zero_point, low, high)
+    return (ELEMENT_TYPES[record.dtype], *(ctypes.c_double(value) for value in reals))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

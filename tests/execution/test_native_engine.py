@@ -20,10 +20,11 @@ from nnshell.execution.exact_engine import ExactEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.execution.native_compiler import VARIANTS, NoCompiler, Variant
 from nnshell.execution.native_engine import NativeEngine
-from nnshell.execution.native_library import struct_class
+from nnshell.execution.native_library import shared_library, struct_class
 from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS
+from nnshell.ir.qparams import QParams
 from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import ADJUST, SCALE8
 from nnshell.quantization import calibrate_graph, quantize_graph
@@ -258,3 +259,29 @@ def test_a_compiler_that_fails_is_told_and_leaves_nothing(
     with pytest.raises(NoCompiler, match="cannot compile"):
         native_compiler.library(USABLE[0])
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_inputs_become_the_integers_that_numpy_gives(variant: Variant) -> None:
+    """At halves and beside them, far outside, and with scales of any size."""
+    random = np.random.default_rng(0)
+    quantize = shared_library(variant).quantize
+    for trial in range(40):
+        exponent = random.uniform(-4, 2) if trial < 30 else random.uniform(-37, 36)
+        scale, zero_point = float(10.0**exponent), int(random.integers(-128, 128))
+        steps = random.integers(-300, 300, 500)
+        halves = ((steps + 0.5) * scale).astype(np.float32)
+        x = np.concatenate(
+            [
+                (steps * scale).astype(np.float32),
+                halves,
+                np.nextafter(halves, np.float32(np.inf)),
+                (random.normal(size=3000) * scale * 100).astype(np.float32),
+                np.array([0.0, -0.0, 3e38, -3e38, 1e-45], np.float32),
+            ]
+        )
+        with np.errstate(over="ignore"):
+            expected = QParams(np.array([scale]), zero_point).quantize(x)
+        integers = np.empty(x.shape, np.int8)
+        bounds = (float(zero_point), -128.0, 127.0)
+        quantize(x.ctypes.data, integers.ctypes.data, x.size, 0, scale, *bounds)
+        np.testing.assert_array_equal(integers, expected)
