@@ -11,24 +11,23 @@ the commands that change single nodes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.execution.engines import INTEGER_ENGINES, Engine, EngineName, make_engine
+from nnshell.execution.engines import EngineName, make_engine
 from nnshell.importers.onnx.importer import import_onnx
 from nnshell.importers.tflite.importer import import_tflite
 from nnshell.inputs.binding import Images
-from nnshell.inputs.input_set import Batch, InputSet
+from nnshell.inputs.input_set import InputSet
 from nnshell.inputs.options import InputOptions
 from nnshell.inputs.sources import Split
 from nnshell.ir.graph import Graph
-from nnshell.ir.widths import has_chip_widths
 from nnshell.passes.base import Pass
 from nnshell.passes.catalogue import passes_named
 from nnshell.passes.inputs import as_in_file, batch_in_file, fit_batch
@@ -45,17 +44,26 @@ from nnshell.quantization.ranges.calibration import calibrate_graph, random_batc
 from nnshell.reading.registry import Imported
 from nnshell.reports.tensors import joined
 from nnshell.session.edits import EDITS, requantized
+from nnshell.session.exporting import export, export_c
 from nnshell.session.improve import replay_equalization, replay_learned
 from nnshell.session.project import Project
 from nnshell.session.recipe import LEARNING, opening, recorded
+from nnshell.session.running import (
+    Progress,
+    Runner,
+    batches_of,
+    compare_samples,
+    evaluate,
+    quantized_engine,
+    run_batches,
+    validate,
+)
 from nnshell.session.samples import Samples, batch_size, is_one_sample, opened
 from nnshell.session.samples import batches_of as samples_of
 from nnshell.session.steps import Step
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
 from nnshell.support.errors import ModelError, QuantizationError, UsageError
-from nnshell.support.files import write_atomically
-from nnshell.support.processor import byte_products_saturate
 from nnshell.support.samples import is_installed, resolve
 from nnshell.support.settings import Settings
 
@@ -63,16 +71,8 @@ if TYPE_CHECKING:
     from nnshell.chips import SimulationReport
     from nnshell.chips.insight.sweep import Sweep
     from nnshell.execution.metrics import Comparisons
-    from nnshell.execution.scores import Metric, ScoreReport
-    from nnshell.execution.validation import ValidationReport
     from nnshell.targets.autotiler import GeneratedFiles
-    from nnshell.targets.c.project import CProject
 
-_LOG = logging.getLogger(__name__)
-
-Progress = Callable[[int], None]  # called with the number of samples just done
-# From batches, an engine's name and a key: the batches, that engine, and the float engine.
-Runner = Callable[[Iterator[Batch], EngineName, str], tuple[Iterator[Batch], Engine, Engine]]
 
 _LOG = logging.getLogger(__name__)
 
@@ -293,32 +293,6 @@ def run(
     return {key: value[0] if single else value for key, value in results.items()}
 
 
-def run_batches(
-    project: Project,
-    images: Samples,
-    engine: EngineName = "float",
-    *,
-    keys: Sequence[str] | None = None,
-    progress: Progress | None = None,
-) -> Iterator[tuple[Batch, Mapping[str, NDArray[Any]]]]:
-    """A batch of samples and its tensors at a time, with a leading sample axis (streaming)."""
-    runner = _engine(project, engine, keys)
-    for batch in samples_of(project, images):
-        yield batch, runner.run(batch.arrays)
-        if progress is not None:
-            progress(len(batch))
-
-
-def _engine(project: Project, name: EngineName, keys: Sequence[str] | None) -> Engine:
-    """The engine for some tensors, by default all, with the integers the settings ask for."""
-    target = project.settings.int8_target
-    return make_engine(project.graph, name, keys=keys, everything=keys is None, target=target)
-
-
-def _outputs(project: Project) -> list[str]:
-    return [node.name for node in project.outputs]
-
-
 def compare(
     project: Project,
     images: Samples,
@@ -347,153 +321,6 @@ def compare(
         ),
         real=name == "simulated",
     )
-
-
-def quantized_engine(project: Project) -> EngineName:
-    """int8, or simulated for a graph whose widths only the simulation has."""
-    return "int8" if has_chip_widths(project.graph) else "simulated"
-
-
-def compare_samples(
-    project: Project, images: Samples, *, progress: Progress | None = None
-) -> list[tuple[str, float]]:
-    """The QSNR in dB of each sample's int8 outputs against float, by name, lowest first."""
-    from nnshell.execution import metrics
-
-    batches = samples_of(project, images)
-    return metrics.compare_samples(
-        project.graph, batches, _engine(project, "int8", _outputs(project)), progress=progress
-    )
-
-
-def validate(
-    project: Project,
-    images: Samples,
-    engine: EngineName = "float",
-    *,
-    output: str | None = None,
-    threshold: float | None = None,
-    progress: Progress | None = None,
-    runner: Runner | None = None,
-) -> ValidationReport:
-    """Accuracy on labelled images, and for integers the agreement with float.
-
-    The class with the largest value of ``output`` is the answer; with ``threshold`` that output has
-    one value, and above the threshold (in real units) the answer is class 1. ``runner`` runs the
-    engines elsewhere, as on a cluster.
-    """
-    from nnshell.execution.integer_engine import IntegerEngine
-    from nnshell.execution.validation import Threshold
-    from nnshell.execution.validation import validate as judge
-
-    key = output or project.outputs[0].name
-    batches = samples_of(project, images, check=True)
-    if runner is not None:
-        batches, chosen, float_engine = runner(batches, engine, key)
-    else:
-        float_engine = _engine(project, "float", [key])
-        chosen = float_engine if engine == "float" else _engine(project, engine, [key])
-    limit = None
-    if threshold is not None:
-        record = IntegerEngine(project.graph).record(key) if engine in INTEGER_ENGINES else None
-        scaled = threshold / record.first_scale + record.zero_point if record else threshold
-        limit = Threshold(scaled, threshold)
-    return judge(
-        batches,
-        chosen,
-        key,
-        model=project.name,
-        engine_name=engine,
-        reference=None if engine == "float" else float_engine,
-        threshold=limit,
-        progress=progress,
-    )
-
-
-def evaluate(
-    project: Project,
-    images: Samples,
-    engine: EngineName = "float",
-    metric: Metric = "mse",
-    *,
-    output: str | None = None,
-    progress: Progress | None = None,
-    runner: Runner | None = None,
-) -> ScoreReport:
-    """A metric of outputs that are not classes (mse, mae, bce, psnr, iou), beside that of float.
-
-    The target is the input where the output has as many elements (an autoencoder), else the float
-    graph's output. ``runner`` is as in ``validate``.
-    """
-    from nnshell.execution import scores
-
-    key = output or project.outputs[0].name
-    batches = samples_of(project, images)
-    if runner is not None:
-        batches, chosen, float_engine = runner(batches, engine, key)
-    else:
-        float_engine = _engine(project, "float", [key])
-        chosen = float_engine if engine == "float" else _engine(project, engine, [key])
-    quantization = project.graph[key].quantization
-    integers = engine in INTEGER_ENGINES and quantization is not None
-    return scores.evaluate(
-        batches,
-        chosen,
-        float_engine,
-        key,
-        metric,
-        graph=project.graph,
-        engine_name=engine,
-        to_real=quantization.output.dequantize if integers and quantization else np.asarray,
-        progress=progress,
-    )
-
-
-def export(project: Project, path: str | Path, form: str | None = None) -> str:
-    """Write the graph as ONNX, "float" or "qdq" (default: what it is); returns which."""
-    from nnshell.exporters.onnx import export_bytes, to_bytes
-    from nnshell.exporters.simulated import export_simulated
-
-    chosen = form or ("qdq" if project.quantized else "float")
-    if chosen not in ("float", "qdq"):
-        raise UsageError(f"there is no form '{chosen}'", hint="forms: float, qdq")
-    qdq = chosen == "qdq"
-    data = (
-        to_bytes(export_simulated(project.graph, integers=True))
-        if qdq
-        else export_bytes(project.graph)
-    )
-    write_atomically(Path(path), data)
-    if qdq and byte_products_saturate():
-        _LOG.warning(
-            "this processor has no VNNI: ONNX Runtime cuts off sums of int8 products at 16 bits "
-            "here, so %s may give other predictions than int8 does",
-            path,
-        )
-    return chosen
-
-
-def export_c(
-    project: Project,
-    folder: str | Path,
-    *,
-    batch: int = 1,
-    layout: Literal["planned", "simple"] = "planned",
-) -> CProject:
-    """Write the quantized graph as a project in portable C; returns what it holds.
-
-    One call of its ``model_run`` runs ``batch`` samples. Tensors share memory where they are not
-    alive together, or each has its own ("simple").
-    """
-    from nnshell.targets.c.project import export_c as write_project
-
-    target = project.settings.int8_target
-    return write_project(project.graph, folder, batch=batch, layout=layout, target=target)
-
-
-def batches_of(project: Project, images: Samples) -> list[Batch]:
-    """All samples at once, for experiments that run them many times."""
-    return list(samples_of(project, images))
 
 
 @overload
@@ -617,6 +444,8 @@ REPLAY = Replay(
 )
 
 __all__ = [
+    "Progress",
+    "Runner",
     "adjust",
     "batch_size",
     "batches_of",
@@ -626,11 +455,13 @@ __all__ = [
     "compare_samples",
     "evaluate",
     "export",
+    "export_c",
     "fuse",
     "generate",
     "load_inputs",
     "open_graph",
     "quantize",
+    "quantized_engine",
     "run",
     "run_batches",
     "save_state",
