@@ -25,6 +25,7 @@ from nnshell.ir.types import Origin
 from nnshell.reading.registry import ImportNote, Unsupported, Value, sanitized, without
 from nnshell.support.errors import GraphError
 
+_AT_ONCE = 1 << 20  # elements of weights that are looked at together
 MAX_ELEMENTS = 1 << 28  # of one tensor; a file that asks for more is corrupt or hopeless
 
 
@@ -169,8 +170,8 @@ class ImportContext:
         if not tensor.size:
             raise Unsupported(f"'{name}' is empty, of shape {list(tensor.shape)}")
         with np.errstate(over="ignore"):
-            numbers = np.asarray(tensor).astype(np.float32)
-        bad = int(np.size(numbers) - np.count_nonzero(np.isfinite(numbers)))
+            numbers = np.asarray(tensor).astype(np.float32, copy=False)  # arrays never change
+        bad = _not_finite(numbers)
         if bad:
             raise Unsupported(
                 f"'{name}' holds {bad} numbers that are NaN or infinite",
@@ -362,3 +363,10 @@ class ImportContext:
         """Whether this node alone reads what made input ``index``, and reads it directly."""
         name = self.node.inputs[index]
         return self.uses.get(name) == 1 and self.makers.get(self.values[name].ref) == name
+
+
+def _not_finite(numbers: NDArray[Any]) -> int:
+    """How many are NaN or infinite, without an array of the same size that says which."""
+    flat = numbers.reshape(-1)
+    pieces = (flat[start : start + _AT_ONCE] for start in range(0, flat.size, _AT_ONCE))
+    return sum(piece.size - int(np.count_nonzero(np.isfinite(piece))) for piece in pieces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -213,15 +214,21 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, str]:
         model.ParseFromString(data)
     except ONNX_ERRORS as error:
         raise _not_onnx(path) from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    del data  # as large as the model; what follows makes copies of single tensors
     if not model.ir_version or not model.HasField("graph") or not model.graph.output:
         raise _not_onnx(path)
     if _has_broken_text(model):
         raise _not_onnx(path)
-    return model, hashlib.sha256(data).hexdigest()
+    return model, sha256
 
 
 def _has_broken_text(message: Any) -> bool:
     """Whether a text anywhere in the model is not UTF-8; protobuf hands it over as bytes."""
+    if isinstance(message, onnx.TensorProto):  # to list its fields is to copy its numbers
+        entries = [(entry.key, entry.value) for entry in message.external_data]
+        texts = (message.name, message.doc_string, *itertools.chain(*entries))
+        return any(isinstance(text, bytes) for text in texts)
     for field, value in message.ListFields():
         if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
             continue
