@@ -2,11 +2,10 @@
 
     python scripts/check_environment.py                 all of them with this Python, a minute
     python scripts/check_environment.py --short         the ones that break most often
-    python scripts/check_environment.py --python python3.12 python3.13
-                                                        also with these, each in a new environment
+    python scripts/check_environment.py --python python3.12 python3.13       also with these
 
-Homes, terminals, languages, names of folders, closed streams, full disks, limits, one core, Python's
-own switches. Exit status 1 when one ends in a traceback, a wrong status or files left over.
+Homes, terminals, languages, names of folders, closed streams, full disks, limits, one core,
+Python's own switches. Exit status 1 when one ends in a traceback, a wrong status or files left over.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 _SECONDS = 300
 _LINES = ("open sample:lenet", "adjust", "fusions --scale8", "fquant", "qshow > q.txt", "simulate",
-          "gen -T tensors", "save_state state/", "open state/lenet.json", "show")  # fmt: skip
+          "gen -t -T tensors", "save_state state/", "open state/lenet.json", "show")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,8 @@ def run(environment: Environment, python: str, base: Path) -> str:
             variables[name] = value
     if environment.before.startswith("taskset") and not _has("taskset"):
         return ""
-    command = f"{environment.before} {shlex.quote(python)} {environment.switches} -m nnshell -s script.nns"
+    program = f"{shlex.quote(python)} {environment.switches} -m nnshell -s script.nns"
+    command = f"{environment.before} {program}"
     done = subprocess.run(
         ["bash", "-c", f"{command} {environment.after}"],
         cwd=folder,
