@@ -5,7 +5,8 @@
     python scripts/check_environment.py --python python3.12 python3.13       also with these
 
 Homes, terminals, languages, names of folders, closed streams, full disks, limits, one core,
-Python's own switches. Exit status 1 when one ends in a traceback, a wrong status or files left over.
+Python's own switches. Exit status 1 when one ends in a traceback, a wrong status or with files
+left over.
 """
 
 from __future__ import annotations
