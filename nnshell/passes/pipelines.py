@@ -27,6 +27,7 @@ from nnshell.passes.hard_sigmoid import MatchCloseHardSigmoid, MatchFarHardSigmo
 from nnshell.passes.memory import DuplicateConstants, InsertCopies
 from nnshell.passes.move_activations import MoveActivationBeforeSplit, MoveActivationsUp
 from nnshell.passes.move_pooling import MovePoolingUp
+from nnshell.passes.parallel import MergeEqualOperations, MergeParallelConvolutions
 from nnshell.passes.remove_noops import RemoveCopies, RemoveNoOps
 from nnshell.passes.remove_relus import RemoveRelus
 from nnshell.passes.reshapes import RemoveReshapes, RemoveReshapesBeforeLinear
@@ -69,6 +70,8 @@ SCALE8: tuple[Pass, ...] = (
     CropFilters(),
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
+    MergeEqualOperations(),  # before activations are fused
+    MergeParallelConvolutions(),
     MoveActivationsUp(),  # next to the filter that runs them
     MovePoolingUp(),  # conv, relu, pool becomes conv, pool, relu
     DuplicateConstants(),  # each reader quantizes its own
@@ -103,6 +106,8 @@ POW2: tuple[Pass, ...] = (
     CropFilters(),
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
+    MergeEqualOperations(),
+    MergeParallelConvolutions(),
     MoveActivationsUp("pow2"),
     DuplicateConstants(),
     FuseConvPoolActivation("pow2"),
