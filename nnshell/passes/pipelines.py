@@ -73,6 +73,7 @@ SCALE8: tuple[Pass, ...] = (
     MergeEqualOperations(),  # before activations are fused
     MergeParallelConvolutions(),
     MoveActivationsUp(),  # next to the filter that runs them
+    RemoveReshapes(),  # those that an activation stood between
     MovePoolingUp(),  # conv, relu, pool becomes conv, pool, relu
     DuplicateConstants(),  # each reader quantizes its own
     FuseConvPoolActivation(),
@@ -109,6 +110,7 @@ POW2: tuple[Pass, ...] = (
     MergeEqualOperations(),
     MergeParallelConvolutions(),
     MoveActivationsUp("pow2"),
+    RemoveReshapes(),
     DuplicateConstants(),
     FuseConvPoolActivation("pow2"),
     FuseLinearActivation("pow2"),

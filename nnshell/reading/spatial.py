@@ -39,7 +39,7 @@ def spatial_input(ctx: ImportContext, index: int) -> SpatialInput:
     shape = ctx.graph.type_of(ref).shape
     if len(shape) == 3:
         return SpatialInput(ref, shape[0], (shape[1], shape[2]), False)
-    row = ctx.reshaped(ref, (shape[0], 1, shape[1]), "_input")
+    row = ctx.reshaped(ref, (shape[0], 1, shape[1]), "_reshape_in")
     return SpatialInput(row, shape[0], (1, shape[1]), True)
 
 
@@ -47,7 +47,7 @@ def produce_spatial(ctx: ImportContext, ref: Ref, given: SpatialInput) -> None:
     """The node's output, with as many axes as its input had."""
     if given.one_row:
         channels, _, width = ctx.graph.type_of(ref).shape
-        ref = ctx.reshaped(ref, (channels, width), "_output")
+        ref = ctx.reshaped(ref, (channels, width), "_reshape_out")
     ctx.produce(ref)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from nnshell.ir.work import Window, Work
-from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.infos import Record, put_activation
 from nnshell.targets.autotiler.operators import activation_operator, channels_first
@@ -22,7 +21,7 @@ def convolution(context: Context, unit: Unit) -> Kernel:
     """Convolution, depthwise or grouped, with the pool and activation of its fusion."""
     work = unit.work
     channels, height, width = work.inputs[0]
-    groups = _groups(unit, work)
+    groups = _groups(work)
     if work.kind == "depthwise" and unit.activation is not None and unit.activation.kind == "leaky":
         _LOG.warning(
             "%s: some versions of the AutoTiler have no depthwise kernel with LeakyRelu",
@@ -36,7 +35,7 @@ def convolution(context: Context, unit: Unit) -> Kernel:
         work.filter_output[0],
         width,
         height,
-        "KOP_CONV_DW" if work.kind == "depthwise" else "KOP_CONV",
+        "KOP_CONV_DW" if _is_depthwise(work) else "KOP_CONV",
         *window_arguments(work.window),
         *pool_arguments(unit.pool),
         activation_operator(unit, context.settings),
@@ -79,18 +78,19 @@ def batch_norm(context: Context, unit: Unit) -> Kernel:
     return context.kernel(unit, call, (*bindings, *_scaling(context, unit)))
 
 
-def _groups(unit: Unit, work: Work) -> tuple[int, ...]:
+def _groups(work: Work) -> tuple[int, ...]:
     """Channels and filters of a group, first arguments of a grouped convolution."""
     channels, filters = work.inputs[0][0], work.filter_output[0]
     if work.kind != "grouped":
         return ()
-    if work.groups == channels:
-        raise GraphError(
-            f"a depthwise convolution with {filters // channels} filters per channel has no kernel",
-            where=f"node {unit.node.name}",
-            hint="split it into depthwise convolutions with one filter per channel",
-        )
     return channels // work.groups, filters // work.groups
+
+
+def _is_depthwise(work: Work) -> bool:
+    """Whether each channel has one filter; NNTool counts one channel to one filter among them."""
+    channels, filters = work.inputs[0][0], work.filter_output[0]
+    one_to_one = work.kind == "conv" and channels == filters == 1
+    return work.kind == "depthwise" or one_to_one
 
 
 def _controls(context: Context, unit: Unit, work: Work) -> dict[str, int]:

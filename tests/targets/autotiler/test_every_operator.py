@@ -31,7 +31,6 @@ CASES = [
 # What the AutoTiler's generators cannot do, by what the error says.
 REFUSED = {
     "conv2d 3": "padding",  # more than its kernel needs
-    "conv2d 6": "filters per channel",
     "average_pool 1": "counts padding",
     "average_pool 3": "counts padding",
     "softmax 2": "last axis",
