@@ -71,12 +71,13 @@ SCALE8: tuple[Pass, ...] = (
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
     MergeEqualOperations(),  # before activations are fused
-    MergeParallelConvolutions(),
     MoveActivationsUp(),  # next to the filter that runs them
     RemoveReshapes(),  # those that an activation stood between
     MovePoolingUp(),  # conv, relu, pool becomes conv, pool, relu
     DuplicateConstants(),  # each reader quantizes its own
     FuseConvPoolActivation(),
+    MergeParallelConvolutions(),  # those that nothing was fused with
+    RemoveSplitConcat(),  # of which all parts are joined again
     FuseLinearActivation(),
     FusePoolActivation(),
     FusePaddedAdd(),  # before the sum is fused with its activation alone
@@ -108,11 +109,12 @@ POW2: tuple[Pass, ...] = (
     RemoveReshapes(),
     RemoveReshapesBeforeLinear(),
     MergeEqualOperations(),
-    MergeParallelConvolutions(),
     MoveActivationsUp("pow2"),
     RemoveReshapes(),
     DuplicateConstants(),
     FuseConvPoolActivation("pow2"),
+    MergeParallelConvolutions(),
+    RemoveSplitConcat(),
     FuseLinearActivation("pow2"),
     FusePoolActivation("pow2"),
     FuseOperatorActivation("pow2"),

@@ -49,7 +49,7 @@ def test_convolutions_of_one_tensor_are_one_and_its_result_is_cut() -> None:
     net = Net(3, 5, 5)
     parts = [net.conv(net.x, 4, pads=(1, 1, 1, 1), name=name) for name in "abc"]
     net.output(*(net.node(f"relu_{n}", Relu(), part) for n, part in enumerate(parts)))
-    made = names(net, MergeParallelConvolutions(), FuseConvPoolActivation())
+    made = names(net, MergeParallelConvolutions(), FuseConvPoolActivation())  # split: not fused
     assert made == ["a", "a_split", "relu_0", "relu_1", "relu_2"]
     graph = net.graph
     assert graph["a"].type.shape == (12, 5, 5)
