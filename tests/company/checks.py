@@ -88,9 +88,9 @@ def files_agree(company: Company) -> None:
             assert share <= most, f"{name}: {share:.1%} of the QDQ file's values are others"
 
 
-# Share by steps of distance: ONNX Runtime's own kernels of such pairs round halves to even, and
-# resizes and small outputs make many values of one; hardly any is further than one step.
-MOST_OTHERS = {1e-3: 0.3, 1.01: 0.02}
+# Share by steps of distance: ONNX Runtime joins two such pairs that follow one another and rounds
+# halves to even, resizes make many values of one; hardly any is further than one step.
+MOST_OTHERS = {1e-3: 0.5, 1.01: 0.02}
 
 
 def sessions_come_back(company: Company) -> None:
