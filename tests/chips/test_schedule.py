@@ -31,6 +31,11 @@ def _setting(l1_bytes: int, cores: int = 8, bytes_per_cycle: float = 8.0) -> Set
     return Setting(chip, load_kernels("autotiler-sq8"), CLOCKS, cores, l1_bytes)
 
 
+def _overlapping(setting: Setting, roles: tuple[str, ...]) -> Setting:
+    """With a library that waits for these operands' tiles in L3 only."""
+    return replace(setting, table=replace(setting.table, blocking_l3=frozenset(roles)))
+
+
 @st.composite
 def works(draw: st.DrawFn) -> Work:
     """Small layers of all loop nests; cut into several tiles by the small L1 of the tests."""
@@ -161,6 +166,8 @@ def test_a_layer_takes_the_cycles_of_its_tiles_one_by_one(
     count = len(choice.plan.geometry.operands)
     in_l3 = data.draw(st.one_of(st.just(frozenset()), st.frozensets(st.integers(0, count - 1))))
     plan = replace(choice.plan, in_l3=in_l3)
+    roles = data.draw(st.sampled_from([(), ("input",), ("output", "weights")]))
+    setting = _overlapping(setting, roles)
     timing = schedule(plan, setting)
     found = timing.cycles, timing.dma_wait_cycles, timing.l3_wait_cycles
     assert found == _by_the_text(plan, setting)
