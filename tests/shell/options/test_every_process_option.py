@@ -37,6 +37,8 @@ _CASES: dict[str, tuple[Words, Words]] = {
     "--tensor_directory": (_STATE, ("-T", "there")),
     "--header_file": (_STATE, ("-H", "net.h")),
     "--template_file": (_STATE, ("-c", "own.tpl")),
+    "--basic_kernel_source_file": (_STATE, ("--basic_kernel_source_file", "own.c")),
+    "--basic_kernel_header_file": (_STATE, ("--basic_kernel_header_file", "own.h")),
     "--dont_dump_tensors": (_STATE, ("-d",)),
     "--anonymise": (_STATE, ("--anonymise",)),
     "--version": ((), ("--version",)),
