@@ -66,9 +66,7 @@ class NNGraph:
         options: dict[str, Any] = {"input_shapes": input_shapes} if input_shapes else {}
         if others.get("fold_batchnorm") is False:
             options["fold_batchnorm"] = False
-        if load_quantization:
-            options |= _quantized_opening()
-        return NNGraph(flow.open_graph(filename, **options))
+        return NNGraph(flow.open_graph(filename, load_quantization=load_quantization, **options))
 
     @staticmethod
     def read_graph_state(filename: str | Path) -> NNGraph:
@@ -357,16 +355,6 @@ class NNGraph:
         raise AttributeError(
             f"NNGraph.{name} is not part of nnshell.compat, see docs/from_nntool.md"
         )
-
-
-def _quantized_opening() -> dict[str, Any]:
-    """How ``open_graph`` is asked for the quantization in a file."""
-    import inspect
-
-    if "load_quantization" in inspect.signature(flow.open_graph).parameters:
-        return {"load_quantization": True}
-    _LOG.warning("quantization in a model is not read: quantize with statistics")
-    return {}
 
 
 def _name(node: NNNode | str) -> str:

@@ -46,6 +46,7 @@ _CASES: dict[str, tuple[Words, Words]] = {
 for _name, _case in IMPORT.items():
     _model = (_case.base or "data.onnx").format()
     _CASES[_name] = ((_model, "-e", "show"), tuple((_case.words or _name).split()))
+_CASES["--load_quantization"] = (("integers.onnx", "-e", "qshow"), ("-q",))
 _IDLE = {name for name, case in IMPORT.items() if case.idle}
 
 
