@@ -14,9 +14,11 @@ import pytest
 from nnshell.chips import Network, load_kernels, simulate_network
 from nnshell.chips.model.counts import COUNTS, TileSizes
 from nnshell.chips.model.geometry import geometry
-from nnshell.chips.model.kernels import TABLES
+from nnshell.chips.model.kernels import TABLES, Match
 from nnshell.ir.work import Work, WorkKind
 from nnshell.support.errors import UsageError
+
+from .conftest import conv_work
 
 WITHOUT_CODE = {"none"}
 TEXT = (
@@ -157,3 +159,17 @@ def test_a_wrong_table_is_refused(tmp_path: Path, old: str, new: str, message: s
 def test_an_unknown_table_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="autotiler-sq8, pulp-nn"):
         load_kernels("cmsis-nn")
+
+
+def test_a_match_holds_up_to_its_bounds_and_no_further() -> None:
+    work = conv_work((10, 8, 8), 6, 3)  # 16 channels, both sides together
+    assert Match(("conv",), channels_below=17).takes(work)
+    assert not Match(("conv",), channels_below=16).takes(work)
+    assert not Match(("depthwise",)).takes(work)
+    for match, other in (
+        (Match(("conv",), kernels=((3, 3),)), Match(("conv",), kernels=((1, 1), (5, 5)))),
+        (Match(("conv",), strides=((1, 1),)), Match(("conv",), strides=((2, 2),))),
+        (Match(("conv",), dilated=False), Match(("conv",), dilated=True)),
+        (Match(("conv",), pads_before=True), Match(("conv",), pads_before=False)),
+    ):
+        assert match.takes(work) and not other.takes(work)
