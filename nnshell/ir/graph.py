@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +154,14 @@ class Graph:
     @property
     def inputs(self) -> list[Node]:
         """Graph inputs in the model's order."""
-        found = [node for node in self if isinstance(node.op, Input)]
-        return sorted(found, key=lambda node: node.op.index)  # type: ignore[attr-defined]
+        nodes = [(node.op.index, node) for node in self if isinstance(node.op, Input)]
+        return [node for _, node in sorted(nodes, key=itemgetter(0))]
 
     @property
     def outputs(self) -> list[Node]:
         """Output nodes in the model's order."""
-        found = [node for node in self if isinstance(node.op, Output)]
-        return sorted(found, key=lambda node: node.op.index)  # type: ignore[attr-defined]
+        nodes = [(node.op.index, node) for node in self if isinstance(node.op, Output)]
+        return [node for _, node in sorted(nodes, key=itemgetter(0))]
 
     @property
     def quantized(self) -> bool:

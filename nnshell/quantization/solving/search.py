@@ -114,7 +114,7 @@ class Search:
         return self._settle(fusion)
 
     def _visit_inner(self, unit: Unit) -> None:
-        if unit in unit.holder.exits or unit.records is not None:  # type: ignore[union-attr]
+        if _is_exit(unit) or unit.records is not None:
             return
         if not all(link.known for link in unit.inputs):
             return
