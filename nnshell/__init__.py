@@ -27,6 +27,7 @@ _PUBLIC = {
             "run",
             "run_batches",
             "compare",
+            "compare_file",
             "compare_samples",
             "validate",
             "evaluate",

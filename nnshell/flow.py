@@ -46,6 +46,7 @@ from nnshell.reports.tensors import joined
 from nnshell.session.edits import EDITS, requantized
 from nnshell.session.exporting import export, export_c
 from nnshell.session.improve import replay_equalization, replay_learned
+from nnshell.session.own_arithmetic import compare_file
 from nnshell.session.project import Project
 from nnshell.session.recipe import LEARNING, opening, recorded
 from nnshell.session.running import (
@@ -131,7 +132,9 @@ def _take_over(project: Project, imported: Imported) -> None:
     if not imported.ranges:
         _LOG.warning("%s holds no quantization; quantize it with aquant", project.name)
         return
-    project.imported = ImportedQuantization.of(project.graph, imported.ranges, imported.weights)
+    project.imported = ImportedQuantization.of(
+        project.graph, imported.ranges, imported.weights, imported.stored
+    )
     project.statistics = project.imported.statistics
     try:
         project.quantize(project.basis)
@@ -452,6 +455,7 @@ __all__ = [
     "calibrate",
     "calibrate_randomly",
     "compare",
+    "compare_file",
     "compare_samples",
     "evaluate",
     "export",

@@ -51,6 +51,7 @@ ONLY_IN = {
     "onnx": ("importers", "exporters"),
     "tflite": ("importers",),
     "onnxruntime": ("execution",),
+    "ai_edge_litert": ("execution",),
     "cmd2": ("shell",),
     "rich": ("shell",),
     "prompt_toolkit": ("shell",),

@@ -35,6 +35,7 @@ from nnshell.quantization.quantize import (
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.quantization.solving.placing import PLACED
 from nnshell.quantization.solving.solution import solve
+from nnshell.reading.registry import StoredTensor
 
 _ORIGIN = Origin(passes=(PLACED,))
 
@@ -43,19 +44,26 @@ _ORIGIN = Origin(passes=(PLACED,))
 class ImportedQuantization:
     """A graph as it was opened, and the ranges of its nodes that the model file gives.
 
-    ``weights`` are records of constants in the file, kept where they are what the constants get.
+    ``weights`` are records of constants in the file, kept where they are what the constants get;
+    ``stored`` are the file's integers of activations.
     """
 
     graph: Graph
     statistics: Statistics
     weights: Mapping[str, QParams] = field(default_factory=dict)
+    stored: Mapping[str, StoredTensor] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, graph: Graph, ranges: Mapping[str, Range], weights: Mapping[str, QParams]
+        cls,
+        graph: Graph,
+        ranges: Mapping[str, Range],
+        weights: Mapping[str, QParams],
+        stored: Mapping[str, StoredTensor],
     ) -> ImportedQuantization:
+        """From what an importer read: ranges, records of weights, integers, each by node."""
         entries = {name: TensorStatistics(r.minimum, r.maximum) for name, r in ranges.items()}
-        return cls(graph.copy(), Statistics(entries), weights)
+        return cls(graph.copy(), Statistics(entries), weights, stored)
 
 
 def quantize_imported(

@@ -22,7 +22,14 @@ from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Origin
-from nnshell.reading.registry import ImportNote, Unsupported, Value, sanitized, without
+from nnshell.reading.registry import (
+    ImportNote,
+    StoredTensor,
+    Unsupported,
+    Value,
+    sanitized,
+    without,
+)
 from nnshell.support.errors import GraphError
 
 _AT_ONCE = 1 << 20  # elements of weights that are looked at together
@@ -74,6 +81,7 @@ class ImportContext:
         self.constants: dict[str, NDArray[Any]] = {}
         self.ranges: dict[Ref, Range] = {}  # that integers of the file can stand for
         self.wide_ranges: dict[Ref, Range] = {}
+        self.stored: dict[Ref, StoredTensor] = {}  # those integers
         self._quantized: dict[Ref, str] = {}  # the tensor that holds those integers
         self.makers: dict[Ref, str] = {}  # the file's tensor that an output of a node stands for
         self._reserved = reserved

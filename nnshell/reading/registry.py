@@ -64,17 +64,32 @@ class ImportNote:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Integers of a quantized file: the real number is ``scale * (integer - zero_point)``.
+
+    ``key`` is what the file calls the tensor: an ONNX name or a TFLite index.
+    """
+
+    key: str | int
+    scale: float
+    zero_point: int
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """The graph of a model file, and what reading it did to single nodes.
 
     ``ranges`` are those that a quantized file gives for activations, by node; None when they were
-    not asked for. ``weights`` are the records that it stores constants with, by node.
+    not asked for. ``weights`` are the records that it stores constants with, ``stored`` the tensors
+    of integers that activations are in it, both by node.
     """
 
     graph: Graph
     notes: tuple[ImportNote, ...] = ()
     ranges: Mapping[str, Range] | None = None
     weights: Mapping[str, QParams] = field(default_factory=dict)
+    stored: Mapping[str, StoredTensor] = field(default_factory=dict)
 
 
 ImportFunction = Callable[["ImportContext"], None]

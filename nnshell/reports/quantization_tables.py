@@ -12,6 +12,7 @@ from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
 from nnshell.reports.table import Cell, Column, Table
 
 if TYPE_CHECKING:
+    from nnshell.execution.file_arithmetic import FileComparison
     from nnshell.execution.metrics import Comparison
 
 _QSHOW = (
@@ -45,6 +46,14 @@ _CHANNELS = (
     Column("Multiplier", "right"),
     Column("Shift", "right"),
     Column("Bits left", "right", key="available_bits"),
+)
+_FILE = (
+    Column("Name", wraps=True),
+    Column("Operator", detail=1),
+    Column("Equal"),
+    Column("Largest step", "right", digits=2),
+    Column("QSNR", "right", "dB", digits=1),
+    Column("Reason", wraps=True),
 )
 _QERROR = (
     Column("Step", "right"),
@@ -123,6 +132,31 @@ def comparison_table(
             " outliers INPUTS why, adaround INPUTS learns better roundings"
         )
     return Table(title, _QERROR, rows, notes=tuple(notes))
+
+
+def file_table(title: str, compared: FileComparison) -> Table:
+    """The chip's integers against those of the model file itself, and where they part."""
+    rows = tuple(
+        (
+            row.name,
+            row.op,
+            "yes" if row.equal else "no",
+            row.largest_step,
+            None if row.equal else row.qsnr_db,
+            row.reason or None,
+        )
+        for row in compared.rows
+    )
+    first = compared.first
+    notes = [
+        f"first difference: {first.name}: {first.reason}" if first else "no layer differs",
+        f"predictions: {compared.predictions_equal:.1%} of {compared.samples} samples are equal",
+    ]
+    if compared.accuracy is not None and compared.accuracy_of_file is not None:
+        notes.append(
+            f"accuracy: {compared.accuracy:.1%} here, {compared.accuracy_of_file:.1%} of the file"
+        )
+    return Table(title, _FILE, rows, notes=tuple(notes))
 
 
 def sample_table(

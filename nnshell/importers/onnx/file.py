@@ -99,6 +99,14 @@ def read_onnx(path: Path, native: Native) -> OnnxFile:
     return OnnxFile(path, sha256, model, weights, spellings)
 
 
+def read_whole(path: Path) -> onnx.ModelProto:
+    """The model with all its weights, nothing changed. Raises ModelError."""
+    model, _ = _parsed(path)
+    check_bounds(model, path.name)
+    _load_external_data(model, path)
+    return model
+
+
 def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     """The model checked and brought to the opset that the importer reads. Raises ModelError."""
     model = file.model

@@ -24,7 +24,15 @@ from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Options
-from nnshell.reading.registry import IMPORTS, Imported, Unsupported, Value, sanitized, without
+from nnshell.reading.registry import (
+    IMPORTS,
+    Imported,
+    StoredTensor,
+    Unsupported,
+    Value,
+    sanitized,
+    without,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +102,18 @@ class Importer:
         for ref, limits in self.context.wide_ranges.items():
             if not ref.index:
                 ranges.setdefault(ref.node, limits)
-        return Imported(self.context.graph, tuple(self.context.notes), ranges)
+        return Imported(
+            self.context.graph, tuple(self.context.notes), ranges, stored=self._stored()
+        )
+
+    def _stored(self) -> dict[str, StoredTensor]:
+        """Integers of the file by node; a rectifier that was put back makes those of its input."""
+        found = {}
+        for ref, tensor in self.context.stored.items():
+            implied = f"{ref.node}_activation"
+            if not ref.index:
+                found[implied if implied in self.context.graph else ref.node] = tensor
+        return found
 
     # -- ends ------------------------------------------------------------------------------
 

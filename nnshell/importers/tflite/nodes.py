@@ -31,7 +31,7 @@ from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.channels_last import ChannelsLast
 from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Naming, Options
-from nnshell.reading.registry import IMPORTS, Imported, Unsupported, Value, without
+from nnshell.reading.registry import IMPORTS, Imported, StoredTensor, Unsupported, Value, without
 
 LOGGER = logging.getLogger(__name__)
 
@@ -103,8 +103,25 @@ class Importer:
         for number, index in enumerate(self.file.outputs):
             self._add_output(number, self.file.tensors[index])
         return Imported(
-            self.context.graph, tuple(self.context.notes), self._ranges, self._stored_records()
+            self.context.graph,
+            tuple(self.context.notes),
+            self._ranges,
+            self._stored_records(),
+            self._stored(),
         )
+
+    def _stored(self) -> dict[str, StoredTensor]:
+        """Integers of the file by the node that makes the tensor."""
+        found: dict[str, StoredTensor] = {}
+        for tensor in self.file.tensors:
+            value = self.context.values.get(self.keys[tensor.index])
+            record = tensor.quantization
+            if value is None or value.ref.index or record is None or record.scale.size != 1:
+                continue
+            zero = int(record.zero_point[0]) if record.zero_point.size else 0
+            entry = StoredTensor(tensor.index, float(record.scale[0]), zero, tensor.dtype)
+            found.setdefault(value.ref.node, entry)
+        return found
 
     def _stored_records(self) -> dict[str, QParams]:
         """Records of the file by the constants of the graph that have its tensors' names."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from nnshell.ir.requests import Range
 from nnshell.ops.resize import NearestNeighborResizer
-from nnshell.reading.registry import Unsupported, Value, imports
+from nnshell.reading.registry import StoredTensor, Unsupported, Value, imports
 
 if TYPE_CHECKING:
     from nnshell.reading.context import ImportContext
@@ -67,6 +67,8 @@ def import_quantize_linear(ctx: ImportContext) -> None:
     low, high = INTEGER_LIMITS[dtype]
     limits = Range((low - zero) * step, (high - zero) * step).including_zero()
     ctx.note_range(value.ref, limits, wide=dtype.endswith("16"))
+    key = ctx.node.outputs[0] if ctx.node.op == "QuantizeLinear" else ctx.node.inputs[0]
+    ctx.stored.setdefault(value.ref, StoredTensor(key, step, zero, dtype))
     ctx.produce_value(replace(value, dtype="float32"))
 
 

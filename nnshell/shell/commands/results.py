@@ -12,14 +12,22 @@ import cmd2
 from nnshell.shell.api import flow, labels, quantization_tables, scores, select, tensor_text
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
-from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
+from nnshell.shell.options import (
+    add_cluster_option,
+    add_input_options,
+    add_table_options,
+    input_options,
+)
 from nnshell.shell.parser import Parser, not_here
+from nnshell.shell.progress import progress
+from nnshell.support.errors import GraphError
 from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
     from nnshell.execution.engines import EngineName
     from nnshell.execution.scores import ScoreReport
     from nnshell.execution.validation import ValidationReport
+    from nnshell.session.project import Project
 
 
 _METRICS = ("top1", "top5", "binary", "mse", "mae", "bce", "psnr", "iou")
@@ -55,6 +63,30 @@ def qerror_parser() -> Parser:
     add_input_options(parser)
     add_table_options(parser)
     not_here(parser, "integers are compared with floats", "--compare_quantized")
+    return parser
+
+
+def compare_parser() -> Parser:
+    parser = Parser(
+        description="Run the arithmetic of a quantized model file (ONNX Runtime, LiteRT) beside "
+        "that of the chip, and name the first layer where they part. Without INPUTS there are 16 "
+        "random samples.",
+        example="compare model_int8.onnx sample_images/test/*",
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        completer=cmd2.Cmd.path_complete,
+        help="Quantized model (.onnx, .tflite); it is opened with -q unless the graph is its own.",
+    )
+    add_input_options(parser, "*")
+    add_table_options(parser)
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        completer=cmd2.Cmd.path_complete,
+        help="Write rows and totals to a file, as JSON.",
+    )
     return parser
 
 
@@ -167,6 +199,37 @@ class ResultCommands(Commands):
         with self.inputs(args, "comparing") as (inputs, done):
             found = flow.compare_samples(project, inputs, progress=done)
         self.show(quantization_tables.sample_table(project.name, found, limit), args)
+
+    @cmd2.with_argparser(compare_parser)
+    def do_compare(self, args: argparse.Namespace) -> None:
+        """Run a quantized file's own arithmetic beside the chip's."""
+        project = self._quantized_file(args.model)
+        if args.input_files:
+            images = flow.load_inputs(args.input_files, options=input_options(args))
+            inputs = images.open(project)
+            with progress("comparing", len(inputs)) as done:
+                compared = flow.compare_file(project, inputs, progress=done)
+        else:
+            compared = flow.compare_file(project)
+        if args.json:
+            text = json.dumps(compared.to_json()) + "\n"
+            write_atomically(Path(args.json), text.encode())
+        title = f"{project.name}: the chip's integers against the file's own"
+        self.show(quantization_tables.file_table(title, compared), args)
+
+    def _quantized_file(self, path: str) -> Project:
+        """The current project where it is the file's, else the file opened and fused."""
+        project = self.project() if self.session.opened else None
+        if project is not None and project.from_file is not None:
+            source = project.graph.source
+            if source is not None and source.path.resolve() == Path(path).resolve():
+                return project
+        opened = flow.open_graph(path, load_quantization=True)
+        if opened.imported is None:
+            raise GraphError(f"{opened.name} holds no quantization")
+        flow.adjust(opened)
+        flow.fuse(opened, "scale8")
+        return opened
 
     @cmd2.with_argparser(validate_parser)
     def do_validate(self, args: argparse.Namespace) -> None:

@@ -295,6 +295,14 @@ COMMANDS: dict[str, Command] = {
         "--step": Case("-s"),
         "--report_lowest": Case("-r 100"),
     }),
+    "compare": Command("nothing", "paired.onnx {inputs}", (), (INPUTS, TABLE), {
+        "input_files": Case("data.npz", base="paired.onnx"),
+        "--json": Case("--json result.json"),
+        "--rgb888_rgb565": Case(
+            "--rgb888_rgb565", base="paired_grey.onnx {inputs}", also="-D 65536", inputs=IMAGES,
+            fails=WITHOUT,
+        ),
+    }),
     "validate": Command("quantized", ROWS, (), (CLUSTER, INPUTS, TABLE), {
         "--quantize": Case("-q"),
         "--engine": Case("--engine simulated"),

@@ -107,6 +107,8 @@ def _models() -> dict[str, onnx.ModelProto]:
         "one": _classifier(3, classes=1),
         "sizes": _classifier(3, size="SIZE"),
         "integers": _quantized(),
+        "paired": _paired(3),
+        "paired_grey": _paired(1),
         "gone": _classifier(3),
         "last": _channels_last(),
         "relu6": _limited(),
@@ -125,6 +127,25 @@ def _quantized() -> onnx.ModelProto:
         nodes.append(_node("DequantizeLinear", [f"{made}_q", "scale", "zero"], made))
     nodes.insert(2, _node("Relu", ["a"], "b"))
     return _model(nodes, [scale, zero], (1, 3, 3, 3), (1, 3, 3, 3))
+
+
+def _paired(channels: int) -> onnx.ModelProto:
+    """A convolution between such pairs: what rounds differently in each runtime."""
+    draw = np.random.default_rng(13)
+    weights = numpy_helper.from_array(
+        draw.normal(0, 1, (5, channels, 3, 3)).astype(np.float32), "w"
+    )
+    model = _quantized()
+    relu = model.graph.node[2]
+    convolution = _node("Conv", ["a", "w"], "b", pads=[1, 1, 1, 1])
+    relu.CopyFrom(convolution)
+    model.graph.initializer.append(weights)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = channels
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
+    for tensor in model.graph.initializer:
+        if tensor.name == "scale":
+            tensor.CopyFrom(numpy_helper.from_array(np.float32(0.2), "scale"))
+    return model
 
 
 def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:

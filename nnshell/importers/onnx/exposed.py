@@ -1,0 +1,31 @@
+"""An ONNX file whose inner tensors are outputs as well, to look at what it computes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+
+from nnshell.importers.onnx.file import read_whole
+from nnshell.reading.registry import StoredTensor
+
+
+def with_outputs(path: Path, tensors: Iterable[StoredTensor]) -> tuple[bytes, list[str]]:
+    """The model with ``tensors`` as outputs after its own, and the names of those that it has.
+
+    Raises ModelError for a file that cannot be read.
+    """
+    model = read_whole(path)
+    made = {name for node in model.graph.node for name in node.output if name}
+    known = {output.name for output in model.graph.output}
+    names = []
+    for tensor in tensors:
+        name = str(tensor.key)
+        if name not in made or name in known or tensor.dtype.upper() not in ("INT8", "UINT8"):
+            continue
+        kind = onnx.TensorProto.DataType.Value(tensor.dtype.upper())
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+        known.add(name)
+        names.append(name)
+    return model.SerializeToString(), names
