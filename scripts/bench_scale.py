@@ -14,6 +14,7 @@ status is 1 when a step grows faster.
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import sys
 import tempfile
@@ -165,6 +166,7 @@ def main() -> int:
     parser.add_argument("--most", type=float, help="exit with 1 when a step grows faster")
     arguments = parser.parse_args()
     steps, worst = tuple(arguments.steps), 0.0
+    logging.getLogger("nnshell").setLevel(logging.ERROR)  # these networks are no sensible ones
     with tempfile.TemporaryDirectory() as name:
         measure("convs", 10, steps, Path(name))  # loads what has to be loaded
         for kind in arguments.kinds:

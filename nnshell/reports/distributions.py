@@ -144,7 +144,8 @@ def _shape(array: NDArray[Any]) -> str:
 
 def _qsnr_db(values: NDArray[np.float64], fraction_bits: int) -> float:
     scale, limit = 2.0**-fraction_bits, 1 << (_BITS - 1)
-    rounded = np.clip(np.floor(values / scale + 0.5), -limit, limit - 1) * scale
+    with np.errstate(all="ignore"):  # a scale below the smallest number is zero
+        rounded = np.clip(np.floor(values / scale + 0.5), -limit, limit - 1) * scale
     noise, signal = float(np.square(values - rounded).sum()), float(np.square(values).sum())
     if noise == 0:
         return math.inf

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def npz_bytes(tensors: Tensors) -> bytes:
-    """An .npz file with one array per key, whatever characters the keys have."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+def write_npz(tensors: Tensors, stream: IO[bytes]) -> None:
+    """An .npz file with one array per key, whatever characters the keys have; one at a time."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
         for key, array in tensors.items():
             entry = zipfile.ZipInfo(f"{key}.npy")  # without the time: the same bytes each time
-            with file.open(entry, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-    return archive.getvalue()
+            with file.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def joined(parts: Iterable[Tensors]) -> dict[str, NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,7 @@ class TensorCommands(Commands):
         if args.save:
             self.session.tensors[args.save] = computed
         if args.npz:
-            write_atomically(Path(args.npz), tensors.npz_bytes(computed))
+            write_atomically(Path(args.npz), partial(tensors.write_npz, computed))
 
     def _keys(self, selector: str | None) -> list[str] | None:
         """The tensors that a selector names; constants are not computed."""
@@ -204,7 +205,7 @@ class TensorCommands(Commands):
             self.session.tensors.clear()
         chosen = [self._stored(name, args.step) for name in args.tensors or ()]
         if args.write_numpy and chosen:
-            write_atomically(Path(args.write_numpy), tensors.npz_bytes(chosen[0]))
+            write_atomically(Path(args.write_numpy), partial(tensors.write_npz, chosen[0]))
         elif not chosen:
             self.show(tensor_text.store_table(self.session.tensors), args)
         elif len(chosen) == 1:
