@@ -35,7 +35,6 @@ BARE = {
 LINUX = {
     "riscv32": ("riscv32-linux-musl", "qemu-riscv32"),
     "arm": ("arm-linux-musleabi", "qemu-arm"),
-    "aarch64": ("aarch64-linux-musl", "qemu-aarch64"),
 }
 
 
