@@ -161,8 +161,12 @@ def input_specs(graph: Graph) -> list[InputSpec]:
 
 
 def _spec(graph: Graph, node: Node) -> InputSpec:
-    raw = any(isinstance(consumer.op, ImageFormat) for consumer, _ in graph.consumers(node.name))
+    readers = [consumer.op for consumer, _ in graph.consumers(node.name)]
+    formatters = [op for op in readers if isinstance(op, ImageFormat)]
+    raw = bool(formatters)
+    eight = raw and node.type.dtype == "uint8"
+    pixel = (formatters[0].scale, formatters[0].offset) if eight else None
     foreign = node.origin.foreign_name
     aliases = (foreign,) if foreign and foreign != node.name else ()
     order = node.op.order if isinstance(node.op, Input) and not raw else ()
-    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw, order)
+    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw, order, pixel)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnshell.inputs.formatter import remark_on_formatter
 from nnshell.inputs.layout import Arrangement, InputSpec, Sample, arrange, show
 from nnshell.inputs.norm import NormFunction
 from nnshell.inputs.norm_parser import parse_norm
@@ -132,8 +133,7 @@ def _raw_options(spec: InputSpec, options: InputOptions, notes: list[str]) -> In
     }
     given = [word for name, word in ignored.items() if getattr(options, name)]
     if given:
-        words = ", ".join(given)
-        remark(notes, f"{spec.name} takes raw pixels: its formatter does the work of {words}")
+        remark(notes, remark_on_formatter(spec, options, ", ".join(given)))
     return replace(
         options, norm_func=None, divisor=None, offset=None, transpose=None, bit_shift=None
     )

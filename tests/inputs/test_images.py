@@ -267,6 +267,29 @@ def test_raw_inputs_take_pixels_and_ignore_scaling(image: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("pixel", "scaling", "said"),
+    [
+        ((1 / 128, -1.0), {"norm_func": "x: x/128-1"}, "does the work of the norm function"),
+        ((1 / 256, 0.0), {"divisor": 255.0}, "does the work of -D"),
+        ((1 / 256, 0.0), {"norm_func": "x: x/128-1"}, "FORMAT offset_int8` does"),
+        ((1 / 128, -1.0), {"divisor": 255.0}, "FORMAT shift_int8` does"),
+        ((1 / 128, -1.0), {"divisor": 64.0}, "-1 to 0.992 and -D and -O would make 0 to 3.98"),
+        (
+            (1 / 128, -1.0),
+            {"norm_func": "x: (x/255 - np.array([0.1, 0.4, 0.7]).reshape(3,1,1)) / 0.2"},
+            "no formatter does, as channels differ",
+        ),
+    ],
+)
+def test_a_formatter_is_compared_with_the_options_it_replaces(
+    pixel: tuple[float, float], scaling: dict[str, Any], said: str, image: Any
+) -> None:
+    spec = InputSpec("input_1", (8, 6, 3), Layout.HWC, raw=True, pixel=pixel)
+    path, _ = image(8, 6, 3)
+    assert said in notes_of(path, spec, **scaling)
+
+
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     checksum = zlib.crc32(kind + data)
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
