@@ -1,4 +1,4 @@
-"""int32 at its limits, as nearly dead channels reach them: rules one by one, and all engines alike."""
+"""int32 at its limits, as nearly dead channels reach them: each rule, and all engines alike."""
 
 from __future__ import annotations
 
