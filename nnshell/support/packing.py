@@ -98,7 +98,8 @@ def pack(buffers: Iterable[Buffer], alignment_bytes: int, *, tries: int = 0) -> 
     needed = [buffer for buffer in buffers if buffer.size_bytes > 0]
     lifelong = _lifelong(needed)
     known = set(map(id, lifelong))
-    placed = _packed([b for b in needed if id(b) not in known], alignment_bytes, tries)
+    others, held = [b for b in needed if id(b) not in known], sum(b.size_bytes for b in lifelong)
+    placed = _packed(others, held, alignment_bytes, tries)
     placed = [*placed, *_stacked(lifelong, _peak(placed), alignment_bytes)]
     return MemoryMap(tuple(placed), _peak(placed), live_bytes(needed))
 
@@ -120,9 +121,14 @@ def _stacked(buffers: Iterable[Buffer], floor: int, alignment_bytes: int) -> lis
     return placed
 
 
-def _packed(buffers: list[Buffer], alignment_bytes: int, tries: int) -> list[Placement]:
-    """The best of several first-fit orders, improved."""
+def _packed(
+    buffers: list[Buffer], held_bytes: int, alignment_bytes: int, tries: int
+) -> list[Placement]:
+    """The best of several first-fit orders, improved as far as that matters beside the bytes that
+    lifelong buffers hold."""
     live = live_bytes(buffers)
+    good = GOOD_ENOUGH * (live + held_bytes) - held_bytes
+    tolerable = TOLERABLE * (live + held_bytes) - held_bytes
     packer = _Packer(buffers, alignment_bytes)
     found: list[list[Placement]] = []
     for order in _ORDERS:
@@ -130,12 +136,12 @@ def _packed(buffers: list[Buffer], alignment_bytes: int, tries: int) -> list[Pla
         if _peak(found[-1]) <= live:
             break
     best = min(found, key=_peak)
-    if _peak(best) > GOOD_ENOUGH * live:
+    if _peak(best) > good:
         best = packer.improved(best)
-    if _peak(best) > TOLERABLE * live:
+    if _peak(best) > tolerable:
         best = min((best, *(packer.improved(placed) for placed in found)), key=_peak)
-    if _peak(best) > TOLERABLE * live:
-        best = packer.searched(best, tries, TOLERABLE * live)
+    if _peak(best) > tolerable:
+        best = packer.searched(best, tries, tolerable)
     return best
 
 
