@@ -94,3 +94,31 @@ def test_raw_pixels_may_be_large() -> None:
 
 def test_no_batches_give_no_warning() -> None:
     assert messages() == ""
+
+
+@pytest.mark.parametrize(
+    "kind", ["good", "alike", "constant", "one constant", "not finite", "wide"]
+)
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_warnings_do_not_depend_on_how_samples_come_in_batches(kind: str, size: int) -> None:
+    values = good(7)
+    if kind == "alike":
+        values[:] = values[0]
+    elif kind == "constant":
+        values[[1, 2, 5]] = 0.5
+    elif kind == "one constant":
+        values[6] = 1.0
+    elif kind == "not finite":
+        values[4, 0, 0, 0] = np.nan
+    elif kind == "wide":
+        values[5] *= 40
+    names = tuple(f"{number}.png" for number in range(7))
+    labels = (3,) * 7 if kind == "alike" else tuple(range(7))
+
+    def part(first: int, last: int) -> Batch:
+        array = np.asarray(values[first:last], np.float32)
+        return Batch((array,), names[first:last], labels[first:last])
+
+    together = messages(part(0, 7))
+    assert messages(*(part(at, at + size) for at in range(0, 7, size))) == together
+    assert bool(together) is (kind != "good")
