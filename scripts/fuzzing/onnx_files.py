@@ -59,6 +59,8 @@ def opened_case(random: Random, path: Path) -> str:
         options["input_shapes"] = {random.choice(("in0", "input_1", "x")): shape}
     if random.random() < 0.1:
         options["fold_batchnorm"] = False
+    if random.random() < 0.3:
+        options["load_quantization"] = True
     try:
         project = flow.open_graph(path, **options)
     except NNShellError as error:

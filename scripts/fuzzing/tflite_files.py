@@ -12,6 +12,7 @@ import numpy as np
 
 from fuzzing.mutations import HUGE, ODD_FLOATS, ODD_TEXTS, spoiled_bytes
 from fuzzing.onnx_files import opened_case
+from tests.importers.test_quantized_tflite import network
 from tests.importers.tflite_files import Op, Tensor, TfliteModel
 from tests.importers.tflite_nets import CASES
 
@@ -21,6 +22,8 @@ _TYPES = ("float32", "float16", "int8", "uint8", "int32", "int64", "bool")
 
 
 def some_model(random: Random) -> TfliteModel:
+    if random.random() < 0.3:
+        return network(dtype=random.choice(("int8", "uint8")), dynamic=random.random() < 0.1)
     return CASES[random.choice(sorted(CASES))]()
 
 
@@ -93,7 +96,7 @@ def _values(random: Random, model: TfliteModel) -> None:
     flat = np.array(tensor.value).reshape(-1)
     odd: Any = random.choice(ODD_FLOATS if flat.dtype.kind == "f" else _INTEGERS)
     with np.errstate(all="ignore"):
-        flat[random.randrange(flat.size)] = odd
+        flat[random.randrange(flat.size)] = np.asarray(odd).astype(flat.dtype)
     tensor.value = flat.reshape(tensor.value.shape)
 
 
