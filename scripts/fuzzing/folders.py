@@ -40,7 +40,7 @@ def _in_child(act: Callable[[], object]) -> int:
         return pid
     status = 1
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         act()
         status = 0
     finally:
