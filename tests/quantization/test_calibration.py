@@ -10,12 +10,14 @@ import pytest
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.flat import flatten
+from nnshell.ir.graph import Ref
 from nnshell.ir.work import Window
 from nnshell.ops.add import Add
 from nnshell.ops.linear import Linear
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.ops.sigmoid import Sigmoid
+from nnshell.ops.split import Split
 from nnshell.quantization import Statistics, calibrate_graph, quantize_graph, random_batches
 from nnshell.quantization.ranges import calibration
 from nnshell.quantization.ranges.calibration import needed_items
@@ -247,3 +249,20 @@ def test_moments_observer_keeps_extremes_too() -> None:
     one = np.array([1.0])
     observer.update({"min": one, "max": 3 * one, "mean": one, "std": one, "b": one})
     assert observer.result() == TensorStatistics(1.0, 3.0, 1.0, 1.0, 1.0)
+
+
+def test_outputs_of_one_node_have_ranges_of_their_own() -> None:
+    net = Net(2, 6, 6)
+    parts = net.node("parts", Split(0, (1, 1)), net.x).node
+    graph = net.output(net.conv("a", Ref(parts, 0)), net.conv("b", Ref(parts, 1)))
+    (x,) = samples(graph, 8)
+    x[:, 1] *= 7
+    for everything in (True, False):
+        stats = calibrate_graph(graph, [[x]], everything=everything)
+        assert Statistics.from_json(stats.to_json()) == Statistics(stats.tensors)
+        quantize_graph(graph, stats)
+        for index, reader in enumerate(("a", "b")):
+            made = graph[reader].quantization
+            assert made is not None
+            seen = max(-x[:, index].min() / 128, x[:, index].max() / 127)
+            assert made.inputs[0].first_scale == pytest.approx(float(seen), rel=1e-5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,9 +100,10 @@ class _Calibrator:
         self._samples = 0
         self._names = [node.name for node in graph.inputs]
         self._observers = {
-            item.path: (observer or _observer_for(clip_type))()
+            key: (observer or _observer_for(clip_type))()
             for item in self._flat.items
             if item.node.op.role != "constant"
+            for key in _keys(item)
         }
         if everything is False:
             self._keep_needed()
@@ -109,8 +111,9 @@ class _Calibrator:
 
     def _keep_needed(self) -> None:
         self._observers = {
-            item.path: _cheaper(item, self._observers[item.path])
+            key: _cheaper(item, self._observers[key])
             for item in needed_items(self._flat)
+            for key in _keys(item)
         }
 
     def _make_engine(self) -> ReductionEngine | None:
@@ -146,6 +149,18 @@ class _Calibrator:
         found = Statistics(_in_order(self._flat, self._observers), self._samples)
         check_dead(self._flat, found)
         return found
+
+
+def _keys(item: Item) -> tuple[str, ...]:
+    """What engines call the outputs of an item."""
+    more = range(1, len(item.outputs))
+    return (item.path, *(f"{item.path}[{index}]" for index in more))
+
+
+def _result(item: Item, observers: Mapping[str, Observer]) -> TensorStatistics:
+    """Statistics of output 0, with those of each where there are several."""
+    parts = tuple(observers[key].result() for key in _keys(item))
+    return parts[0] if len(parts) == 1 else replace(parts[0], outputs=parts)
 
 
 def _observer_for(clip_type: str | Collection[str]) -> ObserverFactory:
@@ -226,7 +241,7 @@ def _in_order(flat: FlatGraph, observers: Mapping[str, Observer]) -> dict[str, T
         if value is not None and value.size and value.dtype.kind in "fiu":
             found[item.path] = TensorStatistics(float(value.min()), float(value.max()))
         elif item.path in observers:
-            found[item.path] = observers[item.path].result()
+            found[item.path] = _result(item, observers)
             if item.fusion is not None and item.ends_fusion:
                 found[item.fusion.name] = found[item.path]
     return found

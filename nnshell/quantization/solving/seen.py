@@ -77,7 +77,9 @@ class Surroundings:
         if learned is not None:
             return learned
         entry = self._entry(item)
-        return None if entry is None else self._clip(item, entry, output)
+        if entry is None or (len(item.outputs) > 1 and not entry.outputs):
+            return None  # outputs that were not told apart
+        return self._clip(item, entry, output)
 
     def known(self, item: Item, output: int = 0) -> Range | None:
         """What was seen of an item's output or follows from its operator.
