@@ -8,7 +8,7 @@ in ``nnshell.chips``.
 
 Whoever wants to know something about an operator asks a fact. Each has a default that is safe: an
 operator that does not state it is left alone, which is slow at worst and never wrong. Facts are
-statements about the float meaning; ``tests/ops/test_facts.py`` checks each by numbers on every
+statements about the float meaning; ``tests/ops/test_facts*.py`` check each by numbers on every
 registered example.
 """
 
