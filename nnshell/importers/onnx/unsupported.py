@@ -22,18 +22,17 @@ ADVICE = {
     "LayerNormalization": "train with batch normalization",
     "GroupNormalization": "train with batch normalization",
     "LRN": "train with batch normalization",
-    "QuantizeLinear": "quantize the model with constant scales, or export the float model",
-    "DequantizeLinear": "quantize the model with constant scales, or export the float model",
     "QLinearConv": "quantize the model with constant scales, or export the float model",
     "QLinearMatMul": "quantize the model with constant scales, or export the float model",
     "ConvInteger": _DYNAMIC,
     "DynamicQuantizeLinear": _DYNAMIC,
     "MatMulInteger": _DYNAMIC,
-    "DynamicQuantizeMatMul": _DYNAMIC,
-    "MatMulIntegerToFloat": _DYNAMIC,
     "Erf": "it is part of Gelu; train with Relu or HardSwish",
     "Swish": "train with HardSwish",
 }
+
+# Operators of com.microsoft.
+_MICROSOFT = {"DynamicQuantizeMatMul": _DYNAMIC, "MatMulIntegerToFloat": _DYNAMIC}
 
 # Activation functions of ONNX, imported or not: the same can be done about each that is not.
 _FUNCTIONS = frozenset({"Celu", "Elu", "Gelu", "Mish", "Selu", "Softplus", "Softsign"})
@@ -43,4 +42,4 @@ def advice(operator: str) -> str:
     """What to do about this operator, where there is more to say than the general advice."""
     if operator in _FUNCTIONS:
         return "train with Relu or HardSwish"
-    return ADVICE.get(operator, "")
+    return ADVICE.get(operator) or _MICROSOFT.get(operator, "")
