@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from nnshell.inputs.binding import resolve_options
 from nnshell.inputs.options import InputOptions, merge
 from nnshell.support.errors import UsageError
+from nnshell.support.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,10 @@ def test_options_and_reading_arrays_import_no_image_library() -> None:
         "import nnshell.inputs.input_set, nnshell.inputs.checks; assert 'PIL' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_how_many_samples_and_which_is_never_taken_from_an_earlier_command() -> None:
+    earlier = InputOptions(divisor=2.0, transpose=True, limit=3, seed=4)
+    context = SimpleNamespace(input_options=earlier, settings=Settings())
+    merged = resolve_options(context, InputOptions(offset=1.0)).options  # type: ignore[arg-type]
+    assert merged == InputOptions(divisor=2.0, transpose=True, offset=1.0)

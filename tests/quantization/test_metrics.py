@@ -117,3 +117,16 @@ def test_inner_nodes_can_be_left_out() -> None:
 def test_no_samples_are_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
         compare_engines(net(), [])
+
+
+def test_measures_are_those_of_numpy_on_arrays_of_different_size() -> None:
+    random = np.random.default_rng(8)
+    real = random.normal(size=300)
+    approximate = 3 * real + random.normal(size=300)
+    found = compare_arrays(real, approximate)
+    norms = np.linalg.norm(real) * np.linalg.norm(approximate)
+    assert found.cosine == pytest.approx(real @ approximate / norms)
+    noise = np.square(real - approximate).sum()
+    assert found.qsnr_db == pytest.approx(10 * np.log10(np.square(real).sum() / noise))
+    assert found.mean_error == pytest.approx(np.abs(real - approximate).mean())
+    assert found.max_error == pytest.approx(np.abs(real - approximate).max())
