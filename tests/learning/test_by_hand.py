@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from nnshell.execution.engines import make_engine
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.flat import Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.moments import Moments
 from nnshell.ir.work import Window
+from nnshell.learning.bias_correction import corrected_by_means
 from nnshell.learning.channel_moments import channel_moments, taps_mean
 from nnshell.learning.outliers import activation_outliers, weight_outliers
 from nnshell.learning.rows import filter_constants, rows_of
@@ -21,7 +23,7 @@ from nnshell.ops.relu import Relu
 from nnshell.quantization import Statistics, TensorStatistics
 from nnshell.session.improve import equalize
 from nnshell.session.project import Project
-from tests.learning.nets import SHAPE, conv, pictures
+from tests.learning.nets import SHAPE, conv, pictures, quantized
 from tests.quantization.nets import Net
 
 
@@ -93,3 +95,18 @@ def test_one_round_of_equalization_makes_both_sides_reach_equally_far() -> None:
     for side, axes in (("first", (1, 2, 3)), ("second", (0, 2, 3))):
         reach = np.abs(graph[f"{side}_weights"].op.value).max(axis=axes)
         np.testing.assert_allclose(reach, np.sqrt(made * read), rtol=1e-5)
+
+
+def test_a_bias_takes_back_the_difference_of_the_means() -> None:
+    """b' - b is the mean in float less that of the quantized filter, channel by channel."""
+    project, batch = quantized(_filter((1, 1, 1, 1), 1), 3), pictures(64)
+    graph = project.graph
+    real, simulated = (
+        make_engine(graph, name, keys=["conv"]).run(batch.arrays)["conv"]
+        for name in ("float", "simulated")
+    )
+    shift = (real.astype(np.float64) - simulated).mean(axis=(0, 2, 3))
+    found = corrected_by_means(graph, project.basis, [batch]).filters["conv"].bias
+    assert found is not None
+    moved = found - graph["conv_biases"].op.value
+    assert moved == pytest.approx(shift, abs=0.25 * float(np.abs(shift).max()))
