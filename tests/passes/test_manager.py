@@ -178,7 +178,7 @@ def test_near_miss_that_a_later_run_did_is_forgotten() -> None:
 
 def test_unknown_node_cannot_be_explained(graph: Graph) -> None:
     with pytest.raises(GraphError, match="did you mean conv"):
-        explain(graph, "con")
+        explain(graph, "conw")
 
 
 # -- catalogue -----------------------------------------------------------------------------
