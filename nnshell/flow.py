@@ -271,9 +271,9 @@ def quantize(
     if not isinstance(statistics, Statistics):
         statistics = load_statistics(statistics)
     options = options or QuantizationOptions()
-    given = project.input_options.given() if project.input_options is not None else ()
+    value = project.input_options.given() if project.input_options is not None else ()
     step: dict[str, Any] = {"quantization": options.to_mapping(), "inputs": list(inputs)}
-    step["input_options"] = {name: getattr(project.input_options, name) for name in given}
+    step["input_options"] = {name: getattr(project.input_options, name) for name in value}
     with recorded(project, "aquant", step):  # what was learned belongs to the quantization before
         project.quantize(Basis(statistics, options))
 

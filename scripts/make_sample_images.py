@@ -271,7 +271,7 @@ def draw_image(label: int, rng: np.random.Generator, scene: Scene = DAYLIGHT) ->
 
     picture = paint(picture, draw_shape(CLASSES[label], rng), colour)
 
-    if rng.random() < 0.25:  # something in front hides a part of the shape
+    if rng.random() < 0.25:  # something before hides a part of the shape
         picture = paint(picture, draw_bar(rng.uniform(1.0, 3.5), rng), random_colour(rng))
     return photograph(picture, scene, rng)
 

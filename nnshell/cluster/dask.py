@@ -118,8 +118,8 @@ class Cluster:
         def run(tried: Sequence[QuantizationOptions], progress: Done | None) -> list[Outcome]:
             package, samples = self.hold(packed(project)), self.hold(_packed_batches(batches))
             texts = [json.dumps(options.to_mapping()) for options in tried]
-            found = self._all(_try_candidate, texts, (package, samples), progress)
-            return [Outcome(*entry) for entry in found]
+            result = self._all(_try_candidate, texts, (package, samples), progress)
+            return [Outcome(*entry) for entry in result]
 
         return run
 
@@ -128,8 +128,8 @@ class Cluster:
 
         def run(candidates: Sequence[Parameters]) -> list[Point | str]:
             texts = [json.dumps([asdict(entry), chip]) for entry in candidates]
-            found = self._all(_simulate_point, texts, (self.hold(packed(project)),), None)
-            return [entry if isinstance(entry, str) else _point(entry) for entry in found]
+            result = self._all(_simulate_point, texts, (self.hold(packed(project)),), None)
+            return [entry if isinstance(entry, str) else _point(entry) for entry in result]
 
         return run
 
@@ -211,7 +211,7 @@ class _Stream:
         self.current: Any = None
 
     def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Each batch when its result may be asked for, with others on their way behind it."""
+        """Each batch when its result may be asked for, with others on their way after it."""
         waiting: deque[tuple[Batch, Any]] = deque()
         limit = _AHEAD * self._cluster.workers
         for batch in batches:
@@ -242,7 +242,7 @@ class _Arrived:
 def result_of(future: Any) -> Any:
     """A task's result; what was wrong there is raised here, as one line."""
     try:
-        found = future.result()
+        result = future.result()
     except Exception as error:
         if type(error).__name__ in _LOST:
             raise NNShellError(
@@ -252,9 +252,9 @@ def result_of(future: Any) -> Any:
             f"the cluster failed: {_reason(error)}",
             hint=f"workers need nnshell {nnshell.__version__} and memory for the graph",
         ) from None
-    if "error" in found:
-        raise NNShellError(found["error"], where=found["where"], hint=found["hint"])
-    return found["result"]
+    if "error" in result:
+        raise NNShellError(result["error"], where=result["where"], hint=result["hint"])
+    return result["result"]
 
 
 def _reason(error: BaseException) -> str:
@@ -297,8 +297,8 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    found: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    return found
+    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return array
 
 
 def _point(values: Mapping[str, Any]) -> Point:
@@ -355,8 +355,8 @@ def _run_batch(package: bytes, question: str, *arrays: bytes) -> tuple[str, byte
     with _LOCK:
         key, engine, floats = _engines(package, question)
     batch = [_array(data) for data in arrays]
-    found = _npy(engine.run(batch)[key])
-    return key, found, found if engine is floats else _npy(floats.run(batch)[key])
+    result = _npy(engine.run(batch)[key])
+    return key, result, result if engine is floats else _npy(floats.run(batch)[key])
 
 
 @lru_cache(maxsize=2)
@@ -376,8 +376,8 @@ def _bench(package: bytes, samples: bytes) -> Bench:
 def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, float, float | None]:
     with _LOCK:
         bench = _bench(package, samples)
-    found = bench.try_options(QuantizationOptions.from_mapping(json.loads(text)))
-    return found.noise, found.agreement, found.accuracy
+    result = bench.try_options(QuantizationOptions.from_mapping(json.loads(text)))
+    return result.noise, result.agreement, result.accuracy
 
 
 def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:
@@ -385,5 +385,5 @@ def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:
     with _LOCK:
         project = _project(package)
     network = network_from_graph(project.graph)
-    found = point_at(network, Parameters(**values), load_chip(chip) if chip else None)
-    return found if isinstance(found, str) else asdict(found)
+    result = point_at(network, Parameters(**values), load_chip(chip) if chip else None)
+    return result if isinstance(result, str) else asdict(result)

@@ -190,8 +190,8 @@ class NNGraph:
     def nodes(self, node_classes: Any = None, **others: Any) -> list[NNNode]:
         """Nodes in step order, all or those of a class of ``nnshell.compat.types`` (or several)."""
         _note_ignored("nodes", others)
-        found = [NNNode(self, node.name) for node in self.project.steps()]
-        return [n for n in found if node_classes is None or isinstance(n, node_classes)]
+        results = [NNNode(self, node.name) for node in self.project.steps()]
+        return [n for n in results if node_classes is None or isinstance(n, node_classes)]
 
     def input_nodes(self) -> list[NNNode]:
         return [NNNode(self, node.name) for node in self.project.inputs]
@@ -248,19 +248,19 @@ class NNGraph:
         results = {n.name: _outputs(n, tensors) for n in self.project.steps()}
         return results if output_dict else list(results.values())
 
-    def _run(self, given: Any, engine: EngineName) -> dict[str, Array]:
+    def _run(self, argument: Any, engine: EngineName) -> dict[str, Array]:
         graph = self.project.graph
-        arrays = _one_sample(given, self.num_inputs)
+        arrays = _one_sample(argument, self.num_inputs)
         (batch,) = batches_of(self.project, arrays)
         if len(batch) != 1:
             raise InputError(f"{len(batch)} samples at once", hint="execute takes one sample")
         target = self.project.settings.int8_target
         state = (engine, target, *map(id, self.project.recipe))
         if self._engine is None or self._engine[0] != state:
-            made = make_engine(graph, engine, everything=True, target=target)
-            self._engine = (state, made)
-        found = self._engine[1].run(batch.arrays)
-        return {key: value[0] for key, value in found.items()}
+            result = make_engine(graph, engine, everything=True, target=target)
+            self._engine = (state, result)
+        outputs = self._engine[1].run(batch.arrays)
+        return {key: value[0] for key, value in outputs.items()}
 
     @staticmethod
     def qsnrs(first: utils.Outputs, second: utils.Outputs, idx: int = 0) -> list[float]:
@@ -375,22 +375,22 @@ def _inside(directory: str | Path | None, tensors: str) -> str | None:
     return None if directory is not None and tensors == "." else tensors
 
 
-def _one_sample(given: Any, inputs: int) -> list[Array]:
+def _one_sample(value: Any, inputs: int) -> list[Array]:
     """One array for each graph input; of a loader, its next sample."""
-    if isinstance(given, np.ndarray):
-        return [given]
-    if not isinstance(given, list | tuple):
-        given = next(iter(given))
-        given = [given] if isinstance(given, np.ndarray) else given
-    arrays = [np.asarray(array) for array in given]
+    if isinstance(value, np.ndarray):
+        return [value]
+    if not isinstance(value, list | tuple):
+        value = next(iter(value))
+        value = [value] if isinstance(value, np.ndarray) else value
+    arrays = [np.asarray(array) for array in value]
     if len(arrays) != inputs:
         raise InputError(f"{len(arrays)} arrays for {inputs} graph inputs")
     return arrays
 
 
-def _real_inputs(graph: NNGraph, given: Any) -> list[Array]:
+def _real_inputs(graph: NNGraph, value: Any) -> list[Array]:
     """Inputs as floats: integers are what ``execute(quantize=True)`` gave for the inputs."""
-    arrays = _one_sample(given, graph.num_inputs)
+    arrays = _one_sample(value, graph.num_inputs)
     for index, node in enumerate(graph.project.inputs):
         record = node.quantization
         if arrays[index].dtype.kind in "iu" and record is not None and node.kind == "input":

@@ -45,9 +45,9 @@ def as_dictionary(graph: Graph, statistics: Statistics) -> dict[str, Entry]:
 
 
 def _range(values: TensorStatistics) -> dict[str, float]:
-    found = {"min": values.minimum, "max": values.maximum}
+    results = {"min": values.minimum, "max": values.maximum}
     moments = {name: getattr(values, name) for name in ("mean", "std", "b")}
-    return found | {name: value for name, value in moments.items() if value is not None}
+    return results | {name: value for name, value in moments.items() if value is not None}
 
 
 def as_statistics(given: Any, project: Project) -> Statistics:

@@ -73,9 +73,9 @@ def __getattr__(name: str) -> Any:
     if name not in _CLASSES:
         known = ", ".join(sorted(_CLASSES))
         raise AttributeError(f"nnshell.compat.types has no '{name}'; it has {known}")
-    found = _NodeClass(name, (), {"operators": _CLASSES[name]})
-    globals()[name] = found
-    return found
+    result = _NodeClass(name, (), {"operators": _CLASSES[name]})
+    globals()[name] = result
+    return result
 
 
 def __dir__() -> list[str]:

@@ -76,8 +76,8 @@ def import_data(filename: str | Path, **options: Any) -> Array:
     ``height``, ``width``, ``mode``, ``transpose`` (rows, columns, channels to channels first),
     ``divisor``, ``offset``, ``norm_func``, ``nptype``.
     """
-    given = {name: value for name, value in options.items() if _is_given(name, value)}
-    chosen, path = InputOptions(**given), Path(filename)
+    values = {name: value for name, value in options.items() if _is_given(name, value)}
+    chosen, path = InputOptions(**values), Path(filename)
     array = _read(path, chosen)
     if chosen.transpose:
         array = array.transpose(2, 0, 1) if array.ndim == 3 else array.transpose()

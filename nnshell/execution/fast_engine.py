@@ -113,9 +113,9 @@ class FastEngine:
         self, feeds: Mapping[str, NDArray[Any]], chunk: slice
     ) -> dict[str, NDArray[Any]]:
         names = list(dict.fromkeys(self._lowered.outputs.values()))
-        given = {name: np.ascontiguousarray(a[chunk], np.float32) for name, a in feeds.items()}
+        values = {name: np.ascontiguousarray(a[chunk], np.float32) for name, a in feeds.items()}
         try:
-            results = self._session.run(names, given)
+            results = self._session.run(names, values)
         except RUNTIME_ERRORS as error:
             reason = f"ONNX Runtime: {' '.join(str(error).split())}"
             raise NNShellError(reason, where=f"graph {self._name} in int8") from error
@@ -147,15 +147,15 @@ class _Lowered:
         for node in graph.inputs:
             self._build.fresh(node.name)  # reserved
         self._tensors: dict[Tensor, IntegerTensor] = {}
-        wanted = result_tensors(graph, self._flat)
-        needed = self._needed({wanted[key] for key in keys})
-        kept = {wanted[key] for key in keys}
+        expected = result_tensors(graph, self._flat)
+        needed = self._needed({expected[key] for key in keys})
+        kept = {expected[key] for key in keys}
         for item in self._flat.items:
             if item.path in needed:
                 self._build.deferring = self._may_defer(item, kept)
                 self._tensors.update(zip(item.outputs, self._lower(item), strict=True))
         self._ports: dict[str, Port] = {}
-        self.outputs = {key: self._output(wanted[key]) for key in keys}
+        self.outputs = {key: self._output(expected[key]) for key in keys}
         self.chunk = samples_per_chunk(self._flat)
 
     def model(self) -> bytes:
@@ -181,10 +181,10 @@ class _Lowered:
         inputs = [self._operand(item, index) for index in range(len(item.inputs))]
         try:
             meaning = arithmetic_of(op, quantization.scheme)
-            made = meaning.lower(quantization, self._build, inputs, item.node.outputs)
+            result = meaning.lower(quantization, self._build, inputs, item.node.outputs)
         except CannotLower as error:
             raise CannotLower(f"node {item.path}: {error}") from None
-        return made if self._build.deferring else tuple(settled(self._build, x) for x in made)
+        return result if self._build.deferring else tuple(settled(self._build, x) for x in result)
 
     def _may_defer(self, item: Item, kept: set[Tensor]) -> bool:
         """Whether a single operator reads the node, one that works before requantization."""
@@ -224,10 +224,10 @@ class _Lowered:
         """The model output with the integers of ``tensor`` in its record's element type."""
         item = self._flat.maker(tensor)
         dtype = _quantization(item).outputs[tensor.index].dtype
-        made = self._tensors[tensor]
-        same = made.narrow if made.narrow and made.narrow_type == dtype else ""
-        name = self._build.node("Identity", [same or self._build.cast(made.name, dtype)])
-        self._ports[name] = Port(name, replace(TensorType(made.shape), dtype=dtype))
+        result = self._tensors[tensor]
+        same = result.narrow if result.narrow and result.narrow_type == dtype else ""
+        name = self._build.node("Identity", [same or self._build.cast(result.name, dtype)])
+        self._ports[name] = Port(name, replace(TensorType(result.shape), dtype=dtype))
         return name
 
 
@@ -262,11 +262,11 @@ def quantize_linear_is_exact() -> bool:
     shape = x.shape[1:]
     ports = [Port("x", TensorType(shape))], [Port(name, TensorType(shape, dtype="int8"))]
     try:
-        found = open_exact_session(foreign_to_bytes(build, *ports), 1).run([name], {"x": x})[0]
+        result = open_exact_session(foreign_to_bytes(build, *ports), 1).run([name], {"x": x})[0]
     except RUNTIME_ERRORS:
         return False
     units = np.rint(x / scale[:, np.newaxis]) + zero_point[:, np.newaxis]
-    return bool((found == np.clip(units, -128, 127)).all())
+    return bool((result == np.clip(units, -128, 127)).all())
 
 
 __all__ = ["FastEngine", "InputError", "open_exact_session", "quantize_linear_is_exact"]

@@ -115,9 +115,9 @@ def litert_runner(path: str, tensors: Iterable[StoredTensor]) -> FileRunner:
             real = sample.reshape(entry["shape"])
             interpreter.set_tensor(entry["index"], _stored(real, entry))
         interpreter.invoke()
-        found: dict[str | int, Array] = {key: interpreter.get_tensor(key).copy() for key in keys}
-        found[OUTPUT] = _real(interpreter.get_tensor(last["index"]), last)
-        return found
+        results: dict[str | int, Array] = {key: interpreter.get_tensor(key).copy() for key in keys}
+        results[OUTPUT] = _real(interpreter.get_tensor(last["index"]), last)
+        return results
 
     return run
 
@@ -161,9 +161,9 @@ def onnxruntime_runner(model: bytes, names: Sequence[str]) -> FileRunner:
             results = session.run([first, *names], feeds)
         except Exception as error:
             raise _refused("ONNX Runtime", error) from error
-        found: dict[str | int, Array] = dict(zip(names, results[1:], strict=True))
-        found[OUTPUT] = results[0]
-        return found
+        entries: dict[str | int, Array] = dict(zip(names, results[1:], strict=True))
+        entries[OUTPUT] = results[0]
+        return entries
 
     return run
 
@@ -289,8 +289,10 @@ def _rows(graph: Graph, layers: Sequence[_Layer]) -> list[LayerDifference]:
         equal = steps <= _SAME
         reason = "" if equal else _reason(layer, parted)
         parted = parted or not equal
-        found = 0.0 if equal else steps
-        rows.append(LayerDifference(layer.key, layer.node.kind, equal, found, sums.qsnr_db, reason))
+        result = 0.0 if equal else steps
+        rows.append(
+            LayerDifference(layer.key, layer.node.kind, equal, result, sums.qsnr_db, reason)
+        )
     return rows
 
 

@@ -109,8 +109,8 @@ class FloatEngine:
         feeds = {}
         for array, (name, tensor) in zip(batch, self.inputs, strict=True):
             if array.shape[1:] != tensor.shape or not array.ndim:
-                given = "x".join(str(n) for n in array.shape)
-                raise InputError(f"wants samples of shape {tensor}, not {given}", where=name)
+                value = "x".join(str(n) for n in array.shape)
+                raise InputError(f"wants samples of shape {tensor}, not {value}", where=name)
             feeds[name] = np.ascontiguousarray(array, tensor.dtype)
         return feeds
 

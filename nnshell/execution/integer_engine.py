@@ -61,20 +61,20 @@ class IntegerEngine:
         the network was calibrated with, or raw pixels where the graph begins with a formatter.
         The arrays have the element type of their record. Raises InputError when they do not fit.
         """
-        wanted = {key: self._tensor(key) for key in (self._results if keys is None else keys)}
+        targets = {key: self._tensor(key) for key in (self._results if keys is None else keys)}
         values = self._quantized(batch)
         left = {tensor: len(readers) for tensor, readers in self._flat.readers.items()}
-        kept = set(wanted.values())
+        kept = set(targets.values())
         for item in self._flat.items:
             if item.node.op.role in ("constant", "input"):
                 continue
-            made = self._compute(item, values)
-            values.update(zip(item.outputs, made, strict=True))
+            result = self._compute(item, values)
+            values.update(zip(item.outputs, result, strict=True))
             for tensor in item.inputs:
                 left[tensor] -= 1
                 if left[tensor] == 0 and tensor not in kept:
                     values.pop(tensor, None)
-        return {key: self._typed(tensor, values[tensor]) for key, tensor in wanted.items()}
+        return {key: self._typed(tensor, values[tensor]) for key, tensor in targets.items()}
 
     def _compute(self, item: Item, values: dict[Tensor, IntArray]) -> tuple[IntArray, ...]:
         quantization = _quantization(item.node)
@@ -96,10 +96,10 @@ class IntegerEngine:
             raise InputError(f"the graph has {len(self.inputs)} inputs, {len(batch)} were given")
         if len({len(array) for array in batch if array.ndim}) > 1:
             raise InputError("the inputs have different numbers of samples")
-        for array, (name, given) in zip(batch, self.inputs, strict=True):
-            if not array.ndim or array.shape[1:] != given.shape:
+        for array, (name, source) in zip(batch, self.inputs, strict=True):
+            if not array.ndim or array.shape[1:] != source.shape:
                 shape = "x".join(str(n) for n in array.shape)
-                raise InputError(f"wants samples of shape {given}, not {shape}", where=name)
+                raise InputError(f"wants samples of shape {source}, not {shape}", where=name)
             if not len(array):
                 raise InputError("there are no samples", where=name)
             check_values(array, self.record(name), name)
@@ -160,15 +160,15 @@ def quantize_input(array: NDArray[Any], record: QParams) -> IntArray:
 
 
 def result_tensors(graph: Graph, flat: FlatGraph) -> dict[str, Tensor]:
-    """Tensors by key, fusions' results behind their inner nodes."""
-    found: dict[str, Tensor] = {}
+    """Tensors by key, fusions' results after their inner nodes."""
+    results: dict[str, Tensor] = {}
     for item in flat.items:
         if item.node.op.role != "constant":
-            found.update({_key(tensor.path, tensor.index): tensor for tensor in item.outputs})
+            results.update({_key(tensor.path, tensor.index): tensor for tensor in item.outputs})
         fusion = item.fusion
-        if fusion is not None and fusion.body is not None and fusion.name not in found:
-            found.update(_fusion_results(flat, fusion, item))
-    return found
+        if fusion is not None and fusion.body is not None and fusion.name not in results:
+            results.update(_fusion_results(flat, fusion, item))
+    return results
 
 
 def _fusion_results(flat: FlatGraph, fusion: Node, item: Item) -> dict[str, Tensor]:

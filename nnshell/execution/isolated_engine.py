@@ -48,27 +48,29 @@ class IsolatedEngine:
 
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Integers by key, samples first. ``batch`` is as in ``IntegerEngine.run``."""
-        given = self._reference.checked(batch)
+        value = self._reference.checked(batch)
         floats = self._floats.run(batch)
         real = {tensor: floats[key] for tensor, key in self._read.items()}
-        made: dict[Tensor, IntArray] = {}
+        results: dict[Tensor, IntArray] = {}
         for item in self._items:
             if item.node.op.role == "input":
                 record = _quantization(item).outputs[0]
-                made[item.outputs[0]] = quantize_input(given[item.path], record)
+                results[item.outputs[0]] = quantize_input(value[item.path], record)
             else:
-                made.update(zip(item.outputs, self._compute(item, real, made), strict=True))
-        return {key: made[self._wanted[key]].astype(dtype) for key, dtype in self._dtypes.items()}
+                results.update(zip(item.outputs, self._compute(item, real, results), strict=True))
+        return {
+            key: results[self._wanted[key]].astype(dtype) for key, dtype in self._dtypes.items()
+        }
 
     def _compute(
-        self, item: Item, real: dict[Tensor, NDArray[Any]], made: dict[Tensor, IntArray]
+        self, item: Item, real: dict[Tensor, NDArray[Any]], results: dict[Tensor, IntArray]
     ) -> tuple[IntArray, ...]:
         quantization = _quantization(item)
         inputs: list[IntArray] = []
         for index, (tensor, site) in enumerate(zip(item.inputs, item.sites, strict=True)):
             known = quantization.constants[index] if quantization.constants else None
-            if site is None and tensor in made:
-                inputs.append(made[tensor])
+            if site is None and tensor in results:
+                inputs.append(results[tensor])
             elif tensor in real:
                 inputs.append(quantize_input(real[tensor], quantization.inputs[index]))
             else:  # weights and the like are in the kernel

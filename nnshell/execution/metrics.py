@@ -50,7 +50,7 @@ class Engine(Protocol):
 class Comparison:
     """One tensor. Errors are in real units; ``qsnr_db`` is infinite when nothing differs.
 
-    ``clipped`` marks a node whose integers stop at the limits of the activation behind it: its
+    ``clipped`` marks a node whose integers stop at the limits of the activation after it: its
     error says little.
     """
 
@@ -166,16 +166,16 @@ def compare_engines(
     for batch in batches:
         floating, quantized = floats.run(batch.arrays), integers.run(batch.arrays)
         for key in keys:
-            made = quantized[key] if real else records[key].dequantize(quantized[key])
-            sums[key].add(floating[key], made)
+            result = quantized[key] if real else records[key].dequantize(quantized[key])
+            sums[key].add(floating[key], result)
         samples += len(batch.arrays[0])
         if progress is not None:
             progress(len(batch.arrays[0]))
     if not samples:
         raise InputError("there are no samples to compare", hint="check the file pattern")
     steps = graph.step_numbers()
-    found = [_of_item(sums[key], key, item, steps, flat) for key, item in items.items()]
-    return Comparisons(sorted(found, key=lambda entry: (entry.qsnr_db, entry.step)))
+    results = [_of_item(sums[key], key, item, steps, flat) for key, item in items.items()]
+    return Comparisons(sorted(results, key=lambda entry: (entry.qsnr_db, entry.step)))
 
 
 def compare_samples(
@@ -189,17 +189,17 @@ def compare_samples(
     keys = [node.name for node in graph.outputs]
     records = {key: IntegerEngine(graph).record(key) for key in keys}
     floats = FloatEngine(graph, keys)
-    found: list[tuple[str, float]] = []
+    results: list[tuple[str, float]] = []
     for batch in batches:
         real, quantized = floats.run(batch.arrays), integers.run(batch.arrays)
         for row, name in enumerate(batch.names):
             sums = Accumulator()
             for key in keys:
                 sums.add(real[key][row], records[key].dequantize(quantized[key][row]))
-            found.append((name, sums.qsnr_db))
+            results.append((name, sums.qsnr_db))
         if progress is not None:
             progress(len(batch.names))
-    return sorted(found, key=lambda entry: entry[1])
+    return sorted(results, key=lambda entry: entry[1])
 
 
 class Comparisons(list[Comparison]):

@@ -119,7 +119,7 @@ class NativeEngine:
 
 
 def _conversion(record: QParams) -> tuple[Any, ...] | None:
-    """What nn_quantize takes behind the arrays; None where numpy has to do it."""
+    """What nn_quantize takes after the arrays; None where numpy has to do it."""
     if record.dtype not in ("int8", "int16", "int32") or record.scale.dtype != np.float64:
         return None
     low, high = record.limits

@@ -48,7 +48,7 @@ def struct_class(name: str) -> type[ctypes.Structure]:
 
 def filled(name: str, values: Mapping[str, Any], kept: list[Any]) -> ctypes.Structure:
     """A struct with these values; arrays that it points to are added to ``kept``."""
-    made = struct_class(name)()
+    result = struct_class(name)()
     fields = structs()[name]
     assert not set(values) - {field.name for field in fields}, f"{name}: {set(values)}"
     for field in fields:
@@ -61,8 +61,8 @@ def filled(name: str, values: Mapping[str, Any], kept: list[Any]) -> ctypes.Stru
             value = filled(field.c_type.removeprefix("nn_"), value, kept)
         elif field.repeated:
             value = (ctypes.c_int32 * AXES)(*value)
-        setattr(made, field.name, value)
-    return made
+        setattr(result, field.name, value)
+    return result
 
 
 @cache

@@ -41,8 +41,8 @@ Packer = Callable[[Call, NativeLibrary], list[FastCall]]
 def packed(call: Call, library: NativeLibrary) -> list[FastCall]:
     """The fast calls for a portable one: several, one, or the portable one itself."""
     packer = _PACKERS.get(call.kernel)
-    found = packer(call, library) if packer is not None else []
-    return found or [FastCall(call.kernel, call.fields)]
+    result = packer(call, library) if packer is not None else []
+    return result or [FastCall(call.kernel, call.fields)]
 
 
 def _finish(call: Call, channels: NDArray[np.int64], sums: NDArray[np.int64]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _group(
     )[first : first + filters]
     element, pixel = library.element_bytes, scratch["channels"] * library.element_bytes
     line = scratch["width"] * pixel
-    # taps that lie one behind the other in the scratch map are one segment
+    # taps that lie one after the other in the scratch map are one segment
     whole_rows = w["dilation_width"] == 1 and fields["groups"] == 1
     runs = (
         weights.reshape(filters, w["kernel_height"], -1)

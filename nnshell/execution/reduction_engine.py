@@ -35,8 +35,8 @@ class ReductionEngine(FloatEngine):
 
     def reduce(self, batch: Sequence[NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
         """Reductions by tensor key and name."""
-        found = self.run(batch)
+        outputs = self.run(batch)
         return {
-            key: {name: found[reduction_name(key, name)] for name in names}
+            key: {name: outputs[reduction_name(key, name)] for name in names}
             for key, names in self._wanted.items()
         }

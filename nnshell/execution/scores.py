@@ -196,10 +196,10 @@ def _add(
     to_real: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> None:
     start = perf_counter()
-    made = engine.run(batch.arrays)
+    outputs = engine.run(batch.arrays)
     tally.seconds += perf_counter() - start
-    real = _rows(to_real(made[output]))
-    reference = _rows(floats.run(batch.arrays)[output] if engine is not floats else made[output])
+    real = _rows(to_real(outputs[output]))
+    reference = _rows(floats.run(batch.arrays)[output] if engine is not floats else outputs[output])
     target = _rows(batch.arrays[0]) if itself else reference
     if metric == "bce" and (target.min() < 0 or target.max() > 1):
         raise InputError(

@@ -1,6 +1,6 @@
 """The simulated engine: any number of bits, at the speed of the float graph.
 
-ONNX Runtime runs the graph with a quantize-dequantize pair behind every tensor; its own rewriting
+ONNX Runtime runs the graph with a quantize-dequantize pair after every tensor; its own rewriting
 of such pairs into integer operators is off, as those round differently and are slower here.
 """
 

@@ -65,8 +65,8 @@ class Bench:
         twin = self.graph.copy()
         basis.quantize(twin)
         engine = make_engine(twin, "simulated", keys=[self._key])
-        found = [engine.run(batch.arrays)[self._key] for batch in self._batches]
-        return outcome(self._batches, found, self._reference)
+        results = [engine.run(batch.arrays)[self._key] for batch in self._batches]
+        return outcome(self._batches, results, self._reference)
 
     def try_all(
         self, candidates: Sequence[QuantizationOptions], progress: Done | None = None
@@ -86,12 +86,12 @@ def outcome(
     """What ``outputs`` are beside those of the float graph, and beside the labels."""
     noise = signal = 0.0
     agreed = right = labelled = count = 0
-    for batch, found, wanted in zip(batches, outputs, floats, strict=True):
-        noise += float(np.square(found.astype(np.float64) - wanted).sum())
-        signal += float(np.square(wanted.astype(np.float64)).sum())
-        answers = found.reshape(len(found), -1).argmax(axis=1)
-        agreed += int((answers == wanted.reshape(len(found), -1).argmax(axis=1)).sum())
-        count += len(found)
+    for batch, result, expected in zip(batches, outputs, floats, strict=True):
+        noise += float(np.square(result.astype(np.float64) - expected).sum())
+        signal += float(np.square(expected.astype(np.float64)).sum())
+        answers = result.reshape(len(result), -1).argmax(axis=1)
+        agreed += int((answers == expected.reshape(len(result), -1).argmax(axis=1)).sum())
+        count += len(result)
         labelled += sum(label is not None for label in batch.labels)
         right += sum(int(a) == b for a, b in zip(answers, batch.labels, strict=True))
     accuracy = right / labelled if labelled else None

@@ -71,15 +71,15 @@ def mixture_steps(graph: Graph) -> int:
 
 def _noise_by_width(bench: Bench, name: str, progress: Done | None) -> list[float]:
     """Of one node's weights alone, at each of WIDTHS; 8 bits count as none."""
-    found = [0.0]
+    results = [0.0]
     for bits in WIDTHS[1:]:
         own = {"weight_bits": bits, "act_bits": FLOAT_BITS}
-        found.append(
+        results.append(
             bench.try_options(with_nodes(bench.options, {"*": FLOAT_NODE, name: own})).noise
         )
         if progress is not None:
             progress(1)
-    return found
+    return results
 
 
 class Mixer:
@@ -112,23 +112,23 @@ class Mixer:
             raise UsageError(f"no mixture is that small: the least is {least} bytes")
         uniform = [self._same(bits) for bits in WIDTHS]
         tried = [best, *[u for u in uniform if weight_bytes(graph, u) <= size_bytes][:1]]
-        return min((self._measured(o) for o in tried), key=lambda found: found.outcome.noise)
+        return min((self._measured(o) for o in tried), key=lambda result: result.outcome.noise)
 
     def within_loss(self, drop: float) -> Mixture:
         """The smallest mixture that keeps the score; 8 bits if none does."""
-        graph, wanted = self._bench.graph, _score(self._bench.float_outcome) - drop
+        graph, expected = self._bench.graph, _score(self._bench.float_outcome) - drop
         sizes = [weight_bytes(graph, self._same(bits)) for bits in (WIDTHS[0], WIDTHS[-1])]
         budgets = np.linspace(sizes[0], sizes[1], _SIZES)
-        found, low, high = self._same(WIDTHS[0]), 0, _SIZES
+        result, low, high = self._same(WIDTHS[0]), 0, _SIZES
         while high - low > 1:
             middle = (low + high) // 2
             candidate = self._best(int(budgets[middle]))
             assert candidate is not None
-            if _score(self._bench.try_options(candidate)) >= wanted:
-                found, low = candidate, middle
+            if _score(self._bench.try_options(candidate)) >= expected:
+                result, low = candidate, middle
             else:
                 high = middle
-        return self._measured(found)
+        return self._measured(result)
 
     def _measured(self, chosen: QuantizationOptions) -> Mixture:
         graph, full = self._bench.graph, self._same(INT8_BITS)

@@ -63,12 +63,12 @@ def sensitivity(
         ]
     run = trials or Bench(graph, basis, batches).try_all
     outcomes = run(tried, progress)
-    found = []
+    results = []
     for index, (name, items) in enumerate(steps.items()):
         alone, without = outcomes[2 * index : 2 * index + 2]
         kind = graph[name].kind if graph[name].body is None else items[0].node.kind
-        found.append(Sensitivity(name, kind, weights_of(items), alone, without))
-    return sorted(found, key=lambda entry: -entry.alone.noise)
+        results.append(Sensitivity(name, kind, weights_of(items), alone, without))
+    return sorted(results, key=lambda entry: -entry.alone.noise)
 
 
 def advise(

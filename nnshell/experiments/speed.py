@@ -68,13 +68,13 @@ def engine_times(
     times = []
     for count in sorted({1, most}):
         runs = [
-            (name, given, partial(engine.run, given))
+            (name, argument, partial(engine.run, argument))
             for name, engine in _engines(graph, count, target)
-            for given in batches
+            for argument in batches
         ]
         seconds = _best_seconds([run for _, _, run in runs])
-        for (name, given, _), value in zip(runs, seconds, strict=True):
-            images = len(given[0])
+        for (name, argument, _), value in zip(runs, seconds, strict=True):
+            images = len(argument[0])
             times.append(EngineTime(name, count, images, 1e3 * value / images))
     return times
 
@@ -87,14 +87,14 @@ def joined(batches: Iterable[Batch]) -> list[NDArray[Any]]:
 
 def _engines(graph: Graph, threads: int, target: str) -> list[tuple[str, Engine]]:
     """Those that run the graph here."""
-    found: list[tuple[str, Engine]] = [("float", FloatEngine(graph, threads=threads))]
+    results: list[tuple[str, Engine]] = [("float", FloatEngine(graph, threads=threads))]
     if not graph.quantized:
-        return found
-    found.append(("lowered", FastEngine(graph, target=target, threads=threads)))
+        return results
+    results.append(("lowered", FastEngine(graph, target=target, threads=threads)))
     if compiler() and variant().fast:
         with suppress(NNShellError):  # no C form, or nowhere to keep kernels: `doctor` says more
-            found.append(("native", NativeEngine(graph, target=target, threads=threads)))
-    return found
+            results.append(("native", NativeEngine(graph, target=target, threads=threads)))
+    return results
 
 
 def _best_seconds(runs: Sequence[Callable[[], object]]) -> list[float]:

@@ -22,13 +22,13 @@ def with_nodes(options: QuantizationOptions, nodes: Mapping[str, Mapping[str, An
 
 def computing_steps(graph: Graph) -> dict[str, list[Item]]:
     """Items of each top-level node that computes something new."""
-    found: dict[str, list[Item]] = {}
+    results: dict[str, list[Item]] = {}
     for item in flatten(graph).items:
         op = item.node.op
         idle = op.role in ("constant", "input") or op.boundary or op.made_by_quantizer
         if not idle and not (op.keeps_record and op.order_preserving):
-            found.setdefault(item.path.partition("/")[0], []).append(item)
-    return found
+            results.setdefault(item.path.partition("/")[0], []).append(item)
+    return results
 
 
 def weights_of(items: Sequence[Item]) -> int:

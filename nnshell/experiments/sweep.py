@@ -104,11 +104,11 @@ def sweep(
         twin = graph.copy()
         Basis(known[count], options).quantize(twin)
         name: EngineName = "int8" if has_chip_widths(twin) else "simulated"
-        engine, made = make_engine(twin, name, keys=[key]), twin.outputs[0].quantization
+        engine, result = make_engine(twin, name, keys=[key]), twin.outputs[0].quantization
         outputs = [engine.run(batch.arrays)[key] for batch in batches]
         if name == "int8":
-            assert made is not None
-            outputs = [made.output.dequantize(array) for array in outputs]
+            assert result is not None
+            outputs = [result.output.dequantize(array) for array in outputs]
         judged = outcome(batches, outputs, reference)
         yield Row(row, name, judged, weight_bytes(graph, options))
 

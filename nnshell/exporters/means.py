@@ -48,24 +48,30 @@ def tie_of(shift: ArrayLike) -> NDArray[np.float64]:
 def modelled_mean(
     build: ForeignGraph, node: Node, types: Sequence[TensorType], mean: str
 ) -> Mean | None:
-    """What is rounded behind a mean of 8-bit integers; None where the node is none."""
-    made = node.quantization
-    if made is None or any(r.bits != INT8_BITS for r in (*made.inputs, *made.outputs)):
+    """What is rounded after a mean of 8-bit integers; None where the node is none."""
+    quantization = node.quantization
+    if quantization is None or any(
+        r.bits != INT8_BITS for r in (*quantization.inputs, *quantization.outputs)
+    ):
         return None
-    if isinstance(made.kernel, GlobalMeanKernel):
-        return _global_mean(build, made, made.kernel, mean)
+    if isinstance(quantization.kernel, GlobalMeanKernel):
+        return _global_mean(build, quantization, quantization.kernel, mean)
     if isinstance(node.op, AveragePool):
-        return _pooled(build, node.op, made, types[0], mean)
+        return _pooled(build, node.op, quantization, types[0], mean)
     return None
 
 
 def _pooled(
-    build: ForeignGraph, op: AveragePool, made: NodeQuantization, given: TensorType, mean: str
+    build: ForeignGraph,
+    op: AveragePool,
+    quantization: NodeQuantization,
+    source: TensorType,
+    mean: str,
 ) -> Mean:
-    count = op.counts(given.shape)
+    count = op.counts(source.shape)
     factor = (1 << POOL_BITS) // count
     gain = count * factor / (1 << POOL_BITS)
-    zero, scale = made.input.zero_point, made.output.first_scale
+    zero, scale = quantization.input.zero_point, quantization.output.first_scale
     lowest = int(np.bitwise_or.reduce(np.reshape(factor, -1)))
     tie = tie_of(POOL_BITS - int(math.log2(lowest & -lowest)))
     offset = ((gain - 1) * zero + tie) * scale
@@ -75,11 +81,11 @@ def _pooled(
 
 
 def _global_mean(
-    build: ForeignGraph, made: NodeQuantization, kernel: GlobalMeanKernel, mean: str
+    build: ForeignGraph, quantization: NodeQuantization, kernel: GlobalMeanKernel, mean: str
 ) -> Mean:
     multiplier, shift = float(kernel.scaling.multiplier[0]), int(kernel.scaling.shift[0])
     step = 2.0**shift / multiplier
-    units = (1 << GLOBAL_BITS) * _FLOAT32 / made.input.first_scale
+    units = (1 << GLOBAL_BITS) * _FLOAT32 / quantization.input.first_scale
     scaled = build.node("Mul", [mean, _constant(build, units, "units")], hint="units")
     whole = build.node("Cast", [scaled], {"to": 6}, hint="truncated")
     number = build.node("Cast", [whole], {"to": 1}, hint="number")

@@ -111,7 +111,7 @@ def _output_names(graph: Graph) -> list[str]:
 
 
 class GraphWriter:
-    """Writes a graph node by node; ``tensors`` finds the ONNX tensor behind a key."""
+    """Writes a graph node by node; ``tensors`` finds the ONNX tensor that a key names."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -129,7 +129,7 @@ class GraphWriter:
         return [Port(node.name, node.type) for node in self.graph.inputs]
 
     def tensors_of(self, keys: Sequence[str]) -> dict[str, str]:
-        """The ONNX tensors behind keys, called what their nodes are where that is possible."""
+        """The ONNX tensors that keys name, called what their nodes are where that is possible."""
         for key in keys:
             if key not in self.tensors:
                 raise GraphError(f"no tensor is called '{key}'", where=self.graph.name)
@@ -145,22 +145,22 @@ class GraphWriter:
         outputs = [Port(key, self.types[key], key not in self.constants) for key in keys]
         return foreign_to_model(self.build, self.input_ports, outputs, self.graph.name)
 
-    def _write(self, graph: Graph, scope: str, given: Sequence[str] = ()) -> list[str]:
+    def _write(self, graph: Graph, scope: str, values: Sequence[str] = ()) -> list[str]:
         """Write ``graph``, a fusion's body with its inputs or the whole; its output tensors."""
         for node in graph.steps():
             key = f"{scope}{node.name}"
             number = node.op.port if node.op.role == "input" else None
             if number is not None:
-                made: Sequence[str] = [self._write_input(node, number, given)]
+                results: Sequence[str] = [self._write_input(node, number, values)]
             else:
-                made = self._write_node(graph, node, key, scope)
-            for index, tensor in enumerate(made):
+                results = self._write_node(graph, node, key, scope)
+            for index, tensor in enumerate(results):
                 self.tensors[f"{key}[{index}]" if index else key] = tensor
         return [self.tensors[f"{scope}{node.name}"] for node in graph.outputs]
 
-    def _write_input(self, node: Node, index: int, given: Sequence[str]) -> str:
+    def _write_input(self, node: Node, index: int, values: Sequence[str]) -> str:
         """The tensor of a graph input, or what a fusion is given for its input."""
-        return given[index] if given else node.name
+        return values[index] if values else node.name
 
     def _inputs(self, node: Node, scope: str) -> list[str]:
         return [
@@ -179,11 +179,11 @@ class GraphWriter:
             return self._write(node.body, f"{key}/", inputs)
         return node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
 
-    def _name_tensors(self, wanted: Sequence[str]) -> None:
+    def _name_tensors(self, targets: Sequence[str]) -> None:
         """Call each tensor what the node that makes it is called, wanted keys first."""
         inputs = {node.name for node in self.graph.inputs}
         names: dict[str, str] = {name: name for name in inputs}
-        for key in (*wanted, *self.types):
+        for key in (*targets, *self.types):
             tensor = self.tensors[key]
             if tensor not in self.build.constants:
                 names.setdefault(tensor, key)
@@ -225,10 +225,10 @@ def _node_proto(node: ForeignNode) -> onnx.NodeProto:
         node.op, node.inputs, node.outputs, name=node.name, domain=node.domain
     )
     for name, value in node.attributes.items():
-        given: Any = value
+        argument: Any = value
         if isinstance(value, np.ndarray):
-            given = onnx.numpy_helper.from_array(value)
-        proto.attribute.append(onnx.helper.make_attribute(name, given))
+            argument = onnx.numpy_helper.from_array(value)
+        proto.attribute.append(onnx.helper.make_attribute(name, argument))
     return proto
 
 

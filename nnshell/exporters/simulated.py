@@ -1,11 +1,11 @@
-"""A quantized graph as float ONNX with a quantize-dequantize pair behind every tensor.
+"""A quantized graph as float ONNX with a quantize-dequantize pair after every tensor.
 
 It computes what the integers compute up to the rounding inside kernels, in float, so it runs at
-the speed of the float graph whatever the number of bits. Fewer than 8 bits are a clip in front of
+the speed of the float graph whatever the number of bits. Fewer than 8 bits are a clip before
 the int8 pair; tensors of FLOAT_BITS stay as they are.
 
 Where a tensor is rounded: what only moves values (reshape, split, max pool) is on its input's grid
-already, and a node in front of a rectifier that shares its record is rounded behind the rectifier,
+already, and a node before a rectifier that shares its record is rounded after the rectifier,
 which gives the same and lets ONNX Runtime fuse the two. Filters use the weights' integers times
 their scale, and what their multiplier really is: one of 5 bits can be 3 % off, as on the chip.
 """
@@ -68,9 +68,9 @@ class SimulatedWriter(GraphWriter):
         super().__init__(graph)
         self.tensors.update((node.name, node.name) for node in graph.inputs)  # as they are given
 
-    def _write_input(self, node: Node, index: int, given: Sequence[str]) -> str:
-        tensor, record = super()._write_input(node, index, given), _of(node).output
-        if given:
+    def _write_input(self, node: Node, index: int, values: Sequence[str]) -> str:
+        tensor, record = super()._write_input(node, index, values), _of(node).output
+        if values:
             return tensor
         if (
             record.bits == INT8_BITS and record.dtype == "int8"
@@ -81,21 +81,21 @@ class SimulatedWriter(GraphWriter):
     def _write_node(self, graph: Graph, node: Node, key: str, scope: str) -> Sequence[str]:
         if node.op.role in ("constant", "fusion"):
             return super()._write_node(graph, node, key, scope)
-        given = self._inputs(node, scope)
-        inputs = self._with_parameters(_of(node), list(given), key)
-        if node.op.weights_order and inputs[1] != given[1]:
+        value = self._inputs(node, scope)
+        inputs = self._with_parameters(_of(node), list(value), key)
+        if node.op.weights_order and inputs[1] != value[1]:
             inputs[1] = self._laid_out(inputs[1], inverse(node.op.weights_order))
         read = modelled_activation(self.build, node, inputs[0]) if inputs else None
         if read is not None:
             self._grids[read] = _of(node).output
             return [read]
-        made = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
+        results = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
         if node.op.role == "convert":  # ONNX Runtime makes one rounding of two in a row
             lowest = self.build.constant(np.finfo(np.float32).min, "lowest")
-            made = (self.build.node("Max", [made[0], lowest], hint="apart"),)
+            results = (self.build.node("Max", [results[0], lowest], hint="apart"),)
         if self._stays(graph, node, key) or self._is_on_grid(node, inputs):
-            return made
-        mean = modelled_mean(self.build, node, graph.input_types(node), made[0])
+            return results
+        mean = modelled_mean(self.build, node, graph.input_types(node), results[0])
         if mean is not None:
             return [self._rounded(mean.tensor, _of(node).output, mean.step)]
         step = _kernel_step(_of(node))
@@ -103,13 +103,13 @@ class SimulatedWriter(GraphWriter):
             record = _of(node).output
             reader = self._only_reader(graph, node, key)
             clipped = reader is not None and reader.op.clips_to == _RELU  # nothing below 0 is left
-            tensor = made[0] if clipped else self._lifted(made[0], record, step)
+            tensor = results[0] if clipped else self._lifted(results[0], record, step)
             return [self._rounded(tensor, record, step)]
         records = _of(node).outputs
-        return [self._rounded(name, record) for name, record in zip(made, records, strict=True)]
+        return [self._rounded(name, record) for name, record in zip(results, records, strict=True)]
 
     def _stays(self, graph: Graph, node: Node, key: str) -> bool:
-        """Whether the node's results are on their grid already, or will be behind its reader."""
+        """Whether the node's results are on their grid already, or will be after its reader."""
         if node.op.boundary or (node.op.keeps_record and node.op.order_preserving):
             return True
         reader = self._only_reader(graph, node, key)
@@ -141,8 +141,8 @@ class SimulatedWriter(GraphWriter):
             ]
             tensor = self.build.node("Clip", [tensor, *bounds], hint="clip")
         zero = self.build.constant(self._zero_point(record), "zero_point")
-        given = scale if step is None else self.build.constant(np.float32(step), "step")
-        integers = self.build.node("QuantizeLinear", [tensor, given, zero], hint="quantize")
+        value = scale if step is None else self.build.constant(np.float32(step), "step")
+        integers = self.build.node("QuantizeLinear", [tensor, value, zero], hint="quantize")
         name = self.build.node("DequantizeLinear", [integers, scale, zero], hint="dequantize")
         self._grids[name] = record
         return name
@@ -155,37 +155,43 @@ class SimulatedWriter(GraphWriter):
 
     # -- constants -----------------------------------------------------------------------------
 
-    def _with_parameters(self, made: NodeQuantization, inputs: list[str], key: str) -> list[str]:
+    def _with_parameters(
+        self, quantization: NodeQuantization, inputs: list[str], key: str
+    ) -> list[str]:
         """The inputs, constants among them replaced by what their integers stand for."""
-        if isinstance(made.kernel, FilterKernel):
-            return self._filter(made, made.kernel, inputs, key) if made.constants else inputs
-        if isinstance(made.kernel, SumKernel) and _kernel_step(made) is not None:
-            index = made.kernel.scaled_input
-            if not made.constants or made.constants[index] is None:
-                inputs[index] = self._rescaled(inputs[index], made, made.kernel)
-        for index, values in enumerate(made.constants):
-            if values is not None and made.inputs[index].bits != FLOAT_BITS:
-                inputs[index] = self._constant(values, made.inputs[index], f"{key}_{index}")
+        if isinstance(quantization.kernel, FilterKernel):
+            return (
+                self._filter(quantization, quantization.kernel, inputs, key)
+                if quantization.constants
+                else inputs
+            )
+        if isinstance(quantization.kernel, SumKernel) and _kernel_step(quantization) is not None:
+            index = quantization.kernel.scaled_input
+            if not quantization.constants or quantization.constants[index] is None:
+                inputs[index] = self._rescaled(inputs[index], quantization, quantization.kernel)
+        for index, values in enumerate(quantization.constants):
+            if values is not None and quantization.inputs[index].bits != FLOAT_BITS:
+                inputs[index] = self._constant(values, quantization.inputs[index], f"{key}_{index}")
         return inputs
 
     def _filter(
-        self, made: NodeQuantization, kernel: FilterKernel, inputs: list[str], key: str
+        self, quantization: NodeQuantization, kernel: FilterKernel, inputs: list[str], key: str
     ) -> list[str]:
         """Weights and bias as their integers mean, times the error of the multiplier.
 
         Zero points are part of the kernel's bias: that of the output moves with the error.
         """
-        data, weights, units = made.inputs
+        data, weights, units = quantization.inputs
         error = np.ones(1)
-        if {data.bits, weights.bits, made.output.bits} == {INT8_BITS}:
-            wanted = units.scale / made.output.first_scale
-            error = kernel.multiplier * np.exp2(-kernel.shift.astype(np.float64)) / wanted
+        if {data.bits, weights.bits, quantization.output.bits} == {INT8_BITS}:
+            expected = units.scale / quantization.output.first_scale
+            error = kernel.multiplier * np.exp2(-kernel.shift.astype(np.float64)) / expected
         if weights.bits == FLOAT_BITS:
             return inputs
         sums = kernel.weights.reshape(len(kernel.weights), -1).sum(axis=1, dtype=np.int64)
         real = (kernel.bias + data.zero_point * sums) * units.scale * error
         tie = tie_of(kernel.shift)
-        moved = (made.output.zero_point - tie) * made.output.first_scale
+        moved = (quantization.output.zero_point - tie) * quantization.output.first_scale
         bias = self.build.constant((real - moved).astype(np.float32), f"{key}_bias")
         return [inputs[0], self._weights(kernel.weights, weights, error, f"{key}_weights"), bias]
 
@@ -214,12 +220,12 @@ class SimulatedWriter(GraphWriter):
             return self.build.constant(np.ascontiguousarray(value.transpose(order)), "weights")
         return self.build.mark_batchless(self.build.node("Transpose", [weights], {"perm": order}))
 
-    def _rescaled(self, tensor: str, made: NodeQuantization, kernel: SumKernel) -> str:
+    def _rescaled(self, tensor: str, quantization: NodeQuantization, kernel: SumKernel) -> str:
         """The input of a sum that is brought to the other's scale, which rounds it once more."""
-        step = made.inputs[kernel.scaled_input].first_scale / _factor(kernel.input_scaling)
-        other = made.inputs[1 - kernel.scaled_input].first_scale
+        step = quantization.inputs[kernel.scaled_input].first_scale / _factor(kernel.input_scaling)
+        other = quantization.inputs[1 - kernel.scaled_input].first_scale
         record = QParams(np.array([other]), 0, "int16")
-        lifted = self._lifted(tensor, made.inputs[kernel.scaled_input], step)
+        lifted = self._lifted(tensor, quantization.inputs[kernel.scaled_input], step)
         return self._rounded(lifted, record, step)
 
     def _lifted(self, tensor: str, record: QParams, step: float, share: float = LARGEST_TIE) -> str:
@@ -245,17 +251,23 @@ class SimulatedWriter(GraphWriter):
         return self.build.mark_batchless(real)
 
 
-def _kernel_step(made: NodeQuantization) -> float | None:
+def _kernel_step(quantization: NodeQuantization) -> float | None:
     """What a sum or a product is divided by, as its multiplier says; None for other kernels."""
-    kernel = made.kernel
-    if any(record.bits != INT8_BITS for record in (*made.inputs, *made.outputs)):
+    kernel = quantization.kernel
+    if any(record.bits != INT8_BITS for record in (*quantization.inputs, *quantization.outputs)):
         return None
     if isinstance(kernel, MulKernel):
-        return made.inputs[0].first_scale * made.inputs[1].first_scale / _factor(kernel.scaling)
-    if not isinstance(kernel, SumKernel) or any(record.zero_point for record in made.inputs):
+        return (
+            quantization.inputs[0].first_scale
+            * quantization.inputs[1].first_scale
+            / _factor(kernel.scaling)
+        )
+    if not isinstance(kernel, SumKernel) or any(
+        record.zero_point for record in quantization.inputs
+    ):
         return None
-    small = made.inputs[1 - kernel.scaled_input].first_scale
-    if made.inputs[kernel.scaled_input].first_scale > _WIDEST * small:
+    small = quantization.inputs[1 - kernel.scaled_input].first_scale
+    if quantization.inputs[kernel.scaled_input].first_scale > _WIDEST * small:
         return None
     return small / _factor(kernel.scaling)
 

@@ -2,7 +2,7 @@
 
 Kernels of activations round more than their result: a sigmoid's table has 24 entries per unit, a
 slope is a multiple of 1/128, a multiplier has 8 bits. Their results lie a few steps from the
-function's, always on the same side, which shifts all that is behind them. So the simulation takes
+function's, always on the same side, which shifts all that is after them. So the simulation takes
 the kernel's own result for each integer.
 """
 
@@ -37,17 +37,17 @@ class _Entries:
 
 def modelled_activation(build: ForeignGraph, node: Node, argument: str) -> str | None:
     """The kernel's results in real units; None where the function itself is as good."""
-    made = node.quantization
-    if made is None or not _has_table(node, made):
+    quantization = node.quantization
+    if quantization is None or not _has_table(node, quantization):
         return None
-    entries = _entries(node, made)
+    entries = _entries(node, quantization)
     if entries is None:
         return None
-    given = made.input
-    (integers,) = integers_of(node.op, made, [entries.arguments])
-    table = build.constant(made.output.dequantize(integers).astype(np.float32), "table")
-    scaled = build.node("Div", [argument, _real(build, given.first_scale)], hint="integers")
-    lifted = build.node("Add", [scaled, _real(build, given.zero_point + 0.5)], hint="lifted")
+    source = quantization.input
+    (integers,) = integers_of(node.op, quantization, [entries.arguments])
+    table = build.constant(quantization.output.dequantize(integers).astype(np.float32), "table")
+    scaled = build.node("Div", [argument, _real(build, source.first_scale)], hint="integers")
+    lifted = build.node("Add", [scaled, _real(build, source.zero_point + 0.5)], hint="lifted")
     tensor = build.node("Floor", [lifted], hint="rounded")
     if entries.per_entry != 1.0:
         tensor = build.node("Mul", [tensor, _real(build, 1 / entries.per_entry)], hint="entries")
@@ -59,38 +59,42 @@ def modelled_activation(build: ForeignGraph, node: Node, argument: str) -> str |
     return build.node("Gather", [table, index], hint=node.op.kind)
 
 
-def _has_table(node: Node, made: NodeQuantization) -> bool:
-    if node.op.role != "activation" or made.output.bits != INT8_BITS:
+def _has_table(node: Node, quantization: NodeQuantization) -> bool:
+    if node.op.role != "activation" or quantization.output.bits != INT8_BITS:
         return False
-    if made.output.dtype == "int32" or made.input.bits != INT8_BITS:
+    if quantization.output.dtype == "int32" or quantization.input.bits != INT8_BITS:
         return False
     if node.op.clips_to is not None:  # exact but for another record, and fused in ONNX Runtime
-        return made.input.dtype == "int8" and not made.input.same_record(made.output)
-    return not isinstance(made.kernel, LeakyKernel) or made.kernel.slope.size == 1
+        return quantization.input.dtype == "int8" and not quantization.input.same_record(
+            quantization.output
+        )
+    return not isinstance(quantization.kernel, LeakyKernel) or quantization.kernel.slope.size == 1
 
 
-def _entries(node: Node, made: NodeQuantization) -> _Entries | None:
-    if made.input.dtype == "int8":
-        least, most = made.input.limits
+def _entries(node: Node, quantization: NodeQuantization) -> _Entries | None:
+    if quantization.input.dtype == "int8":
+        least, most = quantization.input.limits
         return _Entries(np.arange(least, most + 1, dtype=np.int64), least)
-    if made.input.dtype != "int32":
+    if quantization.input.dtype != "int32":
         return None
-    if isinstance(made.kernel, LookUpKernel):
+    if isinstance(quantization.kernel, LookUpKernel):
         last = int(LAST_ARGUMENT / _PER_ENTRY)
         numbers = np.arange(-last, last + 1)
         arguments = np.sign(numbers) * -(-np.abs(numbers) * 256 // 3)
         return _Entries(arguments, -last, _PER_ENTRY)
-    low, high = (_last_that_matters(node, made, sign) for sign in (-1, 1))
+    low, high = (_last_that_matters(node, quantization, sign) for sign in (-1, 1))
     if low is None or high is None:
         return None
     return _Entries(np.arange(low, high + 1, dtype=np.int64), low)
 
 
-def _last_that_matters(node: Node, made: NodeQuantization, sign: int) -> int | None:
+def _last_that_matters(node: Node, quantization: NodeQuantization, sign: int) -> int | None:
     """An integer further out than which the kernel gives nothing else; None if that is far."""
     reach = _LEAST
     while reach <= _MOST:
-        ((near, far),) = integers_of(node.op, made, [np.array([sign * reach, sign * 64 * reach])])
+        ((near, far),) = integers_of(
+            node.op, quantization, [np.array([sign * reach, sign * 64 * reach])]
+        )
         if near == far:
             return sign * reach
         reach *= 2

@@ -156,7 +156,7 @@ def options_of_settings(settings: Settings) -> InputOptions:
 
 
 def input_specs(graph: Graph) -> list[InputSpec]:
-    """What each graph input takes; behind an image formatter stand raw pixels."""
+    """What each graph input takes; after an image formatter stand raw pixels."""
     return [_spec(graph, node) for node in graph.inputs]
 
 

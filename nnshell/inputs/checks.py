@@ -88,28 +88,28 @@ class InputChecker:
 
     def warnings(self) -> list[InputWarning]:
         """What looked wrong so far."""
-        found = [warning for column in self._columns for warning in self._of_column(column)]
+        results = [warning for column in self._columns for warning in self._of_column(column)]
         if self.labelled > 1 and len(self.classes) == 1:
             message = f"all {self.labelled} labelled samples are of class {min(self.classes)}"
             reason = "ranges and accuracy of one class say little about the others"
-            found.append(InputWarning(message, reason))
-        return found
+            results.append(InputWarning(message, reason))
+        return results
 
     def _of_column(self, column: _Column) -> list[InputWarning]:
-        name, found = column.spec.name, []
+        name, result = column.spec.name, []
         if column.not_finite:
             message = f"{name}: NaN or infinite values in {column.not_finite}"
-            found.append(InputWarning(message, "they spoil every range behind them"))
+            result.append(InputWarning(message, "they spoil every range after them"))
         if column.constant:
             message = f"{name}: {column.constant} of {self.count} samples are constant"
             message += f", the first is {column.first_constant}"
-            found.append(InputWarning(message, "an empty image adds nothing to calibration"))
+            result.append(InputWarning(message, "an empty image adds nothing to calibration"))
         if self.count > 1 and column.all_alike:
             message = f"{name}: all {self.count} samples are identical"
-            found.append(InputWarning(message, "give images that differ, as those in use will"))
+            result.append(InputWarning(message, "give images that differ, as those in use will"))
         if not column.spec.raw and column.low <= column.high:
-            found += _range_warnings(name, column.low, column.high)
-        return found
+            result += _range_warnings(name, column.low, column.high)
+        return result
 
 
 def _range_warnings(name: str, low: float, high: float) -> list[InputWarning]:

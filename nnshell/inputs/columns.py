@@ -1,4 +1,4 @@
-"""The samples for one graph input: the stores of all its files, one behind the other."""
+"""The samples for one graph input: the stores of all its files, one after the other."""
 
 from __future__ import annotations
 
@@ -165,13 +165,13 @@ def _first_rows(array: Array, count: int) -> Array:
     return array[:count]
 
 
-def _is_stack(header: Header, wanted: tuple[int, ...]) -> bool:
+def _is_stack(header: Header, targets: tuple[int, ...]) -> bool:
     """Whether a .npy array holds many samples: it has one axis more than the graph's input, or
     its rows are samples and it is none itself."""
     shape = header.shape
-    if len(shape) < 2 or math.prod(shape) == math.prod(wanted):
+    if len(shape) < 2 or math.prod(shape) == math.prod(targets):
         return False
-    if len(shape) == len(wanted) + 1 or math.prod(shape[1:]) == math.prod(wanted):
+    if len(shape) == len(targets) + 1 or math.prod(shape[1:]) == math.prod(targets):
         return True
     return header.dtype == np.uint8 and is_image_shape(shape[1:]) and not is_image_shape(shape)
 

@@ -139,7 +139,7 @@ def _pick_out(data: bytes) -> _Batch:
                 continue
             in_labels = argument == b"labels"
             if len(argument) > len(pixels):
-                # Whether they go by columns: a flag in front of them, or a letter behind (5).
+                # Whether they go by columns: a flag before them, or a letter after (5).
                 pixels, by_columns, awaited = bytes(argument), flag, letters
             elif argument in (b"C", b"F") and awaited:
                 by_columns, awaited = argument == b"F", False

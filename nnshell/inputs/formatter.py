@@ -34,10 +34,10 @@ def remark_on_formatter(spec: InputSpec, options: InputOptions, words: str) -> s
         return plain
     what = "the norm function" if options.norm_func else "-D and -O"
     low, high = (f"{offset:.3g}", f"{WHITE * scale + offset:.3g}")
-    wanted = f"{ends[0].min():.3g} to {ends[1].max():.3g}"
+    expected = f"{ends[0].min():.3g} to {ends[1].max():.3g}"
     return Caution(
         f"{spec.name} takes raw pixels, of which its formatter makes {low} to {high} and "
-        f"{what} would make {wanted}: {_advice(spec, ends)}"
+        f"{what} would make {expected}: {_advice(spec, ends)}"
     )
 
 
@@ -47,10 +47,10 @@ def _ends(spec: InputSpec, options: InputOptions) -> NDArray[np.float64]:
     values = np.zeros((2, channels, 2, 2))
     values[1] = WHITE
     if options.norm_func:
-        made = np.asarray(parse_norm(options.norm_func).apply_batch(values), np.float64)
+        result = np.asarray(parse_norm(options.norm_func).apply_batch(values), np.float64)
     else:
-        made = values / (options.divisor or 1.0) + (options.offset or 0.0)
-    ends: NDArray[np.float64] = made.reshape(2, channels, -1).mean(axis=2)
+        result = values / (options.divisor or 1.0) + (options.offset or 0.0)
+    ends: NDArray[np.float64] = result.reshape(2, channels, -1).mean(axis=2)
     return ends
 
 

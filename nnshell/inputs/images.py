@@ -55,8 +55,8 @@ class ImageReader:
     @property
     def options(self) -> tuple[str, ...]:
         """The command options this reader applies, as typed."""
-        given = (("-M", self.mode), ("-H", self.height), ("-W", self.width))
-        return tuple(option for option, value in given if value is not None)
+        values = (("-M", self.mode), ("-H", self.height), ("-W", self.width))
+        return tuple(option for option, value in values if value is not None)
 
     def read(self, path: str) -> Array:
         """The pixels of one file, or InputError that names it."""

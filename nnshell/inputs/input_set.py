@@ -118,8 +118,8 @@ def open_inputs(
     named = any(_name_of(pattern, specs) for pattern in patterns)
     files = (_named_files if named else _unnamed_files)(patterns, specs, split, notes)
     columns = [
-        open_column(found, spec, reader, options, alone=named or len(specs) == 1)
-        for found, spec in zip(files, specs, strict=True)
+        open_column(result, spec, reader, options, alone=named or len(specs) == 1)
+        for result, spec in zip(files, specs, strict=True)
     ]
     return _input_set(columns, specs, options, notes)
 
@@ -191,8 +191,8 @@ def _named_files(
         if not place:
             raise InputError("no graph input named", where=pattern, hint=f"begin with {names}")
         files[place - 1] += find_files(pattern.partition("=")[2], split, notes)
-    for spec, found in zip(specs, files, strict=True):
-        if not found:
+    for spec, result in zip(specs, files, strict=True):
+        if not result:
             raise InputError("graph input without files", where=spec.name, hint=f"{spec.name}=...")
     return files
 
@@ -215,8 +215,8 @@ def _input_set(
 
 def _labels(columns: Sequence[Column], rows: Sequence[int]) -> tuple[Label, ...]:
     """Labels of the first graph input that has any."""
-    found = (column.labels for column in columns)
-    labels = next((labels for labels in found if any(n is not None for n in labels)), None)
+    result = (column.labels for column in columns)
+    labels = next((labels for labels in result if any(n is not None for n in labels)), None)
     return tuple(labels[row] if labels else None for row in rows)
 
 

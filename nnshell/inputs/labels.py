@@ -21,7 +21,7 @@ MAX_JSON_BYTES = 64 * 1024 * 1024
 
 
 def name_label(path: str) -> Label:
-    """The number behind the last underscore of a file name, or None."""
+    """The number after the last underscore of a file name, or None."""
     match = _NUMBER_AT_END.search(os.path.splitext(os.path.basename(path))[0])
     return int(match[1]) if match else None
 
@@ -81,10 +81,10 @@ def read_labels(path: str, names: Sequence[str]) -> tuple[int, ...]:
     if isinstance(content, list):
         if len(content) != len(names):
             raise InputError(f"{len(content)} labels for {len(names)} samples", where=path)
-        found = content
+        results = content
     else:
-        found = [_look_up(content, name, path) for name in names]
-    return tuple(_whole_number(value, path) for value in found)
+        results = [_look_up(content, name, path) for name in names]
+    return tuple(_whole_number(value, path) for value in results)
 
 
 def _from_json(text: str, path: str) -> list[Any] | dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A sample fits when its shape is the graph's, not counting axes of size 1 (a grey HxW image fits
 1xHxW). A height x width x channel image that fits only transposed is transposed by itself. A norm
-function may change the shape (``x.transpose(2,0,1)/255``), so the fit is judged behind it.
+function may change the shape (``x.transpose(2,0,1)/255``), so the fit is judged after it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class InputSpec:
     """What a graph input takes. ``shape`` has no batch axis.
 
     ``aliases`` are other names people may know it by (the model file's). ``raw``: an image
-    formatter stands behind it, so it takes the pixels themselves. ``order``: axis i is the model
+    formatter stands after it, so it takes the pixels themselves. ``order``: axis i is the model
     file's axis ``order[i]``, empty where nothing was moved.
     """
 
@@ -135,23 +135,23 @@ def _permuted(shape: Shape, axes: Axes | None) -> Shape:
     return shape if axes is None else tuple(shape[axis] for axis in axes)
 
 
-def _entry_shape(shape: Shape, wanted: Shape, norm: NormFunction | None) -> Shape | None:
+def _entry_shape(shape: Shape, expected: Shape, norm: NormFunction | None) -> Shape | None:
     """The shape the norm function (or scaling) gets so that its result fits; None if it cannot.
 
     A shape that fits is first made the graph's own, so that HxW becomes 1xHxW. A vector input takes
     anything with as many elements, flattened.
     """
-    flattens = len(wanted) == 1 and math.prod(shape) == wanted[0]
-    entries = [wanted] if fits(shape, wanted) else [shape, wanted] if flattens else [shape]
+    flattens = len(expected) == 1 and math.prod(shape) == expected[0]
+    entries = [expected] if fits(shape, expected) else [shape, expected] if flattens else [shape]
     if norm is None:
-        return wanted if fits(shape, wanted) or flattens else None
+        return expected if fits(shape, expected) or flattens else None
     for entry in (*entries, shape):
         try:
             result = norm.output_shape(entry)
         except InputError:
             continue
         same_size = math.prod(result) == math.prod(shape)
-        if same_size and (fits(result, wanted) or (flattens and entry == shape)):
+        if same_size and (fits(result, expected) or (flattens and entry == shape)):
             return entry
     return None
 
@@ -182,11 +182,11 @@ def _done(sample: Sample, spec: InputSpec, axes: Axes | None, transpose: bool) -
     return ""
 
 
-def _fits_both_ways(shape: Shape, wanted: Shape) -> bool:
+def _fits_both_ways(shape: Shape, expected: Shape) -> bool:
     """Whether it matters for a colour image that it was not transposed."""
     if len(shape) != 3 or shape[2] == 1:
         return False
-    return fits(shape, wanted) and fits(_permuted(shape, _TO_CHW), wanted)
+    return fits(shape, expected) and fits(_permuted(shape, _TO_CHW), expected)
 
 
 def _refusal(
@@ -214,8 +214,8 @@ def _norm_problem(
             result = norm.output_shape(spec.shape)
         except InputError as error:
             return error
-        made = f"makes {show(result)} of {show(spec.shape)}"
-        return InputError(f"norm function {norm.text!r} {made}", hint="keep the image's shape")
+        outcome = f"makes {show(result)} of {show(spec.shape)}"
+        return InputError(f"norm function {norm.text!r} {outcome}", hint="keep the image's shape")
     return None
 
 

@@ -180,8 +180,8 @@ class _Builder:
             return _apply("cast", owner, arguments=(_dtype(call),))
         if name == "flip":
             return _apply("flip", owner, arguments=(_keywords(call, "axis")["axis"],))
-        given = _keywords(call, "axis", "keepdims")
-        return _apply(name, owner, arguments=(given["axis"], bool(given["keepdims"])))
+        value = _keywords(call, "axis", "keepdims")
+        return _apply(name, owner, arguments=(value["axis"], bool(value["keepdims"])))
 
     def _array(self, call: ast.Call) -> Expression:
         if not call.args or len(call.args) > 2 or any(k.arg != "dtype" for k in call.keywords):
@@ -256,10 +256,10 @@ def _shift(node: ast.expr) -> int:
 
 def _axes(call: ast.Call, *, required: bool, keyword: str) -> Static:
     """The axes of reshape(3,1,1), reshape((3,1,1)) or reshape(shape=(3,1,1)); None for none."""
-    given = _keywords(ast.Call(call.func, [], call.keywords), keyword)[keyword]
+    source = _keywords(ast.Call(call.func, [], call.keywords), keyword)[keyword]
     values: Sequence[Static] = [_static(argument) for argument in call.args]
-    if given is not None:
-        values = [given, *values]
+    if source is not None:
+        values = [source, *values]
     if len(values) == 1 and isinstance(values[0], tuple):
         values = values[0]
     if not all(type(value) is int for value in values):
@@ -274,8 +274,11 @@ def _keywords(call: ast.Call, *names: str) -> dict[str, Static]:
     if len(call.args) > len(names) or any(k.arg not in names for k in call.keywords):
         raise _Refused(f"{_shown(call)} takes only {' and '.join(names)}")
     values = dict.fromkeys(names)
-    given = [*zip(names, call.args, strict=False), *((k.arg or "", k.value) for k in call.keywords)]
-    values.update((name, _static(node)) for name, node in given)
+    entries = [
+        *zip(names, call.args, strict=False),
+        *((k.arg or "", k.value) for k in call.keywords),
+    ]
+    values.update((name, _static(node)) for name, node in entries)
     return values
 
 

@@ -26,7 +26,7 @@ MAX_BIT_SHIFT = 32
 class InputOptions:
     """Options of every command that reads inputs; None means "not given".
 
-    ``divisor`` and ``offset`` give value / divisor + offset and stand back behind ``norm_func``.
+    ``divisor`` and ``offset`` give value / divisor + offset and give way to ``norm_func``.
     ``slices`` (start, stop, step per axis) and ``zero_pad`` (before, after per axis) are flat, as
     typed, and work on the decoded array's own axes, before the transpose. ``bit_shift`` shifts
     integers to the left, or to the right when negative. Raises UsageError for impossible values.

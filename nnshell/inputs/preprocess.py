@@ -1,6 +1,6 @@
 """From decoded samples to what the graph takes: float32, in its shape.
 
-The order, behind decoding, mode and size: number type, slices, zero padding, RGB565, bit shift;
+The order, after decoding, mode and size: number type, slices, zero padding, RGB565, bit shift;
 transpose; float; norm function, or else value / divisor + offset. The last step is computed in
 float64 and rounded to float32 once, which is what NNTool's numbers are.
 Whole blocks are worked on at once, in pieces that stay in the cache.
@@ -131,9 +131,9 @@ def _raw_options(spec: InputSpec, options: InputOptions, notes: list[str]) -> In
         "transpose": "-T",
         "bit_shift": "-B",
     }
-    given = [word for name, word in ignored.items() if getattr(options, name)]
-    if given:
-        remark(notes, remark_on_formatter(spec, options, ", ".join(given)))
+    values = [word for name, word in ignored.items() if getattr(options, name)]
+    if values:
+        remark(notes, remark_on_formatter(spec, options, ", ".join(values)))
     return replace(
         options, norm_func=None, divisor=None, offset=None, transpose=None, bit_shift=None
     )

@@ -125,11 +125,11 @@ def _walk(folder: str) -> list[str]:
     def refuse(error: OSError) -> None:
         raise InputError(f"cannot read: {error.strerror}", where=str(error.filename)) from error
 
-    found: list[str] = []
+    results: list[str] = []
     for where, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.join(where, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+        results += [os.path.join(where, name) for name in names if not name.startswith(".")]
+    return sorted(results)
 
 
 def _usable(paths: Sequence[str], root: str, split: Split | None, notes: list[str]) -> list[str]:
@@ -149,13 +149,13 @@ def _usable(paths: Sequence[str], root: str, split: Split | None, notes: list[st
 
 def _miss_batches(paths: Sequence[str], notes: list[str]) -> None:
     """Name the training files of CIFAR-10 that a folder has not, where it has others of them."""
-    found = [path for path in paths if _TRAINING_BATCH.search(path)]
-    wanted = dict.fromkeys(
+    results = [path for path in paths if _TRAINING_BATCH.search(path)]
+    expected = dict.fromkeys(
         _TRAINING_BATCH.sub(rf"data_batch_{number}\1", path)
-        for path in found
+        for path in results
         for number in _BATCHES
     )
-    missing = [path for path in wanted if path not in found]
+    missing = [path for path in expected if path not in results]
     if missing:
         remark(notes, Caution(f"CIFAR-10 has {len(_BATCHES)} batches: no {', '.join(missing)}"))
 
@@ -167,8 +167,8 @@ def _of_split(
     sets = [path for path in paths if kinds[path] in _SET_KINDS]
     if not sets:
         return paths
-    wanted = [p for p in sets if split and (split == "test") == bool(_is_test(p))]
-    chosen = wanted or sets
+    targets = [p for p in sets if split and (split == "test") == bool(_is_test(p))]
+    chosen = targets or sets
     names = ", ".join(os.path.basename(path) for path in chosen)
     remark(notes, f"reading {names}; name files to choose others")
     return [path for path in paths if path not in sets or path in chosen]
@@ -183,10 +183,10 @@ def _labelled(
 ) -> list[SourceFile]:
     kinds = {path: kind for path in paths if (kind := file_kind(path)) is not None}
     single = [path for path in paths if kinds[path] in _SINGLE_KINDS]  # the others hold labels
-    found, note = file_labels(single, root, folders_first=folders_first)
+    result, note = file_labels(single, root, folders_first=folders_first)
     if note:
         remark(notes, note)
-    labels = dict(zip(single, found, strict=True))
+    labels = dict(zip(single, result, strict=True))
     return [SourceFile(path, kinds[path], labels.get(path)) for path in paths]
 
 

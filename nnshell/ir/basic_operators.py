@@ -196,9 +196,9 @@ class Fusion(Operator):
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         body = self._body(body)
-        for node, given in zip(body.inputs, inputs, strict=True):
-            if node.type.shape != given.shape:
-                raise GraphError(f"fusion input {node.name} is {node.type}, given {given}")
+        for node, source in zip(body.inputs, inputs, strict=True):
+            if node.type.shape != source.shape:
+                raise GraphError(f"fusion input {node.name} is {node.type}, given {source}")
         return tuple(node.type for node in body.outputs)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
@@ -273,11 +273,11 @@ class Reshape(Operator):
     ) -> Turned | None:
         """Neighbouring axes that are merged or cut have to stay neighbours."""
         before = inputs[0].shape
-        given = through_reshape(self.shape, before, order) if of_output else order
+        value = through_reshape(self.shape, before, order) if of_output else order
         result = order if of_output else through_reshape(before, self.shape, order)
-        if given is None or result is None:
+        if value is None or result is None:
             return None
-        return Turned(Reshape(permuted(self.shape, result)), given, result)
+        return Turned(Reshape(permuted(self.shape, result)), value, result)
 
     def channel_moments(
         self, known: Sequence[Moments | None], inputs: Types, constants: Constants

@@ -17,10 +17,10 @@ def graph_of(example: Example) -> Graph:
     graph = Graph("example")
     constants = example.constants or (None,) * len(example.inputs)
     edges = []
-    for position, (given, value) in enumerate(zip(example.inputs, constants, strict=True)):
+    for position, (argument, value) in enumerate(zip(example.inputs, constants, strict=True)):
         if value is None:
             index = len(graph.inputs)
-            node = Node(f"input_{index + 1}", Input(given, index), [], (given,))
+            node = Node(f"input_{index + 1}", Input(argument, index), [], (argument,))
         else:
             node = constant_node(f"constant_{position}", value)
         edges.append(Ref(graph.add(node).name))

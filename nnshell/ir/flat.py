@@ -66,7 +66,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlatGraph:
-    """Items in an order in which each comes behind what it reads."""
+    """Items in an order in which each comes after what it reads."""
 
     graph: Graph
     items: tuple[Item, ...]
@@ -78,7 +78,7 @@ class FlatGraph:
         return self.by_path[tensor.path]
 
     def resolve(self, ref: Ref) -> Tensor:
-        """The tensor behind a top-level edge."""
+        """The tensor that a top-level edge names."""
         return _resolve(self.graph, ref)
 
 

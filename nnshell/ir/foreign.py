@@ -32,7 +32,7 @@ class ForeignNode:
 
 
 class ForeignGraph:
-    """An ONNX graph under construction (opset of the exporter), batch axis in front."""
+    """An ONNX graph under construction (opset of the exporter), batch axis before."""
 
     def __init__(self) -> None:
         self.nodes: list[ForeignNode] = []
@@ -104,5 +104,5 @@ class ForeignGraph:
 
 
 def with_batch(build: ForeignGraph, shape: tuple[int, ...]) -> str:
-    """The constant that ONNX's Reshape takes to give ``shape`` behind any number of samples."""
+    """The constant that ONNX's Reshape takes to give ``shape`` after any number of samples."""
     return build.constant(np.array([-1, *shape], np.int64), "shape")

@@ -181,7 +181,7 @@ class Graph:
         return self[node.inputs[index].node]
 
     def constant(self, ref: Ref) -> NDArray[Any] | None:
-        """The value behind a reference when it is a constant, else None."""
+        """The value that a reference names when it is a constant, else None."""
         op = self[ref.node].op
         return op.value if isinstance(op, Constant) else None
 

@@ -133,7 +133,7 @@ class IntegerGraph(ForeignGraph):
     # -- exact arithmetic ------------------------------------------------------------------
 
     def add(self, x: IntegerTensor, y: IntegerTensor, sign: int = 1) -> IntegerTensor:
-        """x + y, or x - y; shapes broadcast as numpy's do behind the sample axis."""
+        """x + y, or x - y; shapes broadcast as numpy's do after the sample axis."""
         ends = (y.low, y.high) if sign > 0 else (-y.high, -y.low)
         return self._combine("Add" if sign > 0 else "Sub", x, y, x.low + ends[0], x.high + ends[1])
 
@@ -173,17 +173,17 @@ class IntegerGraph(ForeignGraph):
         return IntegerTensor(name, shape, low, high, wide, constant=x.constant and y.constant)
 
     def aligned(self, tensors: Sequence[IntegerTensor]) -> list[IntegerTensor]:
-        """All of one rank: missing axes go behind the samples."""
+        """All of one rank: missing axes go after the samples."""
         rank = max(len(x.shape) for x in tensors)
-        found = []
+        results = []
         for x in tensors:
             missing = rank - len(x.shape)
             if missing:
                 axes = self.constant(np.arange(1, missing + 1), "axes")
                 name = self.node("Unsqueeze", [x.name, axes])
                 x = replace(x, name=name, shape=(*(1,) * missing, *x.shape), narrow="", source=None)
-            found.append(x)
-        return found
+            results.append(x)
+        return results
 
     def affine(self, x: IntegerTensor, factor: NDArray[Any], offset: NDArray[Any]) -> str:
         """x * factor + offset, real numbers; the caller knows that it is exact."""
@@ -213,8 +213,8 @@ class IntegerGraph(ForeignGraph):
     def look_up(self, table: str, index: str, shape: tuple[int, ...]) -> str:
         """table[index] element by element; GatherElements is many times faster than Gather."""
         flat = self.node("Reshape", [index, self.constant(np.array([-1]), "flat")])
-        found = self.node("GatherElements", [table, flat], {"axis": 0})
-        return self.node("Reshape", [found, self.constant(np.array([-1, *shape]), "shape")])
+        result = self.node("GatherElements", [table, flat], {"axis": 0})
+        return self.node("Reshape", [result, self.constant(np.array([-1, *shape]), "shape")])
 
 
 def _typed(value: NDArray[Any] | float, wide: bool) -> NDArray[Any]:

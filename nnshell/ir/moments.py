@@ -45,7 +45,7 @@ class Moments:
         return Moments(mean, squares - mean**2)
 
     def through(self, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Moments:
-        """Behind a function of single values, integrated over 8 deviations to either side."""
+        """After a function of single values, integrated over 8 deviations to either side."""
         deviation = np.sqrt(self.variance)[:, np.newaxis]
         results = function(self.mean[:, np.newaxis] + deviation * _POINTS)
         mean = results @ _DENSITY

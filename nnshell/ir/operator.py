@@ -202,7 +202,7 @@ class Operator(ABC):
 
     @property
     def commutes_with_max(self) -> bool:
-        """Whether ``op(max(x, y)) = max(op(x), op(y))``, and so behind a window's maximum."""
+        """Whether ``op(max(x, y)) = max(op(x), op(y))``, and so after a window's maximum."""
         return False
 
     def scales_along(self, axis: int) -> bool:

@@ -37,7 +37,7 @@ def moves_nothing(shape: Sequence[int], perm: Perm) -> bool:
 
 
 def through_reshape(before: Shape, behind: Shape, perm: Perm) -> Perm | None:
-    """The order of ``behind`` that a reshape gives when ``before`` is in order ``perm``.
+    """The order of ``after`` that a reshape gives when ``before`` is in order ``perm``.
 
     A reshape splits both shapes into groups of neighbouring axes with the same number of elements;
     an order that moves whole groups exists on both sides. None when ``perm`` breaks a group up.

@@ -37,19 +37,19 @@ def select(graph: Graph, text: str) -> Selection:
             f"'{text}' is not a selector",
             hint="type a step (5, -1), a name, a pattern (conv*), a range (2:7), or a list of them",
         )
-    found: dict[str, Node] = {}
+    results: dict[str, Node] = {}
     for part in parts:
-        found.update(_select_part(graph, steps, part))
-    return list(found.items())
+        results.update(_select_part(graph, steps, part))
+    return list(results.items())
 
 
 def select_one(graph: Graph, text: str) -> tuple[str, Node]:
     """The one node that ``text`` selects; raises GraphError when there are several."""
-    found = select(graph, text)
-    if len(found) > 1:
-        names = ", ".join(key for key, _ in found[:3])
-        raise GraphError(f"'{text}' selects {len(found)} nodes ({names} ...), one is wanted here")
-    return found[0]
+    result = select(graph, text)
+    if len(result) > 1:
+        names = ", ".join(key for key, _ in result[:3])
+        raise GraphError(f"'{text}' selects {len(result)} nodes ({names} ...), one is wanted here")
+    return result[0]
 
 
 def inner_nodes(node: Node) -> list[Node]:
@@ -79,10 +79,10 @@ def _select_part(graph: Graph, steps: list[Node], part: str) -> Selection:
         return [(part, graph[part])]
     if match := _INNER_STEP.fullmatch(part):
         return _select_inner_step(steps, match[1], int(match[2]))
-    found = _select_pattern(graph, steps, part) or _select_inside(steps, part)
-    if not found:
+    result = _select_pattern(graph, steps, part) or _select_inside(steps, part)
+    if not result:
         raise GraphError(f"no node matches '{part}'", hint=near_names(graph, part))
-    return found
+    return result
 
 
 def _select_range(graph: Graph, steps: list[Node], part: str) -> Selection:

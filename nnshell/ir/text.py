@@ -126,12 +126,12 @@ def _attribute_fields(kind: type[Operator]) -> list[Field[Any]]:
 
 def _literal(value: Any) -> str:
     if isinstance(value, Window):
-        given = [
+        values = [
             f"{entry.name}={getattr(value, entry.name)}"
             for entry in fields(Window)
             if getattr(value, entry.name) != entry.default
         ]
-        return f"Window({', '.join(given)})"
+        return f"Window({', '.join(values)})"
     if isinstance(value, Operator):
         return f"{value.kind}({', '.join(_given_fields(value))})"
     return repr(value)
@@ -174,8 +174,8 @@ def _parse_body(
     _infer_types(graph, {name: number for name, (number, _) in stated.items()})
     for name, (number, types) in stated.items():
         if types and types != graph[name].outputs:
-            found = ", ".join(_type_text(entry) for entry in graph[name].outputs)
-            raise GraphError(f"%{name} is {found}", where=f"line {number}")
+            result = ", ".join(_type_text(entry) for entry in graph[name].outputs)
+            raise GraphError(f"%{name} is {result}", where=f"line {number}")
 
 
 def _infer_types(graph: Graph, line_numbers: Mapping[str, int]) -> None:
@@ -278,15 +278,15 @@ def _parse_value(
 ) -> NDArray[Any]:
     """A constant's elements, in the shape and of the type that the line states."""
     tensor = types[0] if types else None
-    made = re.fullmatch(r"(normal|value)\((\S+)\)|zeros|ones", text)
-    if made is None or tensor is None:
+    match = re.fullmatch(r"(normal|value)\((\S+)\)|zeros|ones", text)
+    if match is None or tensor is None:
         return _parse_elements(text, tensor, number)
-    if made[1] == "value":
-        if made[2] not in values:
-            raise GraphError(f"no value is given for '{made[2]}'", where=f"line {number}")
-        return values[made[2]]
-    if made[1] == "normal":
-        array = np.random.default_rng(int(made[2])).normal(size=tensor.shape)
+    if match[1] == "value":
+        if match[2] not in values:
+            raise GraphError(f"no value is given for '{match[2]}'", where=f"line {number}")
+        return values[match[2]]
+    if match[1] == "normal":
+        array = np.random.default_rng(int(match[2])).normal(size=tensor.shape)
         return array.astype(tensor.dtype)
     return np.full(tensor.shape, text == "ones", tensor.dtype)
 

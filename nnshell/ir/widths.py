@@ -20,10 +20,10 @@ def has_chip_widths(graph: Graph) -> bool:
 def check_chip_widths(graph: Graph) -> None:
     """Raises QuantizationError for the first node whose integers the chip does not have."""
     for key, node, _ in all_nodes(graph):
-        made = node.quantization
-        if made is None:
+        quantization = node.quantization
+        if quantization is None:
             continue
-        for record in (*made.inputs, *made.outputs):
+        for record in (*quantization.inputs, *quantization.outputs):
             if record.bits != INT8_BITS:
                 what = "floats" if record.bits == FLOAT_BITS else f"{record.bits}-bit integers"
                 raise QuantizationError(

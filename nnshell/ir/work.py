@@ -67,12 +67,12 @@ class Window:
     def _inside(self, height: int, width: int) -> list[NDArray[np.bool_]]:
         """Along height and width: whether a tap (first axis) at an output's place reads input."""
         sizes = zip((height, width), self.output_size(height, width), strict=True)
-        found = []
+        results = []
         for axis, (extent, count) in enumerate(sizes):
             tap = np.arange(self.kernel[axis])[:, np.newaxis] * self.dilations[axis]
             places = np.arange(count) * self.strides[axis] + tap - self.pads[axis]
-            found.append((places >= 0) & (places < extent))
-        return found
+            results.append((places >= 0) & (places < extent))
+        return results
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Output (height, width) of the window over an input, rounding down."""
@@ -116,8 +116,8 @@ def _bytes(types: Sequence[TensorType], widths: tuple[int, ...]) -> tuple[int, .
 class Work:
     """One kernel's work. Feature maps are (channels, height, width); vectors are (n, 1, 1).
 
-    ``pool`` and ``activation`` are what a fusion adds behind the filter: ``output`` is then the
-    shape behind them and ``filter_output`` the shape before the pool.
+    ``pool`` and ``activation`` are what a fusion adds after the filter: ``output`` is then the
+    shape after them and ``filter_output`` the shape before the pool.
     """
 
     kind: WorkKind

@@ -52,16 +52,16 @@ def learn_rounding(
     check_method(method)
     steps = iterations or ITERATIONS.get(method, 0)
     if method == "gptq":
-        found = round_layers(graph, basis, batches, progress)
+        result = round_layers(graph, basis, batches, progress)
     elif method == "network":
         from nnshell.learning.network import learn_network
 
-        found = learn_network(graph, basis, batches, steps, seed, progress)
+        result = learn_network(graph, basis, batches, steps, seed, progress)
     else:
         from nnshell.learning.reconstruct import Training, learn_blocks
 
-        found = learn_blocks(graph, basis, batches, Training(steps, drop, seed), progress)
-    return tuned_ranges(graph, basis, _first(batches), found) if ranges else found
+        result = learn_blocks(graph, basis, batches, Training(steps, drop, seed), progress)
+    return tuned_ranges(graph, basis, _first(batches), result) if ranges else result
 
 
 def _first(batches: Sequence[Batch]) -> list[Batch]:

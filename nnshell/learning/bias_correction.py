@@ -5,7 +5,7 @@ weights meet inputs that are not centred on 0. The difference of the means goes 
 (M. Nagel et al., "Data-free quantization through weight equalization and bias correction", 2019):
 
     empirical   b' = b + W E[x_float] - W_q E[x_quantized]    over samples, one filter after the
-                                                              other, behind those corrected before
+                                                              other, after those corrected before
     analytic    b' = b + (W - W_q) E[x]                       E[x] from batch norms and a Gaussian
                                                               assumption (``channel_moments``)
 
@@ -48,11 +48,11 @@ def corrected_by_means(
         source = item.inputs[0]
         real = _means(item, trial.tensors("float", [source])[source])
         read = _means(item, trial.tensors("simulated", [source])[source])
-        found = Learned({path: _corrected(flat, item, real, read)})
-        noise = bench.try_basis(trial.basis.with_learned(found)).noise
+        result = Learned({path: _corrected(flat, item, real, read)})
+        noise = bench.try_basis(trial.basis.with_learned(result)).noise
         if noise < least:
             least = noise
-            trial.learn(found)
+            trial.learn(result)
         if progress is not None:
             progress(1)
     return trial.found
@@ -63,18 +63,18 @@ def corrected_analytically(graph: Graph, basis: Basis) -> Learned:
     trial = Trial(graph, basis, None)
     flat = trial.flat
     known = channel_moments(flat, basis.statistics)
-    found = {}
+    results = {}
     for item in trial.filters():
         if item.inputs[0] in known:
             means = taps_mean(item, known[item.inputs[0]], filter_constants(flat, item)[0])
-            found[item.path] = _corrected(flat, item, means, means)
-    if not found:
+            results[item.path] = _corrected(flat, item, means, means)
+    if not results:
         raise QuantizationError(
             "the mean of no filter's input follows from the graph",
             where=graph.name,
             hint="bcorr IMAGES measures it",
         )
-    return Learned(found)
+    return Learned(results)
 
 
 def _means(item: Item, batches: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -87,10 +87,12 @@ def _corrected(
     flat: FlatGraph, item: Item, real: NDArray[np.float64], read: NDArray[np.float64]
 ) -> ChosenFilter:
     weights, bias = filter_constants(flat, item)
-    made = item.node.quantization
-    assert made is not None
-    record = made.inputs[1]
-    integers = record.dequantize(made.kernel.weights).reshape(weights.shape)
-    wanted = np.einsum("grt,gt->gr", by_group(item, weights), real)
-    found = np.einsum("grt,gt->gr", by_group(item, integers), read)
-    return ChosenFilter(record.bits, bias=(bias + (wanted - found).reshape(-1)).astype(np.float32))
+    quantization = item.node.quantization
+    assert quantization is not None
+    record = quantization.inputs[1]
+    integers = record.dequantize(quantization.kernel.weights).reshape(weights.shape)
+    expected = np.einsum("grt,gt->gr", by_group(item, weights), real)
+    result = np.einsum("grt,gt->gr", by_group(item, integers), read)
+    return ChosenFilter(
+        record.bits, bias=(bias + (expected - result).reshape(-1)).astype(np.float32)
+    )

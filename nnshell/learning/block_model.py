@@ -151,8 +151,8 @@ class BlockModel(torch.nn.Module):
     def _add(self, item: Item) -> None:
         inputs = [self._input(item, index, tensor) for index, tensor in enumerate(item.inputs)]
         types = item.graph.input_types(item.node)
-        made = item.node.op.to_onnx(self._build, inputs, types, item.node.outputs)
-        for tensor, name in zip(item.outputs, made, strict=True):
+        result = item.node.op.to_onnx(self._build, inputs, types, item.node.outputs)
+        for tensor, name in zip(item.outputs, result, strict=True):
             self._names[tensor] = self._rounding(item, tensor, name)
 
     def _input(self, item: Item, index: int, tensor: Tensor) -> str:
@@ -166,19 +166,19 @@ class BlockModel(torch.nn.Module):
         return f"{item.path}#{index}"
 
     def _weights(self, item: Item) -> LearnedWeights:
-        made = item.node.quantization
-        assert made is not None
+        quantization = item.node.quantization
+        assert quantization is not None
         weights, bias = filter_constants(self._flat, item)
-        bits = made.inputs[_WEIGHTS].bits
+        bits = quantization.inputs[_WEIGHTS].bits
         chosen = self._learned.filter_of(item.path, bits)
         corrected = bias if chosen is None or chosen.bias is None else chosen.bias
-        return LearnedWeights(made, weights, corrected)
+        return LearnedWeights(quantization, weights, corrected)
 
     def _rounding(self, item: Item, tensor: Tensor, name: str) -> str:
-        """The tensor behind its quantizer, unless it needs none."""
-        made = item.node.quantization
-        assert made is not None
-        record = made.outputs[tensor.index]
+        """The tensor after its quantizer, unless it needs none."""
+        quantization = item.node.quantization
+        assert quantization is not None
+        record = quantization.outputs[tensor.index]
         if self._is_exact(item, tensor) or record.bits == FLOAT_BITS or record.dtype != "int8":
             return name
         group = self._grouping.groups[tensor]
@@ -189,7 +189,7 @@ class BlockModel(torch.nn.Module):
         return self._build.node(_ROUND, [name, key])
 
     def _is_exact(self, item: Item, tensor: Tensor) -> bool:
-        """Wide, on its grid already, or rounded behind the rectifier that shares its record."""
+        """Wide, on its grid already, or rounded after the rectifier that shares its record."""
         if tensor in self._grouping.wide or (
             item.node.op.keeps_record and item.node.op.order_preserving
         ):
@@ -197,8 +197,8 @@ class BlockModel(torch.nn.Module):
         readers = self._flat.readers[tensor]
         if len(readers) != 1 or not readers[0].item.node.op.pushes_range:
             return False
-        behind = readers[0].item.outputs[0]
-        return self._grouping.groups.get(behind) is self._grouping.groups[tensor]
+        after = readers[0].item.outputs[0]
+        return self._grouping.groups.get(after) is self._grouping.groups[tensor]
 
     def _learnable(self, group: Group) -> bool:
         """Whether the range is ours to choose: all who make it are in the block, at few bits."""
@@ -215,22 +215,24 @@ class BlockModel(torch.nn.Module):
         self, inputs: Sequence[torch.Tensor], wanted: Sequence[Tensor], drop: float = 0.0
     ) -> list[torch.Tensor]:
         """Tensors of the block; the last of all is rounded whatever ``drop`` says."""
-        found: dict[str, torch.Tensor] = dict(self._constants)
+        results: dict[str, torch.Tensor] = dict(self._constants)
         for tensor, values in zip(self.block.inputs, inputs, strict=True):
-            found[f"{tensor.path}[{tensor.index}]"] = values
+            results[f"{tensor.path}[{tensor.index}]"] = values
         for path, weights in self.filters.items():
-            found[f"{path}#{_WEIGHTS}"], found[f"{path}#{_BIAS}"] = weights(), weights.bias
+            results[f"{path}#{_WEIGHTS}"], results[f"{path}#{_BIAS}"] = weights(), weights.bias
         end = self._names[self.block.output]
         for node in self._build.nodes:
-            found[node.outputs[0]] = self._run(node, found, 0.0 if node.outputs[0] == end else drop)
-        return [found[self._names[tensor]] for tensor in wanted]
+            results[node.outputs[0]] = self._run(
+                node, results, 0.0 if node.outputs[0] == end else drop
+            )
+        return [results[self._names[tensor]] for tensor in wanted]
 
     def _run(
-        self, node: ForeignNode, found: Mapping[str, torch.Tensor], drop: float
+        self, node: ForeignNode, results: Mapping[str, torch.Tensor], drop: float
     ) -> torch.Tensor:
         if node.op != _ROUND:
-            return run_node(node, [found[name] for name in node.inputs])
-        result: torch.Tensor = self.quantizers[node.inputs[1]](found[node.inputs[0]], drop)
+            return run_node(node, [results[name] for name in node.inputs])
+        result: torch.Tensor = self.quantizers[node.inputs[1]](results[node.inputs[0]], drop)
         return result
 
     # -- what was learned ----------------------------------------------------------------------
@@ -246,9 +248,9 @@ class BlockModel(torch.nn.Module):
 
 
 def _rounded_constant(item: Item, index: int, value: NDArray[Any]) -> NDArray[Any]:
-    made = item.node.quantization
-    assert made is not None
-    integers = made.constants[index] if made.constants else None
-    if integers is None or made.inputs[index].bits == FLOAT_BITS:
+    quantization = item.node.quantization
+    assert quantization is not None
+    integers = quantization.constants[index] if quantization.constants else None
+    if integers is None or quantization.inputs[index].bits == FLOAT_BITS:
         return value
-    return made.inputs[index].dequantize(integers)
+    return quantization.inputs[index].dequantize(integers)

@@ -2,7 +2,7 @@
 
 A block ends where one tensor holds all that later nodes read, so that a residual branch and its
 shortcut are one block (Y. Li et al., "BRECQ: pushing the limit of post-training quantization by
-block reconstruction", 2021). What would be longer than ``LONGEST`` filters is cut behind every
+block reconstruction", 2021). What would be longer than ``LONGEST`` filters is cut after every
 filter instead, with the activation that follows it.
 """
 
@@ -34,21 +34,21 @@ class Block:
 
 def is_filter(item: Item) -> bool:
     """Whether the item is quantized as a filter with constant weights."""
-    made = item.node.quantization
+    quantization = item.node.quantization
     plain = item.node.op.role == "filter"
-    return plain and made is not None and isinstance(made.kernel, FilterKernel)
+    return plain and quantization is not None and isinstance(quantization.kernel, FilterKernel)
 
 
 def blocks_of(flat: FlatGraph) -> list[Block]:
-    """Blocks with filters, in order; what is computed in front of and between them is in none."""
-    found: list[Block] = []
+    """Blocks with filters, in order; what is computed before and between them is in none."""
+    results: list[Block] = []
     for items in _segments(flat):
         filters = sum(map(is_filter, items))
         if filters > LONGEST:
-            found += [block for item in items if is_filter(item) for block in [_unit(flat, item)]]
+            results += [block for item in items if is_filter(item) for block in [_unit(flat, item)]]
         elif filters:
-            found.append(_block(flat, items))
-    return found
+            results.append(_block(flat, items))
+    return results
 
 
 def all_blocks(flat: FlatGraph, blocks: Sequence[Block]) -> Block:
@@ -75,7 +75,7 @@ def _segments(flat: FlatGraph) -> list[list[Item]]:
 
 
 def _cuts(flat: FlatGraph, items: Sequence[Item]) -> set[int]:
-    """Positions behind which one tensor alone, the item's own, is read later."""
+    """Positions after which one tensor alone, the item's own, is read later."""
     last: dict[Tensor, int] = {}
     for position, item in enumerate(items):
         last.update(dict.fromkeys(item.inputs, position))
@@ -120,6 +120,6 @@ def _activations(flat: FlatGraph, item: Item) -> list[Tensor]:
 
 
 def _block(flat: FlatGraph, items: Sequence[Item]) -> Block:
-    made = {tensor for item in items for tensor in item.outputs}
-    given = [t for item in items for t in _activations(flat, item) if t not in made]
-    return Block(tuple(items), tuple(dict.fromkeys(given)), items[-1].outputs[0])
+    results = {tensor for item in items for tensor in item.outputs}
+    values = [t for item in items for t in _activations(flat, item) if t not in results]
+    return Block(tuple(items), tuple(dict.fromkeys(values)), items[-1].outputs[0])

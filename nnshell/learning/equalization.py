@@ -69,10 +69,10 @@ def equalize_filters(graph: Graph, threshold: float = THRESHOLD) -> list[Pair]:
         if max(changes) < threshold:
             break
     sample = _sample(graph)
-    wanted = _outputs(graph, sample)
+    expected = _outputs(graph, sample)
     for entry in weights.values():
         entry.store(graph)
-    _check(wanted, _outputs(graph, sample), graph.name)
+    _check(expected, _outputs(graph, sample), graph.name)
     return [
         Pair(a.path, b.path, old, _unevenness(weights[b.path].reads()))
         for (a, b), old in zip(pairs, before, strict=True)
@@ -92,8 +92,8 @@ class _Weights:
     def of(cls, flat: FlatGraph, item: Item) -> _Weights:
         """Weights and bias of a filter in float64, grouped."""
         weights, bias = filter_constants(flat, item)
-        given, groups = item.graph.input_types(item.node)[0], item.node.op.filter_groups
-        channels = given.shape[0] // groups
+        source, groups = item.graph.input_types(item.node)[0], item.node.op.filter_groups
+        channels = source.shape[0] // groups
         grouped = weights.astype(np.float64).reshape(groups, len(weights) // groups, channels, -1)
         names = (item.inputs[1].path, item.inputs[2].path)
         return cls(names, grouped, bias.astype(np.float64), weights.shape)
@@ -118,9 +118,9 @@ class _Weights:
 
 def _balance(first: _Weights, second: _Weights) -> float:
     """Even out the channels between two filters; the largest relative change of a factor."""
-    made, read = first.makes(), second.reads()
-    live = (made > 0) & (read > 0)
-    factor = np.where(live, np.sqrt(made / np.where(live, read, 1.0)), 1.0)
+    result, read = first.makes(), second.reads()
+    live = (result > 0) & (read > 0)
+    factor = np.where(live, np.sqrt(result / np.where(live, read, 1.0)), 1.0)
     factor = factor.clip(1 / _WIDEST, _WIDEST)
     first.weights /= factor.reshape(*first.weights.shape[:2], 1, 1)
     first.bias /= factor
@@ -134,12 +134,12 @@ def _unevenness(extremes: Vector) -> float:
 
 
 def _pairs(flat: FlatGraph) -> list[tuple[Item, Item]]:
-    found = []
+    results = []
     for item in flat.items:
         second = _reader(flat, item) if _is_plain(flat, item) else None
         if second is not None and _is_plain(flat, second):
-            found.append((item, second))
-    return found
+            results.append((item, second))
+    return results
 
 
 def _is_plain(flat: FlatGraph, item: Item) -> bool:
@@ -152,7 +152,7 @@ def _is_plain(flat: FlatGraph, item: Item) -> bool:
 
 
 def _reader(flat: FlatGraph, item: Item) -> Item | None:
-    """The filter that alone reads what a filter makes, behind operators that scale along."""
+    """The filter that alone reads what a filter makes, after operators that scale along."""
     channels, tensor = item.node.outputs[0].shape[0], item.outputs[0]
     while True:
         readers = flat.readers[tensor]
@@ -176,11 +176,13 @@ def _sample(graph: Graph) -> list[NDArray[np.float32]]:
 
 def _outputs(graph: Graph, sample: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     keys = [node.name for node in graph.outputs]
-    made = make_engine(graph, "float", keys=keys).run(sample)
-    return [made[key] for key in keys]
+    outputs = make_engine(graph, "float", keys=keys).run(sample)
+    return [outputs[key] for key in keys]
 
 
-def _check(wanted: list[NDArray[np.float32]], found: list[NDArray[np.float32]], name: str) -> None:
-    for old, new in zip(wanted, found, strict=True):
+def _check(
+    targets: list[NDArray[np.float32]], results: list[NDArray[np.float32]], name: str
+) -> None:
+    for old, new in zip(targets, results, strict=True):
         if not np.allclose(old, new, atol=_TOLERANCE * float(np.abs(old).max()) + 1e-6):
             raise GraphError("equalized weights would change the float results", where=name)

@@ -32,7 +32,7 @@ Done = Callable[[int], None]
 def round_layers(
     graph: Graph, basis: Basis, batches: Sequence[Batch], progress: Done | None = None
 ) -> Learned:
-    """Weights, scales and biases of all filters, each judged behind the ones before it."""
+    """Weights, scales and biases of all filters, each judged after the ones before it."""
     trial = Trial(graph, basis, batches)
     for path in [item.path for item in trial.filters()]:
         item = trial.flat.by_path[path]
@@ -51,8 +51,8 @@ def search_scales(
         item = trial.flat.by_path[path]
         weights, source = filter_constants(trial.flat, item)[0], item.inputs[0]
         grouped = by_group(item, weights).astype(np.float64)
-        made = trial.tensors("float", [source], samples_for(item))[source]
-        read = rows_of(item, made).astype(np.float64)
+        result = trial.tensors("float", [source], samples_for(item))[source]
+        read = rows_of(item, result).astype(np.float64)
         fits = [moments(r, r @ w.T, w) for r, w in zip(read, grouped, strict=True)]
         record = _record(item)
         scales = _scales(record, fits)
@@ -65,9 +65,9 @@ def search_scales(
 
 def _record(item: Item) -> QParams:
     """Of the weights."""
-    made = item.node.quantization
-    assert made is not None
-    return made.inputs[1]
+    quantization = item.node.quantization
+    assert quantization is not None
+    return quantization.inputs[1]
 
 
 def _rounded(trial: Trial, item: Item) -> ChosenFilter:
@@ -80,10 +80,10 @@ def _rounded(trial: Trial, item: Item) -> ChosenFilter:
     simulated = trial.tensors("simulated", tensors, enough)
     real = trial.tensors("float", tensors, enough)
     read = rows_of(item, simulated[source]).astype(np.float64)
-    wanted = rows_of(item, real[source]).astype(np.float64) @ grouped.transpose(0, 2, 1)
+    expected = rows_of(item, real[source]).astype(np.float64) @ grouped.transpose(0, 2, 1)
     if partner is not None:
-        wanted += outputs_at(item, real[partner]) - outputs_at(item, simulated[partner])
-    fits = [moments(r, y, w) for r, y, w in zip(read, wanted, grouped, strict=True)]
+        expected += outputs_at(item, real[partner]) - outputs_at(item, simulated[partner])
+    fits = [moments(r, y, w) for r, y, w in zip(read, expected, grouped, strict=True)]
     record = _record(item)
     scales = _scales(record, fits)
     scales, integers = _rounded_groups(record, fits, scales)
@@ -100,14 +100,14 @@ def _rounded_groups(
 ) -> tuple[list[Matrix], list[Matrix]]:
     """Scales and integers by group; scales as float32 has them."""
     shared, alone = record.scale.size == 1, len(fits) == 1
-    found = []
+    results = []
     for fit, scale in zip(fits, scales, strict=True):
         integers = compensated(fit, scale, record.limits)
         if alone or not shared:
             fitted, integers = settled(fit, scale, integers, record.limits, shared)
             scale = fitted.astype(np.float32).astype(np.float64)
-        found.append((scale, integers))
-    return [scale for scale, _ in found], [integers for _, integers in found]
+        results.append((scale, integers))
+    return [scale for scale, _ in results], [integers for _, integers in results]
 
 
 def _chosen(
@@ -129,7 +129,7 @@ def _chosen(
 def _partner(flat: FlatGraph, item: Item) -> Tensor | None:
     """The tensor that a filter's output is added to: the filter makes up for its error as well.
 
-    Only one that was computed before counts, so that all filters in front of it are learned.
+    Only one that was computed before counts, so that all filters before it are learned.
     """
     readers = flat.readers[item.outputs[0]]
     if len(readers) != 1 or readers[0].item.node.op.role != "sum":

@@ -3,7 +3,7 @@
 What is there moves together by Adam: roundings of weights, each within a step of where it began,
 steps of weights and activations, and biases. Nothing but the float graph's own values on
 unlabelled samples says what is wanted: the squared difference relative to the power, at the graph's
-end and, as few samples say too little there, behind every block in front of it.
+end and, as few samples say too little there, after every block before it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def learn_network(
     optimizer, schedule = optimizer_of(model, _RATES, iterations)
     starts = [part.units.detach().clone() for part in model.filters.values()]
     for chosen in _draws(len(samples), iterations, seed):
-        given, wanted = samples.take(chosen)
-        made = model.run(given, list(weights))
-        loss = relative_error(made, wanted, list(weights.values()))
+        value, expected = samples.take(chosen)
+        outputs = model.run(value, list(weights))
+        loss = relative_error(outputs, expected, list(weights.values()))
         optimizer.zero_grad()
         loss.backward()
         if bool(torch.isfinite(loss)):
@@ -85,8 +85,8 @@ class _Samples:
 
     def take(self, chosen: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         arrays = [array[chosen.numpy()] for array in self._arrays]
-        given = [torch.from_numpy(x.astype(np.float32)) for x in self._given(arrays)]
-        return given, [torch.from_numpy(x.astype(np.float32)) for x in self._wanted(arrays)]
+        values = [torch.from_numpy(x.astype(np.float32)) for x in self._given(arrays)]
+        return values, [torch.from_numpy(x.astype(np.float32)) for x in self._wanted(arrays)]
 
 
 def _weights(flat: FlatGraph, block: Block, ends: Sequence[Tensor]) -> dict[Tensor, float]:
@@ -110,10 +110,10 @@ def relative_error(
 ) -> torch.Tensor:
     """Squared differences; of an end that is zero for all samples nothing is to be learned."""
     total = torch.zeros((), requires_grad=True)
-    for found, target, weight in zip(made, wanted, weights, strict=True):
+    for result, target, weight in zip(made, wanted, weights, strict=True):
         power = float(target.square().sum())
         if power > _NO_POWER:
-            total = total + weight * (found - target).square().sum() / power
+            total = total + weight * (result - target).square().sum() / power
     return total
 
 

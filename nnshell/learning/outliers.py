@@ -46,13 +46,13 @@ class Outlier:
 def weight_outliers(graph: Graph) -> list[Outlier]:
     """Of the weights of filters, output channel by output channel, worst first."""
     flat = flatten(graph)
-    found = []
+    results = []
     for item in flat.items:
         if item.node.op.makes_wide and _has_constants(flat, item):
             weights = filter_constants(flat, item)[0]
             extremes = np.abs(weights.reshape(len(weights), -1)).max(axis=1)
-            found.append(_outlier(item.path, "weights", extremes))
-    return _ranked(found)
+            results.append(_outlier(item.path, "weights", extremes))
+    return _ranked(results)
 
 
 def activation_outliers(
@@ -96,5 +96,5 @@ def _outlier(name: str, what: str, extremes: NDArray[np.float32]) -> Outlier:
     return Outlier(name, what, len(extremes), widest, reach, second, median, beyond)
 
 
-def _ranked(found: list[Outlier]) -> list[Outlier]:
-    return sorted(found, key=lambda entry: (-entry.ratio, entry.name))
+def _ranked(results: list[Outlier]) -> list[Outlier]:
+    return sorted(results, key=lambda entry: (-entry.ratio, entry.name))

@@ -55,24 +55,29 @@ def searched_ranges(
 ) -> Learned:
     """A range for every group of tensors whose range is free."""
     trial = Trial(graph, basis, batches)
-    flat, found = trial.flat, dict[str, Range]()
+    flat, result = trial.flat, dict[str, Range]()
     for group in group_tensors(flat).all():
         record = _free_record(flat, group)
         if record is not None:
             best = _search(record, _views(trial, flat, group))
-            found |= {c.source.path: best for c in group.candidates if best is not None}
+            result |= {c.source.path: best for c in group.candidates if best is not None}
         if progress is not None:
             progress(1)
-    return Learned({}, found)
+    return Learned({}, result)
 
 
 def _free_record(flat: FlatGraph, group: Group) -> QParams | None:
     """The record of a group, when calibration chose it and no kernel, graph input or output."""
     maker = group.candidates[0].maker
-    made = maker.node.quantization
-    if made is None or not made.outputs or not maker.inputs or maker.node.op.made_by_quantizer:
+    quantization = maker.node.quantization
+    if (
+        quantization is None
+        or not quantization.outputs
+        or not maker.inputs
+        or maker.node.op.made_by_quantizer
+    ):
         return None
-    record = made.outputs[0]
+    record = quantization.outputs[0]
     if (
         not group.free
         or len(group.candidates) > 1
@@ -87,8 +92,8 @@ def _free_record(flat: FlatGraph, group: Group) -> QParams | None:
 
 def _readers(flat: FlatGraph, group: Group) -> list[Reader]:
     """Readers that do not pass the record on."""
-    found = [reader for tensor in group.tensors for reader in flat.readers[tensor]]
-    return [r for r in found if not any(made in group.tensors for made in r.item.outputs)]
+    results = [reader for tensor in group.tensors for reader in flat.readers[tensor]]
+    return [r for r in results if not any(result in group.tensors for result in r.item.outputs)]
 
 
 def _views(trial: Trial, flat: FlatGraph, group: Group) -> list[_View]:
@@ -99,15 +104,15 @@ def _views(trial: Trial, flat: FlatGraph, group: Group) -> list[_View]:
 
 
 def _view(
-    flat: FlatGraph, reader: Reader, found: dict[FlatTensor, list[NDArray[np.float32]]]
+    flat: FlatGraph, reader: Reader, results: dict[FlatTensor, list[NDArray[np.float32]]]
 ) -> _View:
     item: Item = reader.item
-    batches = found[item.inputs[reader.index]]
+    batches = results[item.inputs[reader.index]]
     if is_filter(item) and reader.index == 0:
         values = rows_of(item, batches, _ROWS)
         weights = by_group(item, filter_constants(flat, item)[0])
-        made = values @ weights.transpose(0, 2, 1)
-        return _View(values, weights, _power(made))
+        result = values @ weights.transpose(0, 2, 1)
+        return _View(values, weights, _power(result))
     flattened = np.concatenate([batch.reshape(-1) for batch in batches]).astype(np.float32)
     values = flattened[:: max(1, flattened.size // _VALUES)]
     return _View(values, None, _power(values))
@@ -145,7 +150,7 @@ def tuned_ranges(
 ) -> Learned:
     """``found`` with ranges drawn in or out, one after the other, where the output gets less noisy.
 
-    Each change is judged by the noise of the whole graph behind everything in ``found``.
+    Each change is judged by the noise of the whole graph after everything in ``found``.
     """
     trial, bench = Trial(graph, basis, batches), Bench(graph, basis, batches)
     trial.learn(found)

@@ -45,7 +45,7 @@ def learn_blocks(
     training: Training,
     progress: Callable[[int], None] | None = None,
 ) -> Learned:
-    """Roundings, steps and biases of all blocks, each behind the ones before it."""
+    """Roundings, steps and biases of all blocks, each after the ones before it."""
     trial = Trial(graph, basis, batches)
     torch.manual_seed(training.seed)  # of what stays unrounded
     generator = torch.Generator().manual_seed(training.seed)
@@ -60,14 +60,14 @@ def _learn_block(trial: Trial, number: int, training: Training, generator: torch
     flat = trial.flat
     block = blocks_of(flat)[number]
     model = BlockModel(flat, group_tensors(flat), block, trial.basis.learned)
-    given = trial.tensors("simulated", block.inputs)
-    inputs = [_joined(given[tensor]) for tensor in block.inputs]
-    wanted = _joined(trial.tensors("float", [block.output])[block.output])
-    before = _error(model, inputs, wanted)
+    value = trial.tensors("simulated", block.inputs)
+    inputs = [_joined(value[tensor]) for tensor in block.inputs]
+    expected = _joined(trial.tensors("float", [block.output])[block.output])
+    before = _error(model, inputs, expected)
     if before == 0.0:
         return
-    _train(model, inputs, wanted, training, generator)
-    if _error(model, inputs, wanted) < before:
+    _train(model, inputs, expected, training, generator)
+    if _error(model, inputs, expected) < before:
         chosen = {p: part.chosen() for p, part in model.filters.items() if part.integral}
         trial.learn(Learned(chosen, model.ranges()))
 
@@ -76,29 +76,29 @@ def _joined(batches: Sequence[NDArray[Any]]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(batches).astype(np.float32))
 
 
-def _error(model: BlockModel, inputs: Sequence[torch.Tensor], wanted: torch.Tensor) -> float:
+def _error(model: BlockModel, inputs: Sequence[torch.Tensor], expected: torch.Tensor) -> float:
     """Squared difference from what is wanted, over all samples."""
     total = 0.0
     with torch.no_grad():
-        for start in range(0, len(wanted), 4 * _BATCH):
+        for start in range(0, len(expected), 4 * _BATCH):
             part = slice(start, start + 4 * _BATCH)
-            total += float((model([x[part] for x in inputs]) - wanted[part]).square().sum())
+            total += float((model([x[part] for x in inputs]) - expected[part]).square().sum())
     return total
 
 
 def _train(
     model: BlockModel,
     inputs: Sequence[torch.Tensor],
-    wanted: torch.Tensor,
+    expected: torch.Tensor,
     training: Training,
     generator: torch.Generator,
 ) -> None:
     optimizer, schedule = optimizer_of(model, _RATES, training.iterations)
-    power = float(wanted.square().mean()) + 1e-30
+    power = float(expected.square().mean()) + 1e-30
     for _ in range(training.iterations):
-        chosen = torch.randint(0, len(wanted), (_BATCH,), generator=generator)
-        made = model([x[chosen] for x in inputs], training.drop)
-        loss = (made - wanted[chosen]).square().mean() / power
+        chosen = torch.randint(0, len(expected), (_BATCH,), generator=generator)
+        result = model([x[chosen] for x in inputs], training.drop)
+        loss = (result - expected[chosen]).square().mean() / power
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -83,9 +83,9 @@ def compensated(of: Moments, scale: Matrix, limits: tuple[int, int]) -> Matrix:
     spread = np.linalg.cholesky((inverse + inverse.T) / 2).T
     free, integers = of.weights[:, order].copy(), np.empty_like(of.weights)
     for place, tap in enumerate(order):
-        found = np.clip(np.floor(free[:, place] / scale + 0.5), *limits)
-        integers[:, tap] = found
-        error = (free[:, place] - found * scale) / spread[place, place]
+        result = np.clip(np.floor(free[:, place] / scale + 0.5), *limits)
+        integers[:, tap] = result
+        error = (free[:, place] - result * scale) / spread[place, place]
         free[:, place + 1 :] -= error[:, np.newaxis] * spread[place, place + 1 :]
     return integers
 
@@ -112,8 +112,8 @@ def settled(
 def _fitted(of: Moments, scale: Matrix, integers: Matrix, shared: bool) -> Matrix:
     """The scale of least squares for given integers; the old one where there are none."""
     seen = integers @ of.second
-    wanted, power = (seen * of.weights).sum(axis=1), (seen * integers).sum(axis=1)
+    expected, power = (seen * of.weights).sum(axis=1), (seen * integers).sum(axis=1)
     if shared:
-        wanted, power = np.full_like(wanted, wanted.sum()), np.full_like(power, power.sum())
-    usable = (wanted > 0) & (power > 0)
-    return np.where(usable, wanted / np.where(usable, power, 1.0), scale)
+        expected, power = np.full_like(expected, expected.sum()), np.full_like(power, power.sum())
+    usable = (expected > 0) & (power > 0)
+    return np.where(usable, expected / np.where(usable, power, 1.0), scale)

@@ -66,8 +66,8 @@ def _places(
     each = math.prod(shape[1:])
     for batch in batches:
         total = len(batch) * each
-        wanted = min(total, max(1, round(most * len(batch) / count)))
-        yield batch, generator.choice(total, wanted, replace=False)
+        expected = min(total, max(1, round(most * len(batch) / count)))
+        yield batch, generator.choice(total, expected, replace=False)
 
 
 def _rows(item: Item, data: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -35,10 +35,10 @@ def check_nodes(nodes: Sequence[ForeignNode], known: Sequence[str] = ()) -> None
 def _pads(values: Sequence[int]) -> list[int]:
     """ONNX's starts and ends as torch wants them, last axis first."""
     half = len(values) // 2
-    found: list[int] = []
+    results: list[int] = []
     for axis in reversed(range(half)):
-        found += [int(values[axis]), int(values[half + axis])]
-    return found
+        results += [int(values[axis]), int(values[half + axis])]
+    return results
 
 
 def _conv(inputs: Sequence[Tensor], at: Values) -> Tensor:

@@ -66,7 +66,7 @@ class Trial:
         """
         run = self.runner(name, tensors)
         results = [run(batch.arrays) for batch in self._first(samples)]
-        return {t: [made[place] for made in results] for place, t in enumerate(tensors)}
+        return {t: [result[place] for result in results] for place, t in enumerate(tensors)}
 
     def runner(self, name: EngineName, tensors: Sequence[Tensor]) -> Runner:
         """What computes tensors from one array for each graph input."""
@@ -74,8 +74,8 @@ class Trial:
         engine = make_engine(self._twin, name, keys=list(dict.fromkeys(keys)))
 
         def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-            made = engine.run(arrays)
-            return [made[key] for key in keys]
+            outputs = engine.run(arrays)
+            return [outputs[key] for key in keys]
 
         return run
 
@@ -92,5 +92,5 @@ class Trial:
 
 
 def _integral(item: Item) -> bool:
-    made = item.node.quantization
-    return made is not None and made.inputs[1].bits != FLOAT_BITS
+    quantization = item.node.quantization
+    return quantization is not None and quantization.inputs[1].bits != FLOAT_BITS

@@ -125,52 +125,52 @@ def lower_filter(
     everything the filter sees, padding included. Sums beyond int32 wrap around, or become the
     smallest int32.
     """
-    given = _Filter.of(kernel, output, x).without_constant_channels()
-    tensor = _summed(build, x, given, shape, sums, doubles)
-    low, high = given.low + given.bias, given.high + given.bias
+    value = _Filter.of(kernel, output, x).without_constant_channels()
+    tensor = _summed(build, x, value, shape, sums, doubles)
+    low, high = value.low + value.bias, value.high + value.bias
     if low.min() < -INT32_LIMIT or high.max() >= INT32_LIMIT:
         limited = wrapped(build, tensor) if wraps else converted(build, tensor)
-        return requantize_by(build, Accumulator.of(limited, 1), given.factors)
+        return requantize_by(build, Accumulator.of(limited, 1), value.factors)
 
     def rescale(gain: IntArray, bias: IntArray) -> str:
-        rows = gain.reshape(-1, *(1 for _ in given.weights.shape[1:]))
-        return sums(x.name, given.weights * rows, given.bias * gain + bias, False)
+        rows = gain.reshape(-1, *(1 for _ in value.weights.shape[1:]))
+        return sums(x.name, value.weights * rows, value.bias * gain + bias, False)
 
-    room = None if x.wide else Room(given.reach(x), given.bias, rescale)
+    room = None if x.wide else Room(value.reach(x), value.bias, rescale)
     convolved = len(shape) == 3 and not doubles and not tensor.wide
     accumulator = Accumulator(tensor, low, high, 1, convolved, room)
-    return requantize_by(build, accumulator, given.factors)
+    return requantize_by(build, accumulator, value.factors)
 
 
 def _summed(
     build: IntegerGraph,
     x: IntegerTensor,
-    given: _Filter,
+    value: _Filter,
     shape: tuple[int, ...],
     sums: Sums,
     doubles: bool,
 ) -> IntegerTensor:
     """Products and bias, in float32 if they fit."""
-    ends = (int((given.low + given.bias).min()), int((given.high + given.bias).max()))
-    if not x.wide and int((given.reach(x) + np.abs(given.bias)).max()) < FLOAT32_LIMIT:
-        return IntegerTensor(sums(x.name, given.weights, given.bias, False), shape, *ends)
+    ends = (int((value.low + value.bias).min()), int((value.high + value.bias).max()))
+    if not x.wide and int((value.reach(x) + np.abs(value.bias)).max()) < FLOAT32_LIMIT:
+        return IntegerTensor(sums(x.name, value.weights, value.bias, False), shape, *ends)
     if doubles:
-        name = sums(build.widened(x).name, given.weights, given.bias, True)
+        name = sums(build.widened(x).name, value.weights, value.bias, True)
     elif x.wide:
         raise CannotLower("the data of a filter is more than float32 holds")
     else:
-        products = _wide_products(build, x, given, sums)
-        bias = given.bias.reshape(1, -1, *(1 for _ in shape[1:]))
+        products = _wide_products(build, x, value, sums)
+        bias = value.bias.reshape(1, -1, *(1 for _ in shape[1:]))
         name = build.node("Add", [products, build.real(bias, True)])
     return IntegerTensor(name, shape, *ends, wide=True)
 
 
-def _wide_products(build: IntegerGraph, x: IntegerTensor, given: _Filter, sums: Sums) -> str:
+def _wide_products(build: IntegerGraph, x: IntegerTensor, value: _Filter, sums: Sums) -> str:
     """Sums of products that float32 computes, whole or in two parts, as float64."""
-    if int(given.reach(x).max()) < FLOAT32_LIMIT:
-        return build.cast(sums(x.name, given.weights, None, False), "float64")
-    high = (given.weights + _NIBBLE // 2) // _NIBBLE
-    low = given.weights - _NIBBLE * high  # -8 to 7
+    if int(value.reach(x).max()) < FLOAT32_LIMIT:
+        return build.cast(sums(x.name, value.weights, None, False), "float64")
+    high = (value.weights + _NIBBLE // 2) // _NIBBLE
+    low = value.weights - _NIBBLE * high  # -8 to 7
     largest = int(max(_row_sums(part).max() for part in (high, low)) * x.magnitude)
     if largest >= FLOAT32_LIMIT:
         raise CannotLower(f"a sum of products reaches {largest}")

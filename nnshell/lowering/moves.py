@@ -40,8 +40,8 @@ def lower_border(
     border: int,
 ) -> IntegerTensor:
     """``border`` around every axis but the samples'."""
-    before, behind = zip(*pads, strict=True)
-    extents = build.constant(np.array([0, *before, 0, *behind], np.int64), "pads")
+    before, after = zip(*pads, strict=True)
+    extents = build.constant(np.array([0, *before, 0, *after], np.int64), "pads")
     dtype = x.narrow_type if x.narrow else "float64" if x.wide else "float32"
     value = build.constant(np.array(border, dtype), "border")
     name = build.node("Pad", [narrowest(x), extents, value])
@@ -52,7 +52,7 @@ def lower_border(
 def lower_concat(
     build: IntegerGraph, inputs: Sequence[IntegerTensor], axis: int, shape: tuple[int, ...]
 ) -> IntegerTensor:
-    """One behind the other; constants are repeated for every sample."""
+    """One after the other; constants are repeated for every sample."""
     varying = [x for x in inputs if not x.constant]
     if not varying:
         raise CannotLower("a concat of constants only")

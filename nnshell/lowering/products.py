@@ -33,8 +33,8 @@ def lower_product(
         name = build.node("Transpose", [name], {"perm": perm})
         shape = (*shape[:-2], shape[-1], shape[-2])
     leading = np.broadcast_shapes(first.shape[:-2], shape[:-2])
-    made = build.node("MatMul", [first.name, name])
-    return IntegerTensor(made, (*leading, first.shape[-2], shape[-1]), -bound, bound, wide)
+    result = build.node("MatMul", [first.name, name])
+    return IntegerTensor(result, (*leading, first.shape[-2], shape[-1]), -bound, bound, wide)
 
 
 def lower_weighted(

@@ -1,7 +1,7 @@
-"""Rectifiers lowered: bounds, in front of the requantization that made the input if that is 0.
+"""Rectifiers lowered: bounds, before the requantization that made the input if that is 0.
 
 Requantization never falls and keeps 0, so max(RS(acc * mu, sh), 0) = RS(max(acc, 0) * mu, sh): a
-Relu directly behind a convolution costs nothing. Behind other operators the bound becomes a limit
+Relu directly after a convolution costs nothing. After other operators the bound becomes a limit
 of the requantization.
 """
 
@@ -28,7 +28,7 @@ def lower_rectifier(
 ) -> IntegerTensor:
     """Clip in units of the input, then requantization unless both records are one."""
     kernel: RectifierKernel = quantization.kernel
-    given, output = quantization.input, quantization.output
+    source, output = quantization.input, quantization.output
     lower, upper = kernel.lower, kernel.upper
     if lower is None:
         lower = x.low if upper is None else min(x.low, upper)
@@ -38,7 +38,7 @@ def lower_rectifier(
         x = _bounded(build, x, lower, upper)
     if kernel.same_record:
         return x
-    accumulator = Accumulator.of(build.shifted(settled(build, x), -given.zero_point))
+    accumulator = Accumulator.of(build.shifted(settled(build, x), -source.zero_point))
     return requantize(build, accumulator, kernel.scaling, output, output.zero_point)
 
 
@@ -50,9 +50,9 @@ def _bounded(build: IntegerGraph, x: IntegerTensor, lower: int, upper: int) -> I
     low, high = factors.limits
     if before.convolved and lower == factors.zero_point and not build.deferring:
         only_above = replace(factors, limits=(low, min(high, upper)))
-        made = requantize_by(build, _positive(build, before), only_above)
-        if made.narrow:
-            return made
+        result = requantize_by(build, _positive(build, before), only_above)
+        if result.narrow:
+            return result
     limits = (max(low, lower), min(high, upper))
     return requantize_by(build, before, replace(factors, limits=limits))
 

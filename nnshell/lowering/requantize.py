@@ -55,7 +55,7 @@ class Accumulator:
     low: IntArray
     high: IntArray
     axis: int | None = None
-    convolved: bool = False  # a convolution made it: a Relu behind it costs nothing
+    convolved: bool = False  # a convolution made it: a Relu after it costs nothing
     room: Room | None = None  # to make it with other weights
 
     @classmethod
@@ -120,10 +120,10 @@ def requantize_by(build: IntegerGraph, accumulator: Accumulator, factors: Factor
     if build.deferring:
         low, high = _bounds(accumulator, factors)
         return IntegerTensor("", accumulator.tensor.shape, low, high, source=source)
-    made = _by_steps(build, accumulator, factors)
-    if made is None:
-        made = _by_bits(build, accumulator, factors)
-    return replace(made, source=source)
+    result = _by_steps(build, accumulator, factors)
+    if result is None:
+        result = _by_bits(build, accumulator, factors)
+    return replace(result, source=source)
 
 
 def settled(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
@@ -131,9 +131,9 @@ def settled(build: IntegerGraph, x: IntegerTensor) -> IntegerTensor:
     if x.name or not isinstance(x.source, Requantized):
         return x
     deferring, build.deferring = build.deferring, False
-    made = requantize_by(build, x.source.accumulator, x.source.factors)
+    result = requantize_by(build, x.source.accumulator, x.source.factors)
     build.deferring = deferring
-    return made
+    return result
 
 
 def inside_int32(products: Sequence[IntArray], shift: IntArray) -> bool:
@@ -185,31 +185,35 @@ def _by_steps(
     if not small or not build.quantize_linear or (wide and room is None):
         return None
     stairs = Staircase.between(accumulator.low, accumulator.high, factors)
-    found, exact = find_rescaling(stairs, room)
+    result, exact = find_rescaling(stairs, room)
     if room is None and not exact.all():
         return _by_offset(build, accumulator, stairs)
     patchable = not wide and math.prod(accumulator.tensor.shape) >= _WORTH_PATCHING
     if np.count_nonzero(~exact) * _FEW > (exact.size if patchable else 0):
         return None
-    tensor = _rescaled(accumulator, found)
-    name = _quantize_linear(build, tensor, found, factors, accumulator.axis)
+    tensor = _rescaled(accumulator, result)
+    name = _quantize_linear(build, tensor, result, factors, accumulator.axis)
     if not exact.all():
         name = _patched(build, tensor, name, accumulator, factors, np.flatnonzero(~exact))
     return build.from_narrow(name, tensor.shape, *_bounds(accumulator, factors), factors.dtype)
 
 
-def _rescaled(accumulator: Accumulator, found: Rescaling) -> IntegerTensor:
+def _rescaled(accumulator: Accumulator, result: Rescaling) -> IntegerTensor:
     tensor, room = accumulator.tensor, accumulator.room
-    if room is None or (found.plain and not tensor.wide):
+    if room is None or (result.plain and not tensor.wide):
         return tensor
-    return replace(tensor, name=room.rescale(found.gain, found.bias), wide=False)
+    return replace(tensor, name=room.rescale(result.gain, result.bias), wide=False)
 
 
 def _quantize_linear(
-    build: IntegerGraph, tensor: IntegerTensor, found: Rescaling, factors: Factors, axis: int | None
+    build: IntegerGraph,
+    tensor: IntegerTensor,
+    result: Rescaling,
+    factors: Factors,
+    axis: int | None,
 ) -> str:
     """Limits inside those of the type are applied to the small integers."""
-    scale, zero_point = found.scale, found.zero_point.astype(factors.dtype)
+    scale, zero_point = result.scale, result.zero_point.astype(factors.dtype)
     equal = (scale == scale[0]).all() and (zero_point == zero_point[0]).all()
     if axis is None or equal:
         scale, zero_point = scale[0], zero_point[0]
@@ -241,8 +245,8 @@ def _patched(
         low=accumulator.low[rows],
         high=accumulator.high[rows],
     )
-    made = _by_bits(build, part, factors.rows(rows))
-    joined = build.node("Concat", [name, build.cast(made.name, factors.dtype)], {"axis": axis})
+    result = _by_bits(build, part, factors.rows(rows))
+    joined = build.node("Concat", [name, build.cast(result.name, factors.dtype)], {"axis": axis})
     order = np.arange(accumulator.low.size)
     order[rows] = accumulator.low.size + np.arange(rows.size)
     return build.node("Gather", [joined, build.constant(order)], {"axis": axis})
@@ -328,11 +332,11 @@ def _without_halves(accumulator: Accumulator, factors: Factors) -> NDArray[np.fl
     if tensor.wide or factors.shift.size > 1 or tensor.high - tensor.low > _ALL:
         return None
     x = np.arange(tensor.low, tensor.high + 1)
-    wanted = factors.apply(x[np.newaxis])[0] - factors.zero_point
+    expected = factors.apply(x[np.newaxis])[0] - factors.zero_point
     exact = _real_factors(factors).astype(np.float32)
     for doubling in range(*_TINY):
         factor = exact * np.float32(1 + 2.0**doubling)
-        if np.array_equal(np.rint(x.astype(np.float32) * factor), wanted):
+        if np.array_equal(np.rint(x.astype(np.float32) * factor), expected):
             return factor.astype(np.float64)
     return None
 
@@ -343,7 +347,7 @@ def _real_factors(factors: Factors) -> NDArray[np.float64]:
 
 
 def _along(array: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[np.float64]:
-    """Shaped to broadcast along ``axis`` of a tensor with ``rank`` axes behind the samples."""
+    """Shaped to broadcast along ``axis`` of a tensor with ``rank`` axes after the samples."""
     if axis is None or (array == array[0]).all():
         return np.asarray(array[0])
     shape = [1] * (rank + 1)

@@ -192,7 +192,7 @@ def find_rescaling(stairs: Staircase, room: Room | None) -> tuple[Rescaling, NDA
     Without ``room`` only the scale is free.
     """
     count = stairs.factors.shift.size
-    found = Rescaling.plain_for(count, stairs.factors.zero_point)
+    result = Rescaling.plain_for(count, stairs.factors.zero_point)
     critical = stairs.critical()
     missing = np.arange(count)
     for each in (_PLAIN, *(_ROUNDS if room is not None else ())):
@@ -200,12 +200,12 @@ def find_rescaling(stairs: Staircase, room: Room | None) -> tuple[Rescaling, NDA
         for start in range(0, missing.size, _ROWS):
             rows = missing[start : start + _ROWS]
             part = None if room is None else room.rows(rows)
-            solved = _search(stairs.rows(rows), critical.rows(rows), part, each, found, rows)
+            solved = _search(stairs.rows(rows), critical.rows(rows), part, each, result, rows)
             left.append(rows[~solved])
         missing = np.concatenate(left)
     exact = np.ones(count, np.bool_)
     exact[missing] = False
-    return found, exact
+    return result, exact
 
 
 def _search(
@@ -213,7 +213,7 @@ def _search(
     critical: Staircase,
     room: Room | None,
     each: _Round,
-    found: Rescaling,
+    result: Rescaling,
     rows: IntArray,
 ) -> NDArray[np.bool_]:
     """Puts exact candidates into ``rows`` of ``found``; says for which there were some."""
@@ -233,7 +233,7 @@ def _search(
             scale = _nudged(nearest[chosen], nudge)
             picked = replace(candidates.rows(chosen), scale=scale)
             exact = _agree(picked, stairs.rows(row))
-            found.put(rows[row[exact]], picked.rows(np.flatnonzero(exact)))
+            result.put(rows[row[exact]], picked.rows(np.flatnonzero(exact)))
             solved[row[exact]] = True
             promising = np.setdiff1d(promising[~solved[of[promising]]], chosen)
     return solved
@@ -299,14 +299,14 @@ def _agree(candidates: Rescaling, stairs: Staircase) -> NDArray[np.bool_]:
     units = (gain * stairs.points + bias).astype(np.float32)
     np.rint(units / candidates.scale[:, np.newaxis], out=units)
     low, high = (limit - candidates.zero_point for limit in stairs.factors.limits)
-    wanted = stairs.results - candidates.zero_point[:, np.newaxis]
+    expected = stairs.results - candidates.zero_point[:, np.newaxis]
     np.minimum(np.maximum(units, low[:, np.newaxis]), high[:, np.newaxis], out=units)
-    agree: NDArray[np.bool_] = (units == wanted).all(axis=1)
+    agree: NDArray[np.bool_] = (units == expected).all(axis=1)
     return agree
 
 
 def _inverse(multiplier: IntArray, modulus: IntArray) -> IntArray:
     """Multiplicative inverses; 0 where there is none, which no candidate survives."""
     pairs = zip(multiplier.reshape(-1).tolist(), modulus.reshape(-1).tolist(), strict=True)
-    found = [pow(m, -1, n) if math.gcd(m, n) == 1 else 0 for m, n in pairs]
-    return np.array(found, np.int64).reshape(multiplier.shape)
+    results = [pow(m, -1, n) if math.gcd(m, n) == 1 else 0 for m, n in pairs]
+    return np.array(results, np.int64).reshape(multiplier.shape)

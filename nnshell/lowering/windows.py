@@ -60,7 +60,7 @@ def lower_max_pool(
     zero_point: int,
     shape: tuple[int, ...],
 ) -> IntegerTensor:
-    """Before the requantization that made ``x`` if possible: there are fewer elements behind."""
+    """Before the requantization that made ``x`` if possible: there are fewer elements after."""
     source = x.source
     if not window.padded and isinstance(source, Requantized) and source.per_channel:
         pooled = _pooled(build, source.accumulator, window, shape)

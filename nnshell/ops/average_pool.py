@@ -59,7 +59,7 @@ class AveragePool(Pool):
     def padding_counts(self) -> bool:
         return self.count_include_pad or not self.window.padded
 
-    def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:
+    def _padded_by(self, value: float, window: Window, argument: Range) -> Operator | str:
         if self.window.padded and not self.count_include_pad:
             return "the pool leaves its own padding out of the mean, this padding counts"
         if value != 0:
@@ -98,9 +98,9 @@ class AveragePool(Pool):
         Compared with NNTool for n = 4 and 64 without padding. NNTool counts padding always;
         here it counts only where the model says so, else n is the number of real elements.
         """
-        given = inputs[0]
+        source = inputs[0]
         zero = quantization.input.zero_point
-        total, count = self._sum(given, zero), self.counts(given.shape[1:])
+        total, count = self._sum(source, zero), self.counts(source.shape[1:])
         total = total - zero * (math.prod(self.window.kernel) - count)
         mean = rounding_shift(total * ((1 << MEAN_BITS) // count), MEAN_BITS)
         return saturate(mean, quantization.output.limits)
@@ -112,8 +112,8 @@ class AveragePool(Pool):
         counts: IntArray = np.maximum(self._sum(np.ones((1, 1, *shape[1:]), np.int64), 0), 1)
         return counts
 
-    def _sum(self, given: IntArray, pad_value: int) -> IntArray:
-        padded = pad_map(given, self.window, pad_value)
+    def _sum(self, array: IntArray, pad_value: int) -> IntArray:
+        padded = pad_map(array, self.window, pad_value)
         total: IntArray = np.add.reduce([seen for _, _, seen in taps(padded, self.window)])
         return total
 
@@ -147,16 +147,16 @@ class AveragePool(Pool):
 
 @imports("AveragePool")
 def import_average_pool(ctx: ImportContext) -> None:
-    given = spatial_input(ctx, 0)
-    window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    value = spatial_input(ctx, 0)
+    window = read_window(ctx, value.size, kernel_shape(ctx, 1 if value.one_row else 2))
     if not pads_inside(window):
         ctx.refuse("pads", accepted="pads smaller than the kernel")
     counted = bool(ctx.integer("count_include_pad", 0)) and window.padded
-    more = rounding_up(window, given.size) if ctx.integer("ceil_mode", 0) else (0, 0)
-    given_ref = given.ref
+    more = rounding_up(window, value.size) if ctx.integer("ceil_mode", 0) else (0, 0)
+    given_ref = value.ref
     if any(more) and counted:  # the file's pads count, what rounding up adds does not
         top, left, bottom, right = window.pads
-        given_ref = ctx.add(Pad(((0, 0), (top, bottom), (left, right))), [given.ref], "_pad")
+        given_ref = ctx.add(Pad(((0, 0), (top, bottom), (left, right))), [value.ref], "_pad")
         window, counted = Window(window.kernel, window.strides, window.dilations), False
     window = padded(window, (0, 0, *more))
     if not pads_inside(window):
@@ -169,4 +169,4 @@ def import_average_pool(ctx: ImportContext) -> None:
         source, border = given_ref, NO_BORDER
     pool = ctx.add(AveragePool(window, counted), [source])
     note_border(ctx, pool, given_ref, border)
-    produce_spatial(ctx, pool, given)
+    produce_spatial(ctx, pool, value)

@@ -1,6 +1,6 @@
 """Batch normalization: y = (x - mean) / sqrt(variance + epsilon) * scale + bias.
 
-Behind a convolution it disappears into the weights (``folded``):
+After a convolution it disappears into the weights (``folded``):
 
     r = sqrt(variance + epsilon);  w' = w * (scale / r);  b' = ((b - mean) * scale) / r + bias
 """
@@ -101,11 +101,11 @@ class BatchNorm(Operator):
         return Moments(bias.astype(np.float64), np.square(scale.astype(np.float64)))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
+        source = inputs[0]
         for statistic in inputs[1:]:
-            if not given.shape or statistic.shape != given.shape[:1]:
-                raise GraphError(f"batch_norm of {given} with constants of shape {statistic}")
-        return (TensorType(given.shape, given.layout),)
+            if not source.shape or statistic.shape != source.shape[:1]:
+                raise GraphError(f"batch_norm of {source} with constants of shape {statistic}")
+        return (TensorType(source.shape, source.layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"epsilon {self.epsilon:g}"
@@ -143,10 +143,10 @@ class BatchNorm(Operator):
         factor, offset = Normalization(
             scale, bias, mean, variance, self.epsilon
         ).factor_and_offset()
-        made = quantize_filter(request, factor[:, np.newaxis], offset)
-        data, weight_q, bias_q = made.inputs
+        result = quantize_filter(request, factor[:, np.newaxis], offset)
+        data, weight_q, bias_q = result.inputs
         return NodeQuantization(
-            (data, weight_q, bias_q, bias_q, weight_q), made.outputs, made.kernel
+            (data, weight_q, bias_q, bias_q, weight_q), result.outputs, result.kernel
         )
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
@@ -167,10 +167,10 @@ class BatchNorm(Operator):
         def sums(
             data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
         ) -> str:
-            made = build.node("Mul", [data, build.real(weights.reshape(per_channel), wide)])
+            result = build.node("Mul", [data, build.real(weights.reshape(per_channel), wide)])
             if bias is None:
-                return made
-            return build.node("Add", [made, build.real(bias.reshape(per_channel), wide)])
+                return result
+            return build.node("Add", [result, build.real(bias.reshape(per_channel), wide)])
 
         x, shape = inputs[0], outputs[0].shape
         return (lower_filter(build, x, kernel, quantization.output, shape, sums, doubles=True),)
@@ -178,14 +178,14 @@ class BatchNorm(Operator):
     @classmethod
     def examples(cls) -> list[Example]:
         random = np.random.default_rng(1)
-        found = []
-        for given in (TensorType((3, 4, 5), Layout.CHW), TensorType((6,))):
-            count = given.shape[0]
+        results = []
+        for source in (TensorType((3, 4, 5), Layout.CHW), TensorType((6,))):
+            count = source.shape[0]
             values = [random.normal(size=count).astype(np.float32) for _ in range(3)]
             values.append(random.uniform(0.1, 2, count).astype(np.float32))
-            types = (given, *(TensorType((count,)) for _ in values))
-            found.append(Example(cls(1e-3), types, (None, *values)))
-        return found
+            types = (source, *(TensorType((count,)) for _ in values))
+            results.append(Example(cls(1e-3), types, (None, *values)))
+        return results
 
 
 def _decide(question: RecordQuestion) -> Answer:
@@ -200,27 +200,27 @@ def import_batch_norm(ctx: ImportContext) -> None:
     ctx.needs_only(0)
     if ctx.integer("training_mode", 0):
         ctx.refuse("training_mode", accepted="0", hint="export the model for inference")
-    given = ctx.front(ctx.value(0))
+    value = ctx.front(ctx.value(0))
     constants = [ctx.weights(index) for index in range(1, 5)]
     scale, bias, mean, variance = constants
     norm = Normalization(scale, bias, mean, variance, ctx.real("epsilon", 1e-5))
     if not np.all(norm.variance + np.float32(norm.epsilon) > 0):
         raise Unsupported(f"'{ctx.node.inputs[4]}' holds negative variances", accepted="0 or more")
-    target = _filter_behind(ctx, given)
+    target = _filter_behind(ctx, value)
     if target is not None and all(c.shape == target.outputs[0].shape[:1] for c in constants):
         _fold_into(ctx, target, norm)
         ctx.note_absorbed(target.name, ctx.name, "was folded into the weights and biases of")
-        ctx.produce(given)
+        ctx.produce(value)
         return
     refs = [ctx.named_constant(index, array) for index, array in enumerate(constants, 1)]
-    ctx.produce(ctx.add(BatchNorm(norm.epsilon), [given, *refs]))
+    ctx.produce(ctx.add(BatchNorm(norm.epsilon), [value, *refs]))
 
 
-def _filter_behind(ctx: ImportContext, given: Ref) -> Node | None:
+def _filter_behind(ctx: ImportContext, value: Ref) -> Node | None:
     """The filter that made the node's input for this node alone, if there is one."""
     if not ctx.options.fold_batchnorm or not ctx.used_once(0):
         return None
-    node = ctx.graph[given.node]
+    node = ctx.graph[value.node]
     if isinstance(node.op, Reshape) and node.inputs[0] not in ctx.makers:
         node = ctx.graph.producer(node)  # the row of a convolution along one axis
     return node if isinstance(node.op, Conv2D | Linear) else None

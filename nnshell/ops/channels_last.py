@@ -77,13 +77,13 @@ class ChannelsLast(Operator):
     # -- types in the order that the operator inside takes ---------------------------------
 
     def _first(self, types: Types) -> tuple[TensorType, ...]:
-        found = list(types)
+        results = list(types)
         height, width, channels = types[0].shape
-        found[0] = TensorType((channels, height, width), Layout.CHW, types[0].dtype)
+        results[0] = TensorType((channels, height, width), Layout.CHW, types[0].dtype)
         if self.weights:
             shape = tuple(types[1].shape[axis] for axis in self.weights)
-            found[1] = replace(types[1], shape=shape)
-        return tuple(found)
+            results[1] = replace(types[1], shape=shape)
+        return tuple(results)
 
     @staticmethod
     def _last(tensor: TensorType) -> TensorType:
@@ -130,15 +130,15 @@ class ChannelsLast(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        given = list(inputs)
-        given[0] = _moved(build, inputs[0], TO_FIRST)
+        values = list(inputs)
+        values[0] = _moved(build, inputs[0], TO_FIRST)
         if self.weights:
-            given[1] = self._weights_first(build, inputs[1])
+            values[1] = self._weights_first(build, inputs[1])
         first = self._outputs_first(outputs)
-        made = self.inner.to_onnx(build, given, self._first(types), first)
+        result = self.inner.to_onnx(build, values, self._first(types), first)
         return tuple(
             _moved(build, name, TO_LAST) if len(tensor.shape) == 3 else name
-            for name, tensor in zip(made, first, strict=True)
+            for name, tensor in zip(result, first, strict=True)
         )
 
     def _weights_first(self, build: ForeignGraph, name: str) -> str:
@@ -204,7 +204,7 @@ class ChannelsLast(Operator):
         constants = list(request.constants)
         if self.weights:
             constants[1] = request.constant(1).transpose(self.weights)
-        made = self.inner.quantize(
+        quantization = self.inner.quantize(
             replace(
                 request,
                 input_types=self._first(request.input_types),
@@ -212,23 +212,23 @@ class ChannelsLast(Operator):
                 constants=tuple(constants),
             )
         )
-        if not self.weights or not made.constants or made.constants[1] is None:
-            return made
+        if not self.weights or not quantization.constants or quantization.constants[1] is None:
+            return quantization
         back = tuple(self.weights.index(axis) for axis in range(len(self.weights)))
-        kept = list(made.constants)
-        kept[1] = made.constants[1].transpose(back)
-        records = list(made.inputs)
+        kept = list(quantization.constants)
+        kept[1] = quantization.constants[1].transpose(back)
+        records = list(quantization.inputs)
         if records[1].axis is not None:
             records[1] = replace(records[1], axis=self.weights[records[1].axis])
-        return replace(made, inputs=tuple(records), constants=tuple(kept))
+        return replace(quantization, inputs=tuple(records), constants=tuple(kept))
 
     def integer_multi(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray]
     ) -> tuple[IntArray, ...]:
-        given = [inputs[0].transpose(0, *(axis + 1 for axis in TO_FIRST)), *inputs[1:]]
+        values = [inputs[0].transpose(0, *(axis + 1 for axis in TO_FIRST)), *inputs[1:]]
         return tuple(
             array.transpose(0, *(axis + 1 for axis in TO_LAST)) if array.ndim == 4 else array
-            for array in self.inner.integer_multi(quantization, given)
+            for array in self.inner.integer_multi(quantization, values)
         )
 
     def lower(
@@ -238,9 +238,9 @@ class ChannelsLast(Operator):
         inputs: Sequence[IntegerTensor],
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
-        given = [_turned(build, inputs[0], TO_FIRST), *inputs[1:]]
-        made = self.inner.lower(quantization, build, given, self._outputs_first(outputs))
-        return tuple(_turned(build, x, TO_LAST) if len(x.shape) == 3 else x for x in made)
+        values = [_turned(build, inputs[0], TO_FIRST), *inputs[1:]]
+        result = self.inner.lower(quantization, build, values, self._outputs_first(outputs))
+        return tuple(_turned(build, x, TO_LAST) if len(x.shape) == 3 else x for x in result)
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Tensors one behind the other along an axis."""
+"""Tensors one after the other along an axis."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class Concat(Operator):
         layout = layouts.pop() if len(layouts) == 1 else Layout.NONE
         return (TensorType(tuple(shape), layout),)
 
-    def _without_axis(self, given: TensorType) -> tuple[int, ...]:
-        return (*given.shape[: self.axis], -1, *given.shape[self.axis + 1 :])
+    def _without_axis(self, source: TensorType) -> tuple[int, ...]:
+        return (*source.shape[: self.axis], -1, *source.shape[self.axis + 1 :])
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"A {self.axis}"
@@ -125,8 +125,8 @@ class Concat(Operator):
     ) -> tuple[str, ...]:
         activation = next((n for n in inputs if not build.batchless(n)), "")
         joined = [
-            _for_each_sample(build, name, given, activation) if build.batchless(name) else name
-            for name, given in zip(inputs, types, strict=True)
+            _for_each_sample(build, name, value, activation) if build.batchless(name) else name
+            for name, value in zip(inputs, types, strict=True)
         ]
         return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)
 
@@ -199,10 +199,10 @@ def _common_record(question: RecordQuestion, inputs: Sequence[Record]) -> Record
     return plain(make(joined, f"node {question.path}", bits=largest.params.bits))
 
 
-def _for_each_sample(build: ForeignGraph, name: str, given: TensorType, activation: str) -> str:
+def _for_each_sample(build: ForeignGraph, name: str, source: TensorType, activation: str) -> str:
     """Repeat a constant along the batch axis of ``activation``."""
     batch = build.node("Shape", [activation], {"start": 0, "end": 1})
-    extents = build.constant(np.array(given.shape, np.int64), "extents")
+    extents = build.constant(np.array(source.shape, np.int64), "extents")
     return build.node("Expand", [name, build.node("Concat", [batch, extents], {"axis": 0})])
 
 

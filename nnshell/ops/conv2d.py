@@ -83,8 +83,8 @@ class Conv2D(Filter):
         return self.window.shares_inside(*given.shape[1:])
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given, weights, bias = inputs
-        channels, height, width = feature_map(given, self.kind)
+        source, weights, bias = inputs
+        channels, height, width = feature_map(source, self.kind)
         self._check_filter(channels, weights, bias)
         return (windowed_map(self.window, weights.shape[0], height, width, self.kind),)
 
@@ -111,8 +111,8 @@ class Conv2D(Filter):
             f" G {self.groups} M {multiplier} {describe_pads(window)}"
         )
 
-    def _depthwise(self, given: TensorType) -> bool:
-        return self.groups > 1 and self.groups == given.shape[0]
+    def _depthwise(self, source: TensorType) -> bool:
+        return self.groups > 1 and self.groups == source.shape[0]
 
     def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:
         return outputs[0].size * (inputs[1].size // inputs[1].shape[0])
@@ -139,10 +139,10 @@ class Conv2D(Filter):
             constant_bytes=shape[0] * CHANNEL_BYTES + INFOS_BYTES,
         )
 
-    def _work_kind(self, given: TensorType, filters: int) -> WorkKind:
+    def _work_kind(self, source: TensorType, filters: int) -> WorkKind:
         if self.groups == 1:
             return "conv"
-        return "depthwise" if self._depthwise(given) and filters == self.groups else "grouped"
+        return "depthwise" if self._depthwise(source) and filters == self.groups else "grouped"
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
@@ -256,10 +256,10 @@ def _example(
 
 @imports("Conv")
 def import_conv(ctx: ImportContext) -> None:
-    """One or two spatial axes; a constant border of zeros in front becomes padding."""
-    given = spatial_input(ctx, 0)
+    """One or two spatial axes; a constant border of zeros before it becomes padding."""
+    value = spatial_input(ctx, 0)
     weights = ctx.weights(1)
-    if weights.ndim != (3 if given.one_row else 4):
+    if weights.ndim != (3 if value.one_row else 4):
         raise Unsupported(f"its weights have {weights.ndim} axes", accepted="as many as its input")
     kernel = ctx.integers("kernel_shape")
     if kernel is not None and kernel != weights.shape[2:]:
@@ -267,14 +267,14 @@ def import_conv(ctx: ImportContext) -> None:
     groups = ctx.integer("group", 1)
     if groups < 1:
         ctx.refuse("group", accepted="1 or more")
-    window = read_window(ctx, given.size, weights.shape[2:])
-    if given.one_row:
+    window = read_window(ctx, value.size, weights.shape[2:])
+    if value.one_row:
         weights = weights[:, :, np.newaxis]
-    source, border = absorbed(ctx, given.ref)
+    source, border = absorbed(ctx, value.ref)
     filters = [ctx.parameter(1, weights, "weights"), _bias(ctx, len(weights))]
     conv = ctx.add(Conv2D(padded(window, border), groups), [source, *filters])
-    note_border(ctx, conv, given.ref, border)
-    produce_spatial(ctx, conv, given)
+    note_border(ctx, conv, value.ref, border)
+    produce_spatial(ctx, conv, value)
 
 
 def _bias(ctx: ImportContext, filters: int) -> Ref:

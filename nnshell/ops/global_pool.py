@@ -164,8 +164,8 @@ class GlobalAveragePool(GlobalPool):
         inputs: Sequence[IntegerTensor],
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
-        given = build.shifted(inputs[0], -quantization.input.zero_point)
-        mean = Accumulator.of(lower_global_mean(build, given, MEAN_BITS))
+        value = build.shifted(inputs[0], -quantization.input.zero_point)
+        mean = Accumulator.of(lower_global_mean(build, value, MEAN_BITS))
         scaling, output = quantization.kernel.scaling, quantization.output
         pooled = requantize(build, mean, scaling, output, output.zero_point)
         return (self._shaped_tensor(build, pooled, outputs[0]),)
@@ -211,9 +211,9 @@ class GlobalMaxPool(GlobalPool):
 
 @imports("GlobalAveragePool", "GlobalMaxPool")
 def import_global_pool(ctx: ImportContext) -> None:
-    given = spatial_input(ctx, 0)
+    value = spatial_input(ctx, 0)
     pool = GlobalAveragePool() if ctx.node.op == "GlobalAveragePool" else GlobalMaxPool()
-    produce_spatial(ctx, ctx.add(pool, [given.ref]), given)
+    produce_spatial(ctx, ctx.add(pool, [value.ref]), value)
 
 
 @imports("ReduceMean", "ReduceMax")
@@ -230,10 +230,10 @@ def import_reduce(ctx: ImportContext) -> None:
     if not inner:
         ctx.produce_value(value)
         return
-    made = GlobalAveragePool if ctx.node.op == "ReduceMean" else GlobalMaxPool
+    result = GlobalAveragePool if ctx.node.op == "ReduceMean" else GlobalMaxPool
     keep = bool(ctx.integer("keepdims", 1))
     plain = len(value.inner) == 3 and inner == [1, 2]  # the kernel's own axes
-    reduced = ctx.add(made(keep or not plain), [_spatial(ctx, value, inner)])
+    reduced = ctx.add(result(keep or not plain), [_spatial(ctx, value, inner)])
     shape = [1 if axis in inner else n for axis, n in enumerate(value.inner)]
     if not keep:
         shape = [n for axis, n in enumerate(value.inner) if axis not in inner]

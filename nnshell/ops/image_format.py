@@ -60,14 +60,14 @@ class ImageFormat(Operator):
                 f"no image format {self.format} {self.norm}",
                 hint=f"formats: {', '.join(FORMATS)}; norms: {', '.join(NORMS)}",
             )
-        given = inputs[0]
-        if len(given.shape) != 3:
-            raise GraphError(f"image_format needs height x width x channels, not {given}")
-        height, width, samples = given.shape
-        wanted, channels, _ = FORMATS[self.format]
-        if wanted not in (0, samples):
+        source = inputs[0]
+        if len(source.shape) != 3:
+            raise GraphError(f"image_format needs height x width x channels, not {source}")
+        height, width, samples = source.shape
+        expected, channels, _ = FORMATS[self.format]
+        if expected not in (0, samples):
             raise GraphError(
-                f"image format {self.format} has {wanted} values per pixel, not {samples}"
+                f"image format {self.format} has {expected} values per pixel, not {samples}"
             )
         return (TensorType((channels or samples, height, width), Layout.CHW),)
 
@@ -184,11 +184,11 @@ class ImageFormat(Operator):
 
     @classmethod
     def examples(cls) -> list[Example]:
-        found = []
+        results = []
         for name, (samples, _, dtype) in FORMATS.items():
             pixels = TensorType((4, 5, samples or 2), Layout.HWC, dtype)
-            found.append(Example(cls(name, "offset_int8", 1 / 128, -1.0), (pixels,), (), name))
-        return found
+            results.append(Example(cls(name, "offset_int8", 1 / 128, -1.0), (pixels,), (), name))
+        return results
 
 
 def _divided(build: IntegerGraph, x: IntegerTensor, bits: int) -> IntegerTensor:

@@ -53,9 +53,9 @@ class Linear(Filter):
         return np.ones(1)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given, weights, bias = inputs
-        if len(weights.shape) != 2 or weights.shape[1] != given.size:
-            raise GraphError(f"linear has weights {weights} for an input of shape {given}")
+        source, weights, bias = inputs
+        if len(weights.shape) != 2 or weights.shape[1] != source.size:
+            raise GraphError(f"linear has weights {weights} for an input of shape {source}")
         if bias.shape != weights.shape[:1]:
             raise GraphError(f"linear has weights {weights} and a bias of shape {bias}")
         return (TensorType(weights.shape[:1]),)
@@ -136,17 +136,17 @@ class Linear(Filter):
     @classmethod
     def examples(cls) -> list[Example]:
         random = np.random.default_rng(1)
-        found = []
-        for name, given, out in (
+        results = []
+        for name, source, out in (
             ("vector", TensorType((12,)), 5),
             ("feature map", TensorType((3, 2, 4), Layout.CHW), 7),
             ("one output", TensorType((9,)), 1),
         ):
-            weights = random.normal(size=(out, given.size)).astype(np.float32)
+            weights = random.normal(size=(out, source.size)).astype(np.float32)
             bias = random.normal(size=out).astype(np.float32)
-            types = (given, TensorType(weights.shape), TensorType(bias.shape))
-            found.append(Example(cls(), types, (None, weights, bias), name))
-        return found
+            types = (source, TensorType(weights.shape), TensorType(bias.shape))
+            results.append(Example(cls(), types, (None, weights, bias), name))
+        return results
 
 
 def add_linear(
@@ -170,14 +170,14 @@ def import_gemm(ctx: ImportContext) -> None:
     weights = ctx.weights(1)
     if weights.ndim != 2:
         raise Unsupported(f"its weights have {weights.ndim} axes", accepted="2")
-    given = ctx.at_batch(value, 1 if ctx.integer("transA", 0) else 0)
+    argument = ctx.at_batch(value, 1 if ctx.integer("transA", 0) else 0)
     weights = weights if ctx.integer("transB", 0) else weights.T
     weights = _scaled(ctx, weights, "alpha")
     if ctx.has(2) and not ctx.is_constant(2):
-        ctx.produce(_plus_activation(ctx, add_linear(ctx, given, weights)))
+        ctx.produce(_plus_activation(ctx, add_linear(ctx, argument, weights)))
         return
     bias = _gemm_bias(ctx, len(weights)) if ctx.has(2) else None
-    ctx.produce(add_linear(ctx, given, weights, bias))
+    ctx.produce(add_linear(ctx, argument, weights, bias))
 
 
 def _scaled(ctx: ImportContext, array: NDArray[np.float32], name: str) -> NDArray[np.float32]:

@@ -121,8 +121,8 @@ class MatMul(Operator):
         else:
             second = _columns_record(request.name, value, self.transpose_b, request.options)
         ratio = np.float64(first.first_scale) * second.scale / request.output.first_scale
-        made = plain_quantization(replace(request, inputs=(first, second)))
-        return replace(made, kernel=MatMulKernel(derive_multiplier(ratio)))
+        quantization = plain_quantization(replace(request, inputs=(first, second)))
+        return replace(quantization, kernel=MatMulKernel(derive_multiplier(ratio)))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Products in float64, exact below 2**53; the accumulator wraps around as int32."""
@@ -223,24 +223,24 @@ def _import_times_constant(ctx: ImportContext) -> None:
     if rank < 1 or constant.ndim < 1:
         raise Unsupported("it multiplies scalars", accepted="matrices")
     if value.batch == rank - 1:
-        raise Unsupported("it sums over the batch axis", hint="export with the batch axis in front")
+        raise Unsupported("it sums over the batch axis", hint="export with the batch axis before")
     matrix = constant[:, np.newaxis] if constant.ndim == 1 else constant
     matrix = matrix.reshape(matrix.shape[-2:]) if matrix.size == _last_two(matrix) else matrix
     if matrix.ndim == 2:
         inner = value.inner
         if int(np.prod(inner[:-1])) == 1:
-            made = add_linear(ctx, value.ref, matrix.T)
-            made = ctx.reshaped(made, (*inner[:-1], matrix.shape[1]))
+            result = add_linear(ctx, value.ref, matrix.T)
+            result = ctx.reshaped(result, (*inner[:-1], matrix.shape[1]))
         else:
-            made = ctx.add(MatMul(), [value.ref, ctx.named_constant(1, matrix)])
+            result = ctx.add(MatMul(), [value.ref, ctx.named_constant(1, matrix)])
         batch = value.batch
     else:
         refs, batch = operands(ctx)
         _check_leading(batch, max(rank, matrix.ndim))
-        made = ctx.add(MatMul(), refs)
+        result = ctx.add(MatMul(), refs)
     if constant.ndim == 1:
-        made = ctx.reshaped(made, ctx.graph.type_of(made).shape[:-1], "_vector")
-    ctx.produce(made, batch)
+        result = ctx.reshaped(result, ctx.graph.type_of(result).shape[:-1], "_vector")
+    ctx.produce(result, batch)
 
 
 def _last_two(matrix: NDArray[np.float32]) -> int:

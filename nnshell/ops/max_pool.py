@@ -46,9 +46,9 @@ class MaxPool(Pool):
     role: ClassVar[Role] = "max_pool"
     pool_kind: ClassVar[Literal["max", "average"]] = "max"
 
-    def _padded_by(self, value: float, window: Window, given: Range) -> Operator | str:
+    def _padded_by(self, value: float, window: Window, argument: Range) -> Operator | str:
         """Padding is minus infinity in float and 0 in integers: neither may be the maximum."""
-        if value > given.minimum or given.minimum < 0:
+        if value > argument.minimum or argument.minimum < 0:
             return f"its border of {value:g} could be the maximum"
         return self.with_window(window)
 
@@ -66,17 +66,17 @@ class MaxPool(Pool):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        given, window = inputs[0], self.window
+        value, window = inputs[0], self.window
         pads = window.pads
         if not pads_inside(window):  # ONNX Runtime takes no such pads; a border does the same
-            given, pads = _with_border(build, given, window), (0, 0, 0, 0)
+            value, pads = _with_border(build, value, window), (0, 0, 0, 0)
         attributes = {
             "kernel_shape": window.kernel,
             "strides": window.strides,
             "dilations": window.dilations,
             "pads": pads,
         }
-        return (build.node("MaxPool", [given], attributes, hint=self.kind),)
+        return (build.node("MaxPool", [value], attributes, hint=self.kind),)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """Padding is real 0 (the zero point), as in NNTool, and not minus infinity."""
@@ -110,30 +110,30 @@ class MaxPool(Pool):
         return [Example(cls(window), (image,), (), name) for name, window in windows]
 
 
-def _with_border(build: ForeignGraph, given: str, window: Window) -> str:
+def _with_border(build: ForeignGraph, value: str, window: Window) -> str:
     """``given`` with the window's pads around it, of the smallest number there is."""
     top, left, bottom, right = window.pads
     pads = build.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), "pads")
     lowest = build.constant(np.finfo(np.float32).min, "lowest")
-    return build.node("Pad", [given, pads, lowest])
+    return build.node("Pad", [value, pads, lowest])
 
 
 @imports("MaxPool")
 def import_max_pool(ctx: ImportContext) -> None:
     ctx.needs_only(0)
-    given = spatial_input(ctx, 0)
-    window = read_window(ctx, given.size, kernel_shape(ctx, 1 if given.one_row else 2))
+    value = spatial_input(ctx, 0)
+    window = read_window(ctx, value.size, kernel_shape(ctx, 1 if value.one_row else 2))
     if not pads_inside(window):
         ctx.refuse("pads", accepted="pads smaller than the kernel")
     if ctx.integer("ceil_mode", 0):
-        window = padded(window, (0, 0, *rounding_up(window, given.size)))
-    source, border = absorbed(ctx, given.ref)
+        window = padded(window, (0, 0, *rounding_up(window, value.size)))
+    source, border = absorbed(ctx, value.ref)
     wider = padded(window, border)
     if not _border_never_wins(ctx, source, wider):
-        source, wider, border = given.ref, window, NO_BORDER
+        source, wider, border = value.ref, window, NO_BORDER
     pool = ctx.add(MaxPool(wider), [source])
-    note_border(ctx, pool, given.ref, border)
-    produce_spatial(ctx, pool, given)
+    note_border(ctx, pool, value.ref, border)
+    produce_spatial(ctx, pool, value)
 
 
 def _border_never_wins(ctx: ImportContext, source: Ref, window: Window) -> bool:

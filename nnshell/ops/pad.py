@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True)
 class Pad(Operator):
-    """``pads[i]`` elements (before, behind) of ``value`` along axis i."""
+    """``pads[i]`` elements (before, after) of ``value`` along axis i."""
 
     kind: ClassVar[str] = "pad"
     keeps_record: ClassVar[bool] = True
@@ -83,21 +83,21 @@ class Pad(Operator):
         return Moments(mean, np.pad(inside.variance, self.pads[0]))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
-        if len(self.pads) != len(given.shape) or min(min(p) for p in self.pads) < 0:
-            raise GraphError(f"pad {self.pads} of {given}")
-        extents = zip(given.shape, self.pads, strict=True)
-        return (TensorType(tuple(n + sum(pads) for n, pads in extents), given.layout),)
+        source = inputs[0]
+        if len(self.pads) != len(source.shape) or min(min(p) for p in self.pads) < 0:
+            raise GraphError(f"pad {self.pads} of {source}")
+        extents = zip(source.shape, self.pads, strict=True)
+        return (TensorType(tuple(n + sum(pads) for n, pads in extents), source.layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        borders = "x".join(f"({before}, {behind})" for before, behind in self.pads)
+        borders = "x".join(f"({before}, {after})" for before, after in self.pads)
         return f"Pad {borders} {'zero' if self.value == 0 else f'{self.value:g}'}"
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        before, behind = zip(*self.pads, strict=True)
-        pads = build.constant(np.array([0, *before, 0, *behind], np.int64), "pads")
+        before, after = zip(*self.pads, strict=True)
+        pads = build.constant(np.array([0, *before, 0, *after], np.int64), "pads")
         value = build.constant(np.float32(self.value), "value")
         return (build.node("Pad", [inputs[0], pads, value], hint=self.kind),)
 
@@ -106,17 +106,17 @@ class Pad(Operator):
 
     def _decide(self, question: RecordQuestion) -> Answer | None:
         """Moved like anything else, in a record that holds the border's value, too."""
-        made = decide_moves(question)
+        result = decide_moves(question)
         border = self.output_range(None)
-        if made is None or border is None or question.wish is not None:
-            return made
-        given = made.inputs[0]
-        if loss(given.params, border) <= 0 or given.pins or given.dtype != "int8":
-            return made
-        low = min(given.nominal.minimum, border.minimum)
-        high = max(given.nominal.maximum, border.maximum)
-        make = asymmetric_record if given.asymmetric else symmetric_record
-        wider = make(Range(low, high), f"node {question.path}", bits=given.params.bits)
+        if result is None or border is None or question.wish is not None:
+            return result
+        source = result.inputs[0]
+        if loss(source.params, border) <= 0 or source.pins or source.dtype != "int8":
+            return result
+        low = min(source.nominal.minimum, border.minimum)
+        high = max(source.nominal.maximum, border.maximum)
+        make = asymmetric_record if source.asymmetric else symmetric_record
+        wider = make(Range(low, high), f"node {question.path}", bits=source.params.bits)
         return Answer((plain(wider),), (plain(wider),))
 
     def output_range(self, observed: Range | None) -> Range | None:
@@ -158,12 +158,12 @@ def import_pad(ctx: ImportContext) -> None:
     if not np.isfinite(number):
         raise Unsupported(f"constant_value = {number}", accepted="a finite number")
     pads = _borders(ctx, value)
-    crops = [(max(-before, 0), max(-behind, 0)) for before, behind in pads]
-    grows = tuple((max(before, 0), max(behind, 0)) for before, behind in pads)
+    crops = [(max(-before, 0), max(-after, 0)) for before, after in pads]
+    grows = tuple((max(before, 0), max(after, 0)) for before, after in pads)
     ref = value.ref
     if any(max(crop) for crop in crops):
         starts = tuple(before for before, _ in crops)
-        ends = tuple(n - behind for n, (_, behind) in zip(value.inner, crops, strict=True))
+        ends = tuple(n - after for n, (_, after) in zip(value.inner, crops, strict=True))
         suffix = "_crop" if any(max(grow) for grow in grows) else ""
         ref = ctx.add(StridedSlice(starts, ends, (1,) * len(starts)), [ref], suffix)
     if any(max(grow) for grow in grows):
@@ -172,7 +172,7 @@ def import_pad(ctx: ImportContext) -> None:
 
 
 def _borders(ctx: ImportContext, value: Value) -> list[tuple[int, int]]:
-    """(before, behind) for each axis of the graph's shape."""
+    """(before, after) for each axis of the graph's shape."""
     rank = len(value.shape)
     pads = ctx.integers_in(1) or ctx.integers("pads") or ()
     axes = ctx.integers_in(3) or tuple(range(rank))

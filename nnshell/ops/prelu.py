@@ -55,12 +55,12 @@ class PRelu(Activation):
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """nnshell's own rule: leaky relu with a slope for each element of the constant."""
-        given, slope = request.record(0), request.constant(1)
-        kernel = leaky_kernel(slope, given, request.output)
+        value, slope = request.record(0), request.constant(1)
+        kernel = leaky_kernel(slope, value, request.output)
         record = fixed_record(1.0 / (1 << SLOPE_BITS), "int16")
         integers = record.quantize(slope).astype(np.int16)
         return NodeQuantization(
-            (given, record), request.outputs, kernel, constants=(None, integers)
+            (value, record), request.outputs, kernel, constants=(None, integers)
         )
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

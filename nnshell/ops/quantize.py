@@ -95,18 +95,18 @@ class Quantize(Operator):
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """The chip's convert record: an offset on the input, then 7 bits of multiplier."""
-        given, output = request.record(0), request.output
-        shifted = output.zero_point * output.first_scale / given.first_scale
-        offset = int(round_half_up(shifted)) - given.zero_point
-        ratio = given.first_scale / output.first_scale
+        source, output = request.record(0), request.output
+        shifted = output.zero_point * output.first_scale / source.first_scale
+        offset = int(round_half_up(shifted)) - source.zero_point
+        ratio = source.first_scale / output.first_scale
         kernel = ConvertKernel(offset, derive_multiplier(ratio, CONVERT_BITS))
         return plain_quantization(request, kernel)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         """In real arithmetic, as NNTool's own simulation computes it (float64)."""
-        given, output = quantization.input, quantization.output
-        ratio = given.first_scale / output.first_scale
-        real = round_half_up((inputs[0] - given.zero_point).astype(np.float64) * ratio)
+        source, output = quantization.input, quantization.output
+        ratio = source.first_scale / output.first_scale
+        real = round_half_up((inputs[0] - source.zero_point).astype(np.float64) * ratio)
         limited = np.clip(real + output.zero_point, *output.limits)  # before: beyond int64, maybe
         return limited.astype(np.int64)
 

@@ -55,7 +55,7 @@ def _produce_shape(ctx: ImportContext, value: Value, shape: tuple[int, ...]) -> 
 
 
 def _batch_after(value: Value, shape: tuple[int, ...], batch_size: int) -> int | None:
-    """The axis of ``shape`` that is the batch axis: as many elements in front of it as before."""
+    """The axis of ``shape`` that is the batch axis: as many elements before it as before."""
     if value.batch is None:
         return None
     before = math.prod(value.shape[: value.batch])

@@ -260,13 +260,13 @@ class NearestNeighborResizer(Resizer):
     @classmethod
     def examples(cls) -> list[Example]:
         image = TensorType((3, 4, 6), Layout.CHW)
-        found = [
+        results = [
             Example(cls((8, 12), "asymmetric", None, rounding), (image,), (), rounding)
             for rounding in ROUNDINGS
         ]
-        found.append(Example(cls((5, 9), "half_pixel"), (image,), (), "half pixel"))
-        found.append(Example(cls((6, 9), "asymmetric", (1.6, 1.5), "floor"), (image,), (), "1.6"))
-        return found
+        results.append(Example(cls((5, 9), "half_pixel"), (image,), (), "half pixel"))
+        results.append(Example(cls((6, 9), "asymmetric", (1.6, 1.5), "floor"), (image,), (), "1.6"))
+        return results
 
 
 def neighbours(positions: NDArray[np.float32], extent: int) -> tuple[IntArray, IntArray, IntArray]:
@@ -292,36 +292,36 @@ def _blend(x: IntArray, positions: NDArray[np.float32], axis: int) -> IntArray:
 @imports("Resize")
 def import_resize(ctx: ImportContext) -> None:
     """Height and width only; nearest and linear."""
-    given = spatial_input(ctx, 0)
+    value = spatial_input(ctx, 0)
     mode = ctx.text("mode", "nearest", ("nearest", "linear"))
     coordinates = ctx.text("coordinate_transformation_mode", "half_pixel", COORDINATES)
     if ctx.integer("antialias", 0):
         ctx.refuse("antialias", accepted="0")
     ctx.text("keep_aspect_ratio_policy", "stretch", ("stretch",))
-    size, scales = _target(ctx, given)
-    if size == given.size and scales is None:
-        produce_spatial(ctx, given.ref, given)
+    size, scales = _target(ctx, value)
+    if size == value.size and scales is None:
+        produce_spatial(ctx, value.ref, value)
         return
     resizer: Resizer = BilinearResizer(size, coordinates, scales)
     if mode == "nearest":
         rounding = ctx.text("nearest_mode", "round_prefer_floor", ROUNDINGS)
         resizer = NearestNeighborResizer(size, coordinates, scales, rounding)
-    produce_spatial(ctx, ctx.add(resizer, [given.ref]), given)
+    produce_spatial(ctx, ctx.add(resizer, [value.ref]), value)
 
 
 def _target(
-    ctx: ImportContext, given: SpatialInput
+    ctx: ImportContext, source: SpatialInput
 ) -> tuple[tuple[int, int], tuple[float, float] | None]:
     """The new size, and the factors where they are not new size over old."""
-    rank = 3 if given.one_row else 4
+    rank = 3 if source.one_row else 4
     axes = [ctx.axis(axis, rank) for axis in ctx.integers("axes") or range(rank)]
-    whole = (ctx.batch_size, given.channels, *given.size[-(rank - 2) :])
+    whole = (ctx.batch_size, source.channels, *source.size[-(rank - 2) :])
     sizes, scales = ctx.integers_in(3), ctx.tensor(2)
     if sizes:
         new = _over_axes(whole, axes, sizes, whole)
         if new[:2] != whole[:2]:
             raise Unsupported(f"sizes = {list(sizes)}", accepted="changes of height and width")
-        return _height_width(given, new), None
+        return _height_width(source, new), None
     if scales is None or not scales.size:
         raise Unsupported("neither scales nor sizes are given")
     factors = _over_axes(whole, axes, tuple(float(s) for s in scales.reshape(-1)), (1.0,) * rank)
@@ -333,8 +333,8 @@ def _target(
         np.float32(m) / np.float32(n) == np.float32(f)
         for m, n, f in zip(new, whole, factors, strict=True)
     )
-    pair = (1.0 if given.one_row else factors[2], factors[-1])
-    return _height_width(given, new), None if exact else pair
+    pair = (1.0 if source.one_row else factors[2], factors[-1])
+    return _height_width(source, new), None if exact else pair
 
 
 def _over_axes(
@@ -349,5 +349,5 @@ def _over_axes(
     return tuple(filled)
 
 
-def _height_width(given: SpatialInput, whole: Sequence[int]) -> tuple[int, int]:
-    return (1, whole[2]) if given.one_row else (whole[2], whole[3])
+def _height_width(value: SpatialInput, whole: Sequence[int]) -> tuple[int, int]:
+    return (1, whole[2]) if value.one_row else (whole[2], whole[3])

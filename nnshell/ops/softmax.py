@@ -69,10 +69,10 @@ class Softmax(Operator):
         return Turned(Softmax(order.index(self.axis)), order, order)
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
-        if not 0 <= self.axis < len(given.shape):
-            raise GraphError(f"softmax along axis {self.axis} of {given}")
-        return (TensorType(given.shape, given.layout),)
+        source = inputs[0]
+        if not 0 <= self.axis < len(source.shape):
+            raise GraphError(f"softmax along axis {self.axis} of {source}")
+        return (TensorType(source.shape, source.layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"Beta 0.0 Axis {self.axis} Op:"
@@ -105,16 +105,16 @@ class Softmax(Operator):
 
     def _decide(self, question: RecordQuestion) -> Answer | None:
         """The input's scale becomes a power of two; a wish can choose between int16 and int8."""
-        wish, given = question.wish, question.inputs[0]
-        if given is None:
-            given = symmetric(question, question.seen.input(0))
+        wish, source = question.wish, question.inputs[0]
+        if source is None:
+            source = symmetric(question, question.seen.input(0))
         if wish is not None and (
             "scale" in wish.pins
-            or ("zero_point" in wish.pins and given.zero_point != 0)
+            or ("zero_point" in wish.pins and source.zero_point != 0)
             or ("type" in wish.pins and wish.dtype not in ("int8", "int16"))
         ):
             return None
-        centred = to_symmetric(question, given)
+        centred = to_symmetric(question, source)
         if centred is None:
             return None
         data = plain(replace(power_of_two_record(centred.params), forced=False), *ALL_PINS)
@@ -173,6 +173,6 @@ def import_softmax(ctx: ImportContext) -> None:
     axis = ctx.inner_axis(ctx.integer("axis", 1 if flatten else -1), value)
     shape = value.inner
     merged = (*shape[:axis], math.prod(shape[axis:])) if flatten else shape
-    given = ctx.reshaped(value.ref, merged, "_input")
-    result = ctx.add(Softmax(axis), [given])
+    argument = ctx.reshaped(value.ref, merged, "_input")
+    result = ctx.add(Softmax(axis), [argument])
     ctx.produce(ctx.reshaped(result, shape), value.batch)

@@ -82,13 +82,13 @@ class Split(Operator):
         return known[0] if self.axis else known[0].picked(slice(self.sizes[0]))
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
-        if not 0 <= self.axis < len(given.shape) or min(self.sizes, default=0) < 1:
-            raise GraphError(f"split of {given} along axis {self.axis} into {self.sizes}")
-        if sum(self.sizes) != given.shape[self.axis]:
-            raise GraphError(f"split of {given.shape[self.axis]} elements into {self.sizes}")
-        before, behind = given.shape[: self.axis], given.shape[self.axis + 1 :]
-        return tuple(TensorType((*before, n, *behind), given.layout) for n in self.sizes)
+        source = inputs[0]
+        if not 0 <= self.axis < len(source.shape) or min(self.sizes, default=0) < 1:
+            raise GraphError(f"split of {source} along axis {self.axis} into {self.sizes}")
+        if sum(self.sizes) != source.shape[self.axis]:
+            raise GraphError(f"split of {source.shape[self.axis]} elements into {self.sizes}")
+        before, after = source.shape[: self.axis], source.shape[self.axis + 1 :]
+        return tuple(TensorType((*before, n, *after), source.layout) for n in self.sizes)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"A {self.axis} into {', '.join(str(n) for n in self.sizes)}"
@@ -132,13 +132,13 @@ class Split(Operator):
 
 def _decide(question: RecordQuestion) -> Answer | None:
     """All parts and the whole have one record: a pinned one from above, else the first wish."""
-    given = fresh_inputs(question)[0]
+    value = fresh_inputs(question)[0]
     wishes = [wish for wish in question.wishes if wish is not None]
     if wishes and not agree(wishes):
         return None
-    if wishes and given.pins and not compatible(wishes[0], (given,)):
+    if wishes and value.pins and not compatible(wishes[0], (value,)):
         return None
-    common = given if given.pins or not wishes else wishes[0]
+    common = value if value.pins or not wishes else wishes[0]
     return Answer((common.copy(),), tuple(common.copy() for _ in question.output_types))
 
 
@@ -157,9 +157,9 @@ def import_split(ctx: ImportContext) -> None:
 
 def _sizes(ctx: ImportContext, value: Value, axis: int) -> tuple[int, ...]:
     """As given, or equal parts of which the last may be smaller."""
-    given = ctx.integers_in(1) or ctx.integers("split")
-    if given is not None:
-        return given
+    argument = ctx.integers_in(1) or ctx.integers("split")
+    if argument is not None:
+        return argument
     extent, count = value.inner[axis], len(ctx.node.outputs)
     part = -(-extent // count)
     return (*(part for _ in range(count - 1)), extent - part * (count - 1))

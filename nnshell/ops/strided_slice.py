@@ -58,9 +58,9 @@ class StridedSlice(Operator):
     def identity_reason(self, inputs: Types, constants: Constants) -> str:
         return "it takes everything" if self._takes_all(inputs[0]) else ""
 
-    def _takes_all(self, given: TensorType) -> bool:
+    def _takes_all(self, source: TensorType) -> bool:
         forwards = all(stride > 0 for stride in self.strides)
-        return forwards and self.infer((given,))[0].shape == given.shape
+        return forwards and self.infer((source,))[0].shape == source.shape
 
     @property
     def keeps_zero(self) -> bool:
@@ -83,12 +83,12 @@ class StridedSlice(Operator):
         return None if known[0] is None or not self.starts else known[0].picked(self.taken()[0])
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
-        if not len(given.shape) == len(self.starts) == len(self.ends) == len(self.strides):
-            raise GraphError(f"strided_slice of {given} with {len(self.starts)} starts")
-        limits = zip(given.shape, self.starts, self.ends, self.strides, strict=True)
+        source = inputs[0]
+        if not len(source.shape) == len(self.starts) == len(self.ends) == len(self.strides):
+            raise GraphError(f"strided_slice of {source} with {len(self.starts)} starts")
+        limits = zip(source.shape, self.starts, self.ends, self.strides, strict=True)
         shape = tuple(_count(*limit) for limit in limits)
-        return (TensorType(shape, given.layout),)
+        return (TensorType(shape, source.layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         limits = zip(self.starts, self.ends, self.strides, strict=True)

@@ -62,17 +62,17 @@ class Transpose(Operator):
     def channel_moments(
         self, known: Sequence[Moments | None], inputs: Types, constants: Constants
     ) -> Moments | None:
-        """Those of the input while its channels stay in front."""
+        """Those of the input while its channels stay before."""
         return known[0] if self.perm[:1] == (0,) else None
 
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        given = inputs[0]
-        if sorted(self.perm) != list(range(len(given.shape))):
-            raise GraphError(f"transpose {self.perm} of {given}")
-        layout = _LAYOUTS.get((given.layout, self.perm), Layout.NONE)
+        source = inputs[0]
+        if sorted(self.perm) != list(range(len(source.shape))):
+            raise GraphError(f"transpose {self.perm} of {source}")
+        layout = _LAYOUTS.get((source.layout, self.perm), Layout.NONE)
         if self.perm == tuple(range(len(self.perm))):
-            layout = given.layout
-        return (TensorType(tuple(given.shape[axis] for axis in self.perm), layout),)
+            layout = source.layout
+        return (TensorType(tuple(source.shape[axis] for axis in self.perm), layout),)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"T {','.join(str(axis) for axis in self.perm)}"

@@ -1,4 +1,4 @@
-"""Which activations the kernels run behind another operator, and what commutes with them."""
+"""Which activations the kernels run after another operator, and what commutes with them."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def why_not_fusible(op: Operator) -> str:
     if isinstance(op, Clip):
         return f"clip to [{op.minimum:g}, {op.maximum:g}] is not a relu, whose lower bound is 0"
     if op.role == "activation":
-        return f"the kernels do not run {op.kind} behind another operator"
+        return f"the kernels do not run {op.kind} after another operator"
     return ""

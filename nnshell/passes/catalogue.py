@@ -82,23 +82,23 @@ def passes_named(names: Iterable[str]) -> tuple[Pass, ...]:
 
 
 def _named(name: str) -> tuple[Pass, ...]:
-    wanted = name.strip().lower().replace("-", "_")
-    group = GROUP_ALIASES.get(wanted, wanted)
+    expected = name.strip().lower().replace("-", "_")
+    group = GROUP_ALIASES.get(expected, expected)
     if group in GROUPS:
         return GROUPS[group]
-    if wanted.endswith("_pow2"):
-        return tuple(s for s in POW2 if wanted in s.nntool_names)[:1] or _unknown(name, wanted)
-    found = _by_any_name().get(wanted)
-    if found is not None:
-        return (found,)
-    if wanted in NOT_HERE:
-        return (NotHere(wanted, NOT_HERE[wanted]),)
-    return _unknown(name, wanted)
+    if expected.endswith("_pow2"):
+        return tuple(s for s in POW2 if expected in s.nntool_names)[:1] or _unknown(name, expected)
+    match = _by_any_name().get(expected)
+    if match is not None:
+        return (match,)
+    if expected in NOT_HERE:
+        return (NotHere(expected, NOT_HERE[expected]),)
+    return _unknown(name, expected)
 
 
-def _unknown(name: str, wanted: str) -> tuple[Pass, ...]:
+def _unknown(name: str, expected: str) -> tuple[Pass, ...]:
     known = [*_by_any_name(), *NOT_HERE, *GROUPS, *GROUP_ALIASES]
-    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
+    near = get_close_matches(expected, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "`fusions -l` lists them"
     raise UsageError(f"no fusion is called '{name}'", hint=hint)
 

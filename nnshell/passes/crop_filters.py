@@ -3,7 +3,7 @@
 Tap k of a window (dilation d, pad p before, stride s) reads element o*s + k*d - p for output o.
 A first or last tap that reads only padding for every o contributes nothing to a convolution and
 never wins a maximum, so it can go: without the first tap p becomes p - d, without the last one
-the pad behind shrinks by d. The kernels refuse windows larger than what they read.
+the pad after shrinks by d. The kernels refuse windows larger than what they read.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def _live_taps(window: Window, axis: int, extent: int) -> range:
     count, dilation = window.kernel[axis], window.dilations[axis]
     if dilation * (count - 1) + 1 <= extent:
         return range(count)
-    before, behind = window.pads[axis], window.pads[axis + 2]
+    before, after = window.pads[axis], window.pads[axis + 2]
     stride = window.strides[axis]
-    outputs = (extent + before + behind - dilation * (count - 1) - 1) // stride + 1
+    outputs = (extent + before + after - dilation * (count - 1) - 1) // stride + 1
     alive = [
         tap
         for tap in range(count)
@@ -67,7 +67,7 @@ def _live_taps(window: Window, axis: int, extent: int) -> range:
     if not alive:
         return range(count)
     first = min(alive[0], before // dilation)  # the pads that remain cannot be negative
-    last = max(alive[-1], count - 1 - behind // dilation)
+    last = max(alive[-1], count - 1 - after // dilation)
     return range(first, last + 1)
 
 

@@ -30,7 +30,7 @@ def insert_image_format(
 def remove_nodes(
     graph: Graph, first: str, last: str | None = None, *, up: bool = False, leave: bool = False
 ) -> list[PassRecord]:
-    """`remove`: cut what is between two nodes, or a node and all behind (``up``: before) it."""
+    """`remove`: cut what is between two nodes, or a node and all after (``up``: before) it."""
     if last is not None:
         return run_passes(graph, [RemoveBetween(first, last)])
     return run_passes(graph, [CutGraph(first, up, leave)])
@@ -53,7 +53,7 @@ def freeze_io(
 
 @dataclass(frozen=True)
 class SetImageFormat(Pass):
-    """Formatter behind a graph input, which then takes the pixels of a camera.
+    """Formatter after a graph input, which then takes the pixels of a camera.
 
     A second one replaces the first. ``scale`` and ``offset`` say what a pixel means to the
     network in float: value = scale * pixel + offset.
@@ -74,8 +74,8 @@ class SetImageFormat(Pass):
                 notes.info(node.name, f"{node.name} has no formatter")
             return
         existing = _formatter(graph, node)
-        wanted = _channels_first(existing.type if existing is not None else node.type)
-        self._check_fit(node, wanted)
+        expected = _channels_first(existing.type if existing is not None else node.type)
+        self._check_fit(node, expected)
         _remove_formatter(graph, node, notes)
         self._insert(graph, node, notes)
 
@@ -87,18 +87,18 @@ class SetImageFormat(Pass):
             if word not in words:
                 raise UsageError(f"no image {what} '{word}'", hint=f"one of {', '.join(words)}")
 
-    def _check_fit(self, node: Node, wanted: TensorType) -> None:
+    def _check_fit(self, node: Node, expected: TensorType) -> None:
         _, channels, _ = FORMATS[self.format]
-        if len(wanted.shape) != 3:
+        if len(expected.shape) != 3:
             raise GraphError(
-                f"an image format needs an input of channels x height x width, not {wanted}",
+                f"an image format needs an input of channels x height x width, not {expected}",
                 where=node.name,
             )
-        if channels not in (0, wanted.shape[0]):
-            fitting = [f for f, (_, c, _) in FORMATS.items() if c in (0, wanted.shape[0])]
+        if channels not in (0, expected.shape[0]):
+            fitting = [f for f, (_, c, _) in FORMATS.items() if c in (0, expected.shape[0])]
             raise GraphError(
-                f"{self.format} gives {channels} channels, the network takes {wanted.shape[0]}",
-                where=f"{node.name}, {wanted}",
+                f"{self.format} gives {channels} channels, the network takes {expected.shape[0]}",
+                where=f"{node.name}, {expected}",
                 hint=f"formats that fit: {', '.join(fitting)}",
             )
 
@@ -128,7 +128,7 @@ class SetImageFormat(Pass):
 
 
 def _channels_first(tensor: TensorType) -> TensorType:
-    """What a formatter in front of a tensor has to give."""
+    """What a formatter before a tensor has to give."""
     if tensor.layout is not Layout.HWC or len(tensor.shape) != 3:
         return tensor
     return replace(tensor, shape=tensor.chw, layout=Layout.CHW)
@@ -174,11 +174,11 @@ class RemoveBetween(Pass):
             p for p, ref in enumerate(last.inputs) if ref.node in below or ref.node == first.name
         ]
         for position in positions:
-            given = graph.type_of(last.inputs[position])
-            if given.shape != first.type.shape:
+            source = graph.type_of(last.inputs[position])
+            if source.shape != first.type.shape:
                 raise GraphError(
                     f"cannot connect {first.name} ({first.type}) to {last.name}, which takes "
-                    f"{given}",
+                    f"{source}",
                     hint="nodes between may only be removed when the shape stays",
                 )
             last.inputs[position] = Ref(first.name)
@@ -190,7 +190,7 @@ class RemoveBetween(Pass):
 
 @dataclass(frozen=True)
 class CutGraph(Pass):
-    """A node and everything behind it (``up``: before it); ``leave`` keeps the node itself."""
+    """A node and everything after it (``up``: before it); ``leave`` keeps the node itself."""
 
     name: ClassVar[str] = "cut-graph"
     node: str = ""
@@ -199,7 +199,7 @@ class CutGraph(Pass):
 
     @property
     def _side(self) -> str:
-        return "before" if self.up else "behind"
+        return "before" if self.up else "after"
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         node = _no_constant(find(graph, self.node))
@@ -208,25 +208,25 @@ class CutGraph(Pass):
         before = set(graph.nodes)
         if self.up:
             refs = _data_inputs(graph, node) if self.leave else _computed(node)
-            made = [_new_input(graph, ref) for ref in refs]
+            results = [_new_input(graph, ref) for ref in refs]
         else:
             refs = _outputs(node) if self.leave else _data_inputs(graph, node)
             gone = _descendants(graph, node) | (set() if self.leave else {node.name})
             for name in gone:
                 del graph.nodes[name]
-            made = [_new_output(graph, ref) for ref in refs]
-        if not made or not graph.outputs:
+            results = [_new_output(graph, ref) for ref in refs]
+        if not results or not graph.outputs:
             raise GraphError(f"nothing would be left of the graph without {node.name}")
         graph.prune()
         _drop_unused_inputs(graph)
         _renumber(graph)
-        for port in made:
+        for port in results:
             _rename_by_number(graph, port)
-        notes.touch(*made)
+        notes.touch(*results)
         removed = len(before - set(graph.nodes))
-        names = ", ".join(m.name for m in made)
+        names = ", ".join(m.name for m in results)
         text = f"cut {removed} nodes {self._side} {node.name}; new: {names}"
-        notes.did(node.name, text, *(m.name for m in made))
+        notes.did(node.name, text, *(m.name for m in results))
 
 
 @dataclass(frozen=True)
@@ -244,9 +244,9 @@ class ExtractNode(Pass):
         inputs = [(ref, graph.type_of(ref)) for ref in _data_inputs(graph, node)]
         graph.nodes = {name: n for name, n in graph.nodes.items() if name in keep}
         ports: dict[Ref, Ref] = {}
-        for index, (ref, given) in enumerate(inputs):
+        for index, (ref, value) in enumerate(inputs):
             name = graph.unique_name(f"input_{index + 1}")
-            graph.insert(Node(name, Input(given, index), [], (given,), _added()), before=node.name)
+            graph.insert(Node(name, Input(value, index), [], (value,), _added()), before=node.name)
             ports[ref] = Ref(name)
         node.inputs = [ports.get(ref, ref) for ref in node.inputs]
         for ref in _outputs(node):
@@ -308,8 +308,8 @@ class FreezeOrder(Pass):
         node.op = replace(node.op, type=replace(node.type, shape=shape, layout=layout))
         node.outputs = node.op.infer(())
         op = Transpose(inverse(self.transpose))
-        behind = make_node(graph, f"{node.name}_transpose", op, [Ref(node.name)], node.origin)
-        insert_after(graph, node, behind)
+        after = make_node(graph, f"{node.name}_transpose", op, [Ref(node.name)], node.origin)
+        insert_after(graph, node, after)
 
 
 # -- helpers -------------------------------------------------------------------------------
@@ -356,26 +356,26 @@ def _outputs(node: Node) -> list[Ref]:
 
 
 def _ancestors(graph: Graph, node: Node) -> set[str]:
-    found: set[str] = set()
+    results: set[str] = set()
     stack = [ref.node for ref in node.inputs]
     while stack:
         name = stack.pop()
-        if name not in found:
-            found.add(name)
+        if name not in results:
+            results.add(name)
             stack.extend(ref.node for ref in graph[name].inputs)
-    return found
+    return results
 
 
 def _descendants(graph: Graph, node: Node) -> set[str]:
     consumers = graph.consumer_map()
-    found: set[str] = set()
+    results: set[str] = set()
     stack = [reader.name for reader, _ in consumers[node.name]]
     while stack:
         name = stack.pop()
-        if name not in found:
-            found.add(name)
+        if name not in results:
+            results.add(name)
             stack.extend(reader.name for reader, _ in consumers[name])
-    return found
+    return results
 
 
 def _reads(graph: Graph, node: Node, other: Node) -> bool:
@@ -384,25 +384,25 @@ def _reads(graph: Graph, node: Node, other: Node) -> bool:
 
 def _new_input(graph: Graph, ref: Ref) -> Node:
     """A graph input in the place of ``ref``."""
-    given = graph.type_of(ref)
+    value = graph.type_of(ref)
     index = len(graph.inputs)
     name = graph.unique_name(f"input_{index + 1}")
-    node = Node(name, Input(given, index), [], (given,), _added())
+    node = Node(name, Input(value, index), [], (value,), _added())
     graph.insert(node, before=ref.node)
     graph.redirect(ref, Ref(name))
     return node
 
 
 def _new_output(graph: Graph, ref: Ref) -> Node:
-    given = graph.type_of(ref)
-    if given.dtype != "float32":
+    source = graph.type_of(ref)
+    if source.dtype != "float32":
         raise GraphError(
-            f"{ref.node} gives {given.dtype} pixels, which cannot be the output of a network",
-            hint=f"cut behind its formatter, or type `imageformat {ref.node} none none` before",
+            f"{ref.node} gives {source.dtype} pixels, which cannot be the output of a network",
+            hint=f"cut after its formatter, or type `imageformat {ref.node} none none` before",
         )
     index = 1 + max((_index(node) for node in graph.outputs), default=-1)
     name = graph.unique_name(f"output_{index + 1}")
-    node = Node(name, Output(index), [ref], (given,), _added())
+    node = Node(name, Output(index), [ref], (source,), _added())
     return graph.add(node)
 
 
@@ -419,10 +419,10 @@ def _drop_unused_inputs(graph: Graph) -> None:
 
 def _rename_by_number(graph: Graph, node: Node) -> None:
     """Call a graph input or output by its number where that name is free."""
-    wanted = f"{node.kind}_{_index(node) + 1}"
-    if wanted in graph:
+    expected = f"{node.kind}_{_index(node) + 1}"
+    if expected in graph:
         return
-    old, node.name = node.name, wanted
+    old, node.name = node.name, expected
     graph.replace_node(old, node)
 
 

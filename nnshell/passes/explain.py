@@ -53,20 +53,22 @@ def explain(
 def _now(graph: Graph, text: str) -> Explanation:
     """What the node is in the graph as it stands."""
     try:
-        key, found = select_one(graph, text)
+        key, result = select_one(graph, text)
     except GraphError:
         return Explanation(NOW, Note(text, f"{text} is no longer in the graph", True))
     outer, _, inner = key.partition("/")
     if inner:
         line = f"{inner} runs inside {outer}"
-    elif found.body is not None:
-        parts = ", ".join(f"{n.name} ({n.kind})" for n in inner_nodes(found))
+    elif result.body is not None:
+        parts = ", ".join(f"{n.name} ({n.kind})" for n in inner_nodes(result))
         line = f"{outer} is one kernel: {parts}"
-    elif found.op.boundary or not found.inputs:
-        line = f"{outer} is a graph {found.kind}" if found.op.boundary else f"{outer} is a constant"
+    elif result.op.boundary or not result.inputs:
+        line = (
+            f"{outer} is a graph {result.kind}" if result.op.boundary else f"{outer} is a constant"
+        )
     else:
         readers = ", ".join(f"{node.name} ({node.kind})" for node, _ in graph.consumers(outer))
-        line = f"{outer} ({found.kind}) stands alone, read by {readers or 'nothing'}"
+        line = f"{outer} ({result.kind}) stands alone, read by {readers or 'nothing'}"
     return Explanation(NOW, Note(outer, line, True))
 
 
@@ -74,7 +76,7 @@ def _names(
     graph: Graph, text: str, records: Sequence[PassRecord], imported: Sequence[ImportNote]
 ) -> set[str]:
     try:
-        key, found = select_one(graph, text)
+        key, result = select_one(graph, text)
     except GraphError as error:
         if _was_there(text, records, imported):
             return {text}
@@ -82,7 +84,7 @@ def _names(
             error.message, where=error.where, hint=error.hint or near_names(graph, text)
         ) from None
     fusion = {key.partition("/")[0]} if "/" in key else set()
-    return {found.name, *fusion, *(inner.name for inner in inner_nodes(found))}
+    return {result.name, *fusion, *(inner.name for inner in inner_nodes(result))}
 
 
 def _was_there(name: str, records: Sequence[PassRecord], imported: Sequence[ImportNote]) -> bool:

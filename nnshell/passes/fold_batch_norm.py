@@ -1,4 +1,4 @@
-"""Batch normalization disappears into the filter in front of it.
+"""Batch normalization disappears into the filter before it.
 
     y = (filter(x) - mean) / sqrt(variance + epsilon) * scale + bias
 
@@ -6,7 +6,7 @@ is again a filter, with (all in float32, in this order; ``ops/batch_norm.py``)
 
     r = sqrt(variance + epsilon);  w' = w * (scale / r);  b' = ((b - mean) * scale) / r + bias
 
-Where there is no filter in front, it is one product and one sum per channel,
+Where there is no filter before, it is one product and one sum per channel,
 
     y = factor * x + offset,  factor = scale / r,  offset = (-mean * scale) / r + bias
 
@@ -42,7 +42,7 @@ from nnshell.passes.rewriting import (
 
 @dataclass(frozen=True)
 class FoldBatchNorm(Pass):
-    """Batch normalization behind a convolution or linear layer, into its weights and bias."""
+    """Batch normalization after a convolution or linear layer, into its weights and bias."""
 
     name: ClassVar[str] = "fold-batch-norm"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_batchnorm",)
@@ -56,7 +56,7 @@ class FoldBatchNorm(Pass):
 def _fold(graph: Graph, node: Node, notes: Notes) -> None:
     before = graph.producer(node)
     if before.op.role != "filter":
-        text = f"did not fold {node.name}: in front of it is {before.kind}, not a filter"
+        text = f"did not fold {node.name}: before it is {before.kind}, not a filter"
         notes.did_not(node.name, text, before.name)
         return
     reason = _refusal(graph, before, node)
@@ -117,7 +117,7 @@ def _to_conv(graph: Graph, node: Node, norm: Normalization, notes: Notes) -> Non
     notes.touch(node)
     notes.did(
         node.name,
-        f"made batch norm {node.name} a depthwise 1x1 convolution: there is no filter in front",
+        f"made batch norm {node.name} a depthwise 1x1 convolution: there is no filter before",
     )
 
 

@@ -1,4 +1,4 @@
-"""A constant sum or product behind a filter, into its bias or weights.
+"""A constant sum or product after a filter, into its bias or weights.
 
     filter(x) + c = filter with bias b + c
     filter(x) * s = filter with weights s * w and bias s * b      (s, c one number per channel)
@@ -40,7 +40,7 @@ from nnshell.passes.rewriting import (
 
 @dataclass(frozen=True)
 class FoldBias(Pass):
-    """Sum with a constant behind a convolution or linear layer, into its bias."""
+    """Sum with a constant after a convolution or linear layer, into its bias."""
 
     name: ClassVar[str] = "fold-bias"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_external_bias", "fuse_external_bias_matmul")
@@ -120,10 +120,10 @@ def _move_before_reshape(graph: Graph, node: Node) -> None:
 
 
 def _fold_sum(graph: Graph, node: Node, notes: Notes) -> None:
-    found = _operand(graph, node, notes)
-    if found is None:
+    result = _operand(graph, node, notes)
+    if result is None:
         return
-    before, position, value = found
+    before, position, value = result
     if position == 0 and node.op.role == "difference":
         return  # constant minus filter would need the weights negated
     bias = graph.constant(before.inputs[2])
@@ -139,7 +139,7 @@ def _fold_sum(graph: Graph, node: Node, notes: Notes) -> None:
 
 @dataclass(frozen=True)
 class FoldScale(Pass):
-    """Product with a constant behind a convolution or linear layer, into its weights."""
+    """Product with a constant after a convolution or linear layer, into its weights."""
 
     name: ClassVar[str] = "fold-scale"
     rounding: bool = False
@@ -150,10 +150,10 @@ class FoldScale(Pass):
                 self._fold_product(graph, node, notes)
 
     def _fold_product(self, graph: Graph, node: Node, notes: Notes) -> None:
-        found = _operand(graph, node, notes)
-        if found is None or (found[1] == 0 and node.op.role == "quotient"):
+        result = _operand(graph, node, notes)
+        if result is None or (result[1] == 0 and node.op.role == "quotient"):
             return
-        before, position, value = found
+        before, position, value = result
         weights, bias = graph.constant(before.inputs[1]), graph.constant(before.inputs[2])
         if weights is None or bias is None:
             return
@@ -191,7 +191,7 @@ def _scaled(
 def _operand(
     graph: Graph, node: Node, notes: Notes
 ) -> tuple[Node, int, NDArray[np.float32]] | None:
-    """(filter, position of the constant, its value per channel) in front of ``node``."""
+    """(filter, position of the constant, its value per channel) before ``node``."""
     constant = constant_operand(graph, node)
     if constant is None:
         return None

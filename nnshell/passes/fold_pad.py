@@ -19,7 +19,7 @@ from nnshell.passes.rewriting import live_nodes, readers
 
 @dataclass(frozen=True)
 class FoldPad(Pass):
-    """Explicit padding in front of a convolution or pool, into its window."""
+    """Explicit padding before a convolution or pool, into its window."""
 
     name: ClassVar[str] = "fold-pad"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_pad",)

@@ -1,8 +1,8 @@
-"""An activation behind a linear layer, a pool, a sum or a matrix product, in its kernel.
+"""An activation after a linear layer, a pool, a sum or a matrix product, in its kernel.
 
     y = act(op(x))
 
-The kernel applies the activation to each value before it writes it, so the values in front of
+The kernel applies the activation to each value before it writes it, so the values before
 the activation are never stored: nobody else may read them.
 """
 
@@ -38,7 +38,7 @@ ALONE = ("difference", "product", "quotient")  # roles whose kernels run no acti
 
 @dataclass(frozen=True)
 class FuseLinearActivation(Pass):
-    """Fully connected layer with the activation behind it, in one kernel."""
+    """Fully connected layer with the activation after it, in one kernel."""
 
     name: ClassVar[str] = "fuse-linear-activation"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_gap_linear",)
@@ -50,7 +50,7 @@ class FuseLinearActivation(Pass):
 
 @dataclass(frozen=True)
 class FusePoolActivation(Pass):
-    """Pool over a window or over all of the feature map with the activation behind it."""
+    """Pool over a window or over all of the feature map with the activation after it."""
 
     name: ClassVar[str] = "fuse-pool-activation"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_gap_pool",)
@@ -62,7 +62,7 @@ class FusePoolActivation(Pass):
 
 @dataclass(frozen=True)
 class FuseOperatorActivation(Pass):
-    """Sum, matrix product or pool with the activation behind it, in one kernel."""
+    """Sum, matrix product or pool with the activation after it, in one kernel."""
 
     name: ClassVar[str] = "fuse-operator-activation"
     nntool_names: ClassVar[tuple[str, ...]] = (

@@ -5,7 +5,7 @@
     y = act(conv(x))            conv_fusion_conv_active
 
 The kernel computes a tile of the convolution in L1 and pools and clips it there, so neither the
-convolution's result nor the pool's travels to L2. Behind an activation only a max pool can
+convolution's result nor the pool's travels to L2. After an activation only a max pool can
 follow. This needs the convolution's result to be read by nobody else: it is never stored.
 """
 
@@ -26,7 +26,7 @@ from nnshell.passes.rewriting import live_nodes, readers, shared_by, sole_consum
 
 @dataclass(frozen=True)
 class FuseConvPoolActivation(Pass):
-    """Convolution with the pool and the activation behind it, in one kernel."""
+    """Convolution with the pool and the activation after it, in one kernel."""
 
     name: ClassVar[str] = "fuse-conv-pool-activation"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_gap_convs",)
@@ -48,7 +48,7 @@ class FuseConvPoolActivation(Pass):
             _note_alone(graph, conv, notes)
 
     def _next(self, graph: Graph, chain: list[Node], notes: Notes) -> Node | None:
-        """The node behind the chain when the kernel can run it too; otherwise a note says why."""
+        """The node after the chain when the kernel can run it too; otherwise a note says why."""
         last = chain[-1]
         follower = sole_consumer(graph, last)
         if follower is None:
@@ -69,7 +69,7 @@ class FuseConvPoolActivation(Pass):
             if pooled:
                 return "the kernel pools once"
             if activated and follower.op.role == "mean_pool":
-                return "behind an activation the kernel only runs a max pool"
+                return "after an activation the kernel only runs a max pool"
             return _dilation_refusal(follower.op)
         if fusible(follower.op, self.kernels):
             return "the kernel runs one activation" if activated else ""
@@ -93,7 +93,7 @@ def _note_alone(graph: Graph, conv: Node, notes: Notes) -> None:
     follower = sole_consumer(graph, conv)
     if follower is None or follower.op.role in (*POOLS, "activation"):
         return
-    reason = f"{follower.name} behind it is {follower.kind}, neither pool nor activation"
+    reason = f"{follower.name} after it is {follower.kind}, neither pool nor activation"
     notes.did_not(conv.name, f"left {conv.name} alone: {reason}", follower.name)
 
 

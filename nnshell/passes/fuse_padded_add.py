@@ -19,7 +19,7 @@ from nnshell.passes.rewriting import is_constant, live_nodes, shared_by, sole_co
 
 @dataclass(frozen=True)
 class FusePaddedAdd(Pass):
-    """Padding of channels, the sum behind it and its activation, in one kernel."""
+    """Padding of channels, the sum after it and its activation, in one kernel."""
 
     name: ClassVar[str] = "fuse-padded-add"
     nntool_names: ClassVar[tuple[str, ...]] = ("fuse_padded_add",)

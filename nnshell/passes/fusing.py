@@ -41,8 +41,8 @@ def _body(graph: Graph, chain: Sequence[Node], name: str) -> tuple[Graph, list[R
     outer = [ref for node in chain for ref in node.inputs if ref.node not in inside]
     body = Graph(name, graph.source)
     for index, ref in enumerate(outer):
-        given = graph.type_of(ref)
-        body.add(Node(f"{name}_in_{index}", FusionInput(given, index), [], (given,)))
+        value = graph.type_of(ref)
+        body.add(Node(f"{name}_in_{index}", FusionInput(value, index), [], (value,)))
     count = 0
     for node in chain:
         inner = node.copy()

@@ -1,7 +1,7 @@
 """Along which axis the chip's kernels work.
 
-Feature maps are channels x height x width. A concat or split is free when its parts lie one behind
-the other in memory (every axis in front has size 1), and a kernel joins up to four tensors along
+Feature maps are channels x height x width. A concat or split is free when its parts lie one after
+the other in memory (every axis before has size 1), and a kernel joins up to four tensors along
 the last axis. Softmax runs along the last axis.
 """
 
@@ -32,5 +32,5 @@ def concat_axis_fits(shape: Sequence[int], axis: int, parts: int) -> bool:
 
 
 def softmax_axis_fits(shape: Sequence[int], axis: int) -> bool:
-    """Whether softmax along ``axis`` has a kernel: no real axis behind it."""
+    """Whether softmax along ``axis`` has a kernel: no real axis after it."""
     return all(extent == 1 for extent in shape[axis + 1 :])

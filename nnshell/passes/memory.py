@@ -1,7 +1,7 @@
 """Tensors that cannot share memory: constants with several readers, ports, parts of stacks.
 
 On the chip a graph input and a graph output lie where the caller puts them, and the parts of a
-free concat or split lie one behind the other in one buffer. A tensor that would have to lie in two
+free concat or split lie one after the other in one buffer. A tensor that would have to lie in two
 such places is copied into the second. Reshapes in between change nothing: they share the memory of
 their input.
 """

@@ -76,7 +76,7 @@ def _transparent(graph: Graph, node: Node, activation: Operator) -> bool:
 
 @dataclass(frozen=True)
 class MoveActivationBeforeSplit(Pass):
-    """The same activation behind every part of a split, once in front of it."""
+    """The same activation after every part of a split, once before it."""
 
     name: ClassVar[str] = "move-activation-before-split"
     nntool_names: ClassVar[tuple[str, ...]] = ("move_nodes_before_split",)
@@ -105,5 +105,5 @@ def _hoist(graph: Graph, split: Node, notes: Notes) -> None:
     split.inputs[0] = Ref(hoisted.name)
     notes.touch(hoisted, split)
     names = ", ".join(reader.name for reader in readers)
-    text = f"moved {names} in front of {split.name}, as one activation {first.name}"
+    text = f"moved {names} before {split.name}, as one activation {first.name}"
     notes.did(first.name, text, split.name, *(reader.name for reader in readers))

@@ -1,11 +1,11 @@
-"""Max pools in front of rectifiers.
+"""Max pools before rectifiers.
 
     max(f(a), f(b)) = f(max(a, b))   for every f that never decreases
 
 so ``conv, relu, max pool`` is ``conv, max pool, relu``: a quarter of the values to rectify, and
-the order in which the fused kernel works. Behind tanh, sigmoid, their hard forms and leaky
+the order in which the fused kernel works. After tanh, sigmoid, their hard forms and leaky
 rectifiers the pool stays where it is: those change the scale of the integers, and the kernel pools
-behind them.
+after them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nnshell.passes.rewriting import live_nodes, shared_by, sole_consumer, swap_
 
 @dataclass(frozen=True)
 class MovePoolingUp(Pass):
-    """Max pool moves in front of the rectifier between it and its convolution."""
+    """Max pool moves before the rectifier between it and its convolution."""
 
     name: ClassVar[str] = "move-pooling-up"
     nntool_names: ClassVar[tuple[str, ...]] = ("move_pooling_scale8",)
@@ -43,12 +43,12 @@ class MovePoolingUp(Pass):
             return
         reason = self._refusal(graph, active, pool)
         if reason:
-            text = f"left {pool.name} behind {active.name}: {reason}"
+            text = f"left {pool.name} after {active.name}: {reason}"
             notes.did_not(pool.name, text, active.name, conv.name)
             return
         swap_with_consumer(graph, active, pool)
         notes.touch(active, pool)
-        text = f"moved {pool.name} in front of {active.name}: the same result on fewer values"
+        text = f"moved {pool.name} before {active.name}: the same result on fewer values"
         notes.did(pool.name, text, active.name, conv.name)
 
     def _refusal(self, graph: Graph, active: Node, pool: Node) -> str:

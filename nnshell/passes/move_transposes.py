@@ -94,10 +94,10 @@ def _planned(graph: Graph, node: Node, up: bool) -> Move | None:
         ref = waiting.popleft()
         neighbours = [(graph[ref.node], None), *_readers(consumers, ref)]
         for neighbour, position in neighbours:
-            found = _visit(graph, move, ref, neighbour, position)
-            if found is None:
+            result = _visit(graph, move, ref, neighbour, position)
+            if result is None:
                 return None
-            waiting.extend(found)
+            waiting.extend(result)
     return move
 
 
@@ -180,8 +180,8 @@ def _apply(graph: Graph, move: Move) -> None:
             assert position is not None
             _connect(graph, move, ref, shapes[ref], sources[ref], reader, position)
     for name in move.deleted:
-        given = graph[name].inputs[0]
-        graph.redirect(Ref(name), sources.get(given, given))
+        value = graph[name].inputs[0]
+        graph.redirect(Ref(name), sources.get(value, value))
     for name in move.deleted:
         del graph.nodes[name]
     graph.infer_types()
@@ -248,7 +248,7 @@ def _restore(
     reader: Node,
     position: int,
 ) -> None:
-    """The old order in front of a reader that cannot do without it."""
+    """The old order before a reader that cannot do without it."""
     back = inverse(perm)
     own = reader.op.permutation
     if own is not None:

@@ -40,11 +40,11 @@ OPENING: tuple[Pass, ...] = (
 
 ADJUST: tuple[Pass, ...] = (
     InsertTransposes(),  # where a kernel works along another axis
-    RemoveReshapes(),  # two reshapes in a row hide what is behind them
-    RemoveReshapesBeforeLinear(),  # a linear layer behind a transpose sorts its weights instead
+    RemoveReshapes(),  # two reshapes in a row hide what is after them
+    RemoveReshapesBeforeLinear(),  # a linear layer after a transpose sorts its weights instead
     EliminateTransposes(),  # most cancel
     RemoveReshapes(),  # a transpose of size-1 axes became a reshape
-    RemoveReshapesBeforeLinear(),  # and may stand in front of a linear layer
+    RemoveReshapesBeforeLinear(),  # and may stand before a linear layer
 )
 
 SCALE8: tuple[Pass, ...] = (
@@ -62,7 +62,7 @@ SCALE8: tuple[Pass, ...] = (
     FoldBatchNorm(),
     FoldScale(),  # what batch norms as products left behind
     FoldBias(),  # conv, batch norm, add
-    BatchNormToConv(),  # feature maps without a filter in front
+    BatchNormToConv(),  # feature maps without a filter before
     SplitBatchNorm(),  # vectors
     MatchCloseHardSigmoid(),  # before activations are fused
     MatchFarHardSigmoid(),
@@ -86,7 +86,7 @@ SCALE8: tuple[Pass, ...] = (
     InsertCopies(),  # last: memory is shared as the final graph says
 )
 
-# The same for POW2 kernels: no tanh, no hard sigmoid patterns, pools stay behind activations.
+# The same for POW2 kernels: no tanh, no hard sigmoid patterns, pools stay after activations.
 POW2: tuple[Pass, ...] = (
     RemoveCopies(),
     SliceInsteadOfConcat(),

@@ -126,8 +126,8 @@ def _admit(graph: Graph, region: Region, node: Node) -> bool:
     if known is not None:
         form = reorder(graph, node, region.order[node.inputs[known]], output=False)
     else:
-        made = next(ref for ref in _tensors(node) if ref in region.order)
-        form = reorder(graph, node, region.order[made], output=True)
+        match = next(ref for ref in _tensors(node) if ref in region.order)
+        form = reorder(graph, node, region.order[match], output=True)
     if form is None:
         return False
     orders = [

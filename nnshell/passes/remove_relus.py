@@ -39,19 +39,19 @@ class RemoveRelus(Pass):
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         tops: dict[str, float | None] = {}  # upper bounds of what is never negative
         for node in live_nodes(graph):
-            given = [tops.get(ref.node) for ref in node.inputs]
-            tops[node.name] = _top(node, given)
+            values = [tops.get(ref.node) for ref in node.inputs]
+            tops[node.name] = _top(node, values)
             limits = node.op.clips_to
             if limits is None:
                 continue
             known = known_range(graph, node.inputs[0])
             if limits.minimum == 0.0:
-                known = Range(0.0, given[0]) if given[0] is not None else Range(-inf, inf)
+                known = Range(0.0, values[0]) if values[0] is not None else Range(-inf, inf)
             if known.minimum >= limits.minimum and known.maximum <= limits.maximum:
                 _remove(graph, node, known, notes)
 
 
-def _top(node: Node, given: Sequence[float | None]) -> float | None:
+def _top(node: Node, values: Sequence[float | None]) -> float | None:
     """The upper bound of a node's results, infinite where unknown; None if they may be negative."""
     op, limits = node.op, node.op.clips_to
     if op.known_value is not None:
@@ -60,8 +60,8 @@ def _top(node: Node, given: Sequence[float | None]) -> float | None:
         return limits.maximum if limits.minimum >= 0.0 else None
     if isinstance(op, HardSigmoid):
         return 1.0
-    known = [top for top in given if top is not None]
-    if not given or len(known) < len(given):
+    known = [top for top in values if top is not None]
+    if not values or len(known) < len(values):
         return None
     if op.role in _UNBOUNDED:
         return inf

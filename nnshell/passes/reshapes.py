@@ -1,7 +1,7 @@
 """Reshapes cost nothing on the chip, but they stand between nodes that could be fused.
 
 A reshape never moves an element, so two in a row are one, and a linear layer, which reads its
-input as one vector in memory order, needs none in front of it.
+input as one vector in memory order, needs none before it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _remove_reshape(graph: Graph, node: Node, notes: Notes) -> None:
 
 @dataclass(frozen=True)
 class RemoveReshapesBeforeLinear(Pass):
-    """Flatten in front of a linear layer, which reads its input as one vector anyway."""
+    """Flatten before a linear layer, which reads its input as one vector anyway."""
 
     name: ClassVar[str] = "remove-reshapes-before-linear"
     nntool_names: ClassVar[tuple[str, ...]] = ("remove_reshapes_before_linear",)
@@ -63,11 +63,11 @@ class RemoveReshapesBeforeLinear(Pass):
     def _remove(self, graph: Graph, linear: Node, notes: Notes) -> None:
         while graph.producer(linear).op.reshapes:
             reshape = graph.producer(linear)
-            given = graph.type_of(reshape.inputs[0])
+            source = graph.type_of(reshape.inputs[0])
             linear.inputs[0] = reshape.inputs[0]
             notes.touch(linear)
             text = (
                 f"removed reshape {reshape.name} before {linear.name}: the linear kernel reads its "
-                f"input ({shape_text(given.shape)}) as one vector of {given.size}, in this order"
+                f"input ({shape_text(source.shape)}) as one vector of {source.size}, in this order"
             )
             notes.did(linear.name, text, reshape.name)

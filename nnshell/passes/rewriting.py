@@ -52,8 +52,8 @@ def is_constant(graph: Graph, ref: Ref) -> bool:
 def constant_operand(graph: Graph, node: Node) -> tuple[int, NDArray[Any]] | None:
     """(index, value) of the one constant among two operands, else None."""
     values = [graph.constant(ref) for ref in node.inputs]
-    found = [(index, value) for index, value in enumerate(values) if value is not None]
-    return found[0] if len(node.inputs) == 2 and len(found) == 1 else None
+    results = [(index, value) for index, value in enumerate(values) if value is not None]
+    return results[0] if len(node.inputs) == 2 and len(results) == 1 else None
 
 
 def per_channel(value: NDArray[Any], output: TensorType) -> NDArray[np.float32] | None:
@@ -106,7 +106,7 @@ def insert_after(graph: Graph, producer: Node, node: Node) -> None:
 
 
 def place_after(graph: Graph, name: str, node: Node) -> None:
-    """Add ``node`` behind ``name`` in insertion order."""
+    """Add ``node`` after ``name`` in insertion order."""
     graph.insert_after(node, after=name)
 
 
@@ -132,7 +132,7 @@ def set_constant(graph: Graph, node: Node, position: int, value: NDArray[Any]) -
 
 
 def add_constant(graph: Graph, name: str, value: NDArray[Any], before: str, origin: Origin) -> Ref:
-    """A new constant in front of ``before`` in insertion order."""
+    """A new constant before ``before`` in insertion order."""
     node = constant_node(graph.unique_name(name), np.ascontiguousarray(value), origin)
     graph.insert(node, before=before)
     return Ref(node.name)

@@ -1,6 +1,6 @@
 """Slices that cut one tensor into parts, as one split.
 
-A split whose parts lie one behind the other in memory costs nothing on the chip; each slice is a
+A split whose parts lie one after the other in memory costs nothing on the chip; each slice is a
 copy.
 """
 

@@ -165,11 +165,11 @@ def _reorder_best(graph: Graph, notes: Notes, known: dict[str, Search]) -> int:
     for node in transposes:
         if node.name not in known:
             known[node.name] = search(graph, node)
-    found = [known[node.name] for node in transposes]
-    region = max(found, key=lambda entry: entry.saved).region if found else None
+    results = [known[node.name] for node in transposes]
+    region = max(results, key=lambda entry: entry.saved).region if results else None
     if region is None:
         return 0
-    saved = max(entry.saved for entry in found)
+    saved = max(entry.saved for entry in results)
     apply_region(graph, region)
     quiet = Notes(notes.pass_name)
     while _sweep(graph, _ALL, quiet):

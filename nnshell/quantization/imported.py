@@ -3,7 +3,7 @@
 NNTool solves for records once, on the graph as it was opened, and then keeps them: `adjust` and
 `fusions` take every node's record along, and a fusion's is put together from those of its nodes.
 So the search runs on the opened graph here too, and its records are carried over to the graph as
-it is now. Only what a fusion's kernel fixes, the int32 in front of a gate, is made anew.
+it is now. Only what a fusion's kernel fixes, the int32 before a gate, is made anew.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ class _Carrier:
             self.records[path] = Answer((wide, *answer.inputs[1:]), answer.outputs)
             for pool in chain:
                 self.records[f"{fusion.name}/{pool.name}"] = Answer((wide,), (wide,))
-            made = f"{fusion.name}/{maker.name}"
-            self.records[made] = Answer(self.records[made].inputs, (wide,))
+            result = f"{fusion.name}/{maker.name}"
+            self.records[result] = Answer(self.records[result].inputs, (wide,))
 
     # -- where records meet that differ ----------------------------------------------------
 
@@ -204,18 +204,18 @@ class _Carrier:
             for index, ref in enumerate(node.inputs):
                 if isinstance(self.graph[ref.node].op, Constant):
                     continue
-                given, wanted = self._made(ref), self.records[node.name].inputs[index]
-                if not given.equals(wanted):
-                    self._insert(node, index, given, wanted)
+                source, expected = self._made(ref), self.records[node.name].inputs[index]
+                if not source.equals(expected):
+                    self._insert(node, index, source, expected)
 
-    def _insert(self, node: Node, index: int, given: Record, wanted: Record) -> None:
+    def _insert(self, node: Node, index: int, value: Record, expected: Record) -> None:
         source = node.inputs[index]
         op = Quantize()
         types = op.infer((self.graph.type_of(source),))
         name = numbered_name(self.graph, f"{node.name}_qin{index}")
         self.graph.add(Node(name, op, [source], types, _ORIGIN))
         node.inputs[index] = Ref(name)
-        self.records[name] = Answer((given,), (wanted,))
+        self.records[name] = Answer((value,), (expected,))
 
 
 def _wide(op: Operator, answer: Answer) -> Record:

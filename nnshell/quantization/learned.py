@@ -35,8 +35,8 @@ class Learned:
 
     def filter_of(self, path: str, bits: int) -> ChosenFilter | None:
         """What was chosen for a filter whose weights have so many bits."""
-        found = _find(self.filters, path)
-        return found if found is not None and found.bits == bits else None
+        match = _find(self.filters, path)
+        return match if match is not None and match.bits == bits else None
 
     def range_of(self, path: str) -> Range | None:
         """The range that was learned for the node at ``path``, or None."""

@@ -102,10 +102,10 @@ class QuantizationOptions:
 
     def for_node(self, path: str) -> QuantizationOptions:
         """The options of one node; later entries of ``nodes`` come before earlier ones."""
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         for _, values in self._entries(path):
-            found.update(_checked(values))
-        return dataclasses.replace(self, **found, nodes={}) if found else self
+            results.update(_checked(values))
+        return dataclasses.replace(self, **results, nodes={}) if results else self
 
     def _entries(self, path: str) -> list[tuple[str, Mapping[str, Any]]]:
         names = {path, *path.split("/")}
@@ -117,10 +117,10 @@ class QuantizationOptions:
 
     def values_of(self, path: str) -> dict[str, Any]:
         """What ``nodes`` says of one node, later entries before earlier ones."""
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         for _, values in self._entries(path):
-            found.update(values)
-        return found
+            results.update(values)
+        return results
 
     def names_bits(self, path: str) -> bool:
         """Whether ``nodes`` gives the activations of just this node a width."""

@@ -139,19 +139,19 @@ class _Filler:
             self.options.for_node(item.path).kernel,
             self._chosen(item),
         )
-        made = arithmetic_of(op, self.options.scheme).quantize(request)
-        item.node.quantization = made
+        quantization = arithmetic_of(op, self.options.scheme).quantize(request)
+        item.node.quantization = quantization
         for index, tensor in enumerate(item.inputs):
             if values[index] is not None:
-                integers = made.constants[index] if made.constants else None
-                record = self._kept(tensor, made.inputs[index])
+                integers = quantization.constants[index] if quantization.constants else None
+                record = self._kept(tensor, quantization.inputs[index])
                 self.constants.setdefault(tensor, (record, integers))
 
-    def _kept(self, tensor: Tensor, made: QParams) -> QParams:
+    def _kept(self, tensor: Tensor, record: QParams) -> QParams:
         """The file's record of a constant, where it says the same as the kernel's."""
         stored = self.stored.get(tensor.path)
-        if stored is None or not Record(stored).equals(Record(made)):
-            return made
+        if stored is None or not Record(stored).equals(Record(record)):
+            return record
         return stored
 
     def _chosen(self, item: Item) -> ChosenFilter | None:

@@ -133,7 +133,7 @@ class QuantizationRow:
 
 
 def quantization_rows(graph: Graph) -> list[QuantizationRow]:
-    """All nodes in step order, inner nodes behind their fusion's number.
+    """All nodes in step order, inner nodes after their fusion's number.
 
     Raises QuantizationError when the graph is not quantized.
     """
@@ -157,19 +157,19 @@ def _rows(graph: Graph) -> Iterator[QuantizationRow]:
 
 
 def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> QuantizationRow:
-    made = node.quantization
-    assert made is not None
+    quantization = node.quantization
+    assert quantization is not None
     row: dict[str, Any] = {
         "inputs": tuple(
             Record.of(record)
-            for index, record in enumerate(made.inputs)
+            for index, record in enumerate(quantization.inputs)
             if not _from_constant(node, holder, index)
         ),
-        "outputs": tuple(Record.of(record) for record in made.outputs),
+        "outputs": tuple(Record.of(record) for record in quantization.outputs),
     }
-    kernel = made.kernel
+    kernel = quantization.kernel
     if isinstance(kernel, FilterKernel):
-        row |= _weights(made.inputs[1]) | {"bias_scales": _floats(made.inputs[2])}
+        row |= _weights(quantization.inputs[1]) | {"bias_scales": _floats(quantization.inputs[2])}
     if isinstance(kernel, SumKernel):
         row |= {
             "scaled_input": kernel.scaled_input,
@@ -178,15 +178,19 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
         }
     scaling = getattr(kernel, "scaling", None)
     if node.op.role in POOLS:  # always 1: a pool keeps its record
-        scaling = derive_multiplier(made.input.first_scale / made.output.first_scale)
-    if isinstance(scaling, Multiplier) and not _stays_float(made):
+        scaling = derive_multiplier(
+            quantization.input.first_scale / quantization.output.first_scale
+        )
+    if isinstance(scaling, Multiplier) and not _stays_float(quantization):
         row |= _scaling(scaling)
-    return QuantizationRow(step, inner, name, _kind(node), made.scheme, **row)
+    return QuantizationRow(step, inner, name, _kind(node), quantization.scheme, **row)
 
 
-def _stays_float(made: NodeQuantization) -> bool:
+def _stays_float(quantization: NodeQuantization) -> bool:
     """Whether the node computes in float, as a part of it is not quantized in the simulation."""
-    return any(record.bits == FLOAT_BITS for record in (*made.inputs, *made.outputs))
+    return any(
+        record.bits == FLOAT_BITS for record in (*quantization.inputs, *quantization.outputs)
+    )
 
 
 def _kind(node: Node) -> str:

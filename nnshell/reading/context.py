@@ -261,7 +261,7 @@ class ImportContext:
         return value.shape[axis] if axis < len(value.shape) else 0
 
     def front(self, value: Value) -> Ref:
-        """The tensor with its batch axis in front."""
+        """The tensor with its batch axis before."""
         return self.at_batch(value, 0)
 
     def note_range(self, ref: Ref, limits: Range, *, wide: bool = False) -> None:
@@ -294,10 +294,10 @@ class ImportContext:
             outputs = op.infer(types)
         except GraphError as error:
             raise Unsupported(str(error)) from error
-        for made in outputs:
-            if made.size > MAX_ELEMENTS or not all(made.shape):
+        for result in outputs:
+            if result.size > MAX_ELEMENTS or not all(result.shape):
                 raise Unsupported(
-                    f"its output has shape {made}", accepted=f"1 to {MAX_ELEMENTS} elements"
+                    f"its output has shape {result}", accepted=f"1 to {MAX_ELEMENTS} elements"
                 )
         self.graph.add(Node(name, op, list(inputs), outputs, self.origin))
         return Ref(name)
@@ -332,10 +332,10 @@ class ImportContext:
 
     def reshaped(self, ref: Ref, shape: Sequence[int], suffix: str = "_reshape") -> Ref:
         """The tensor with another shape, without a node when it has that shape already."""
-        wanted = tuple(shape)
-        if self.graph.type_of(ref).shape == wanted:
+        targets = tuple(shape)
+        if self.graph.type_of(ref).shape == targets:
             return ref
-        return self.add(Reshape(wanted), [ref], suffix)
+        return self.add(Reshape(targets), [ref], suffix)
 
     # -- outputs of the node ---------------------------------------------------------------
 

@@ -76,12 +76,12 @@ def rounding_up(window: Window, size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns to add at the bottom and right so that the last partial window counts."""
     extra = []
     for axis in (0, 1):
-        before, behind = window.pads[axis], window.pads[axis + 2]
+        before, after = window.pads[axis], window.pads[axis + 2]
         extent = window.dilations[axis] * (window.kernel[axis] - 1) + 1
-        free = size[axis] + before + behind - extent
+        free = size[axis] + before + after - extent
         count = -(-free // window.strides[axis]) + 1
         if (count - 1) * window.strides[axis] >= size[axis] + before:
-            count -= 1  # a window that would start behind the input does not count
+            count -= 1  # a window that would start after the input does not count
         extra.append(max((count - 1) * window.strides[axis] - free, 0))
     return extra[0], extra[1]
 
@@ -122,13 +122,13 @@ def _pads(ctx: ImportContext, size: tuple[int, int], window: Window, axes: int) 
 
 
 def _same_pads(size: tuple[int, int], window: Window, more_behind: bool) -> Pads:
-    """Pads for an output of ceil(input / stride); the odd one goes behind or before."""
-    before, behind = [], []
+    """Pads for an output of ceil(input / stride); the odd one goes after or before."""
+    before, after = [], []
     for axis in (0, 1):
         stride = window.strides[axis]
         extent = window.dilations[axis] * (window.kernel[axis] - 1) + 1
         total = max((-(-size[axis] // stride) - 1) * stride + extent - size[axis], 0)
         small, large = total // 2, total - total // 2
         before.append(small if more_behind else large)
-        behind.append(large if more_behind else small)
-    return (before[0], before[1], behind[0], behind[1])
+        after.append(large if more_behind else small)
+    return (before[0], before[1], after[0], after[1])

@@ -68,17 +68,17 @@ def constant_distributions(
 
     With ``channels`` each output channel (first axis) of weights has an entry, ``NAME[3]``.
     """
-    found = []
+    results = []
     for step, node in enumerate(graph.steps()):
         value = node.op.known_value
         if value is None or not value.size:
             continue
         if names is not None and node.name not in names:
             continue
-        found.append(distribution(step, node.name, value))
+        results.append(distribution(step, node.name, value))
         if channels and value.ndim > 1:
-            found += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]
-    return found
+            results += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]
+    return results
 
 
 def constant_values(
@@ -104,13 +104,13 @@ def constant_values(
 
 def constants_of(graph: Graph, selector: str) -> set[str]:
     """Names of the constants that a selector names, or that the nodes it names read."""
-    found: set[str] = set()
+    results: set[str] = set()
     for key, node in select(graph, selector):
-        found.add(key)
-        found.update(ref.node for ref in node.inputs)
+        results.add(key)
+        results.update(ref.node for ref in node.inputs)
         outer = graph[key.partition("/")[0]]
-        found.update(ref.node for ref in outer.inputs)
-    return found
+        results.update(ref.node for ref in outer.inputs)
+    return results
 
 
 def distribution(step: int, name: str, array: NDArray[Any]) -> Distribution:
@@ -121,12 +121,12 @@ def distribution(step: int, name: str, array: NDArray[Any]) -> Distribution:
     mean, sigma = float(values.mean()), float(values.std())
     low, high = float(values.min()), float(values.max())
     distance = np.abs(values - mean)
-    found = Distribution(step, name, _shape(array), values.size, low, high, mean, sigma)
+    result = Distribution(step, name, _shape(array), values.size, low, high, mean, sigma)
     return replace(
-        found,
+        result,
         outside=tuple(float((distance > n * sigma).mean()) for n in SIGMAS),
         histogram=_histogram(values, low, high),
-        qsnr_db=_qsnr_db(values, found.fraction_bits),
+        qsnr_db=_qsnr_db(values, result.fraction_bits),
     )
 
 

@@ -106,14 +106,14 @@ def _selected(flat: FlatGraph, selector: str) -> list[Item]:
 
 
 def _formula_lines(item: Item) -> list[str]:
-    made = item.node.quantization
-    assert made is not None
-    if FLOAT_BITS in (made.output.bits, *(record.bits for record in made.inputs)):
+    quantization = item.node.quantization
+    assert quantization is not None
+    if FLOAT_BITS in (quantization.output.bits, *(record.bits for record in quantization.inputs)):
         return [f"{item.path} ({item.node.kind})", "  float in the simulation: no integers"]
-    low, high = made.output.limits
+    low, high = quantization.output.limits
     lines = _FORMULAS.get(item.node.op.role, _MOVED if item.node.op.keeps_record else ())
     if item.node.op.role == "activation" and item.node.op.clips_to is not None:
-        lines = (_CLIPPED,) if made.input.same_record(made.output) else lines
+        lines = (_CLIPPED,) if quantization.input.same_record(quantization.output) else lines
     if not lines:
         lines = (f"Oq = clip(rnd({item.node.kind}(sI * (Iq - zI)) / sO) + zO, {low}, {high})",)
     return [
@@ -128,8 +128,12 @@ def _formula_lines(item: Item) -> list[str]:
 def _layers(flat: FlatGraph) -> list[Layer]:
     layers = []
     for item in flat.items:
-        made = item.node.quantization
-        if made is None or not isinstance(made.kernel, FilterKernel) or not made.constants:
+        quantization = item.node.quantization
+        if (
+            quantization is None
+            or not isinstance(quantization.kernel, FilterKernel)
+            or not quantization.constants
+        ):
             continue
         source = _maker(flat, item.inputs[0])
         layers.append(
@@ -137,9 +141,9 @@ def _layers(flat: FlatGraph) -> list[Layer]:
                 item,
                 source if source.node.op.makes_wide else None,
                 source.path,
-                made.input.first_scale,
-                float(np.ravel(made.inputs[1].scale)[0]),
-                made.output.first_scale,
+                quantization.input.first_scale,
+                float(np.ravel(quantization.inputs[1].scale)[0]),
+                quantization.output.first_scale,
             )
         )
     return layers
@@ -149,8 +153,12 @@ def _maker(flat: FlatGraph, tensor: Tensor) -> Item:
     """What computed a tensor's record, past what only moves, compares or bounds its integers."""
     item = flat.maker(tensor)
     while item.inputs and not item.node.op.makes_wide:
-        made = item.node.quantization
-        same = made is not None and made.inputs and made.input.same_record(made.output)
+        quantization = item.node.quantization
+        same = (
+            quantization is not None
+            and quantization.inputs
+            and quantization.input.same_record(quantization.output)
+        )
         if not same:
             break
         item = flat.maker(item.inputs[0])
@@ -211,23 +219,25 @@ def dataflow_text(graph: Graph, selector: str, story: Sequence[str] = ()) -> str
 
 
 def _flow_lines(item: Item) -> list[str]:
-    made = item.node.quantization
+    quantization = item.node.quantization
     head = f"{item.path} ({item.node.kind})"
-    if made is None:
+    if quantization is None:
         return [head, "  float32 -> float32"]
-    if FLOAT_BITS in (made.output.bits, *(record.bits for record in made.inputs)):
+    if FLOAT_BITS in (quantization.output.bits, *(record.bits for record in quantization.inputs)):
         return [head, "  float32 in the simulation"]
-    source, target = (_width(record.dtype, record.bits) for record in (made.input, made.output))
-    if isinstance(made.kernel, FilterKernel) and made.constants:
-        weights = _width(made.inputs[1].dtype, made.inputs[1].bits)
-        taps = made.kernel.weights[0].size
-        low, high = made.output.limits
+    source, target = (
+        _width(record.dtype, record.bits) for record in (quantization.input, quantization.output)
+    )
+    if isinstance(quantization.kernel, FilterKernel) and quantization.constants:
+        weights = _width(quantization.inputs[1].dtype, quantization.inputs[1].bits)
+        taps = quantization.kernel.weights[0].size
+        low, high = quantization.output.limits
         return [
             head,
             f"  x {source} * w {weights} -> int16 products, {taps} of them added -> int32",
             "  + bias int32 (zero points inside) -> int32",
             f"  * multiplier uint8 -> int32, >> shift with rounding -> int32"
-            f" (together about {float(made.kernel.scaling.value[0]):.4g} in channel 0)",
+            f" (together about {float(quantization.kernel.scaling.value[0]):.4g} in channel 0)",
             f"  clip to {low}..{high} -> {target}",
         ]
     return [head, f"  {source} -> {target}"]

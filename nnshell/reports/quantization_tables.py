@@ -124,7 +124,7 @@ def comparison_table(
     )
     notes = []
     if any(entry.clipped for entry in compared):
-        notes.append("clipped: the activation behind it cuts this range, so it says little")
+        notes.append("clipped: the activation after it cuts this range, so it says little")
     judged = [entry.key for entry in compared if not entry.clipped]
     if worst_first and judged:
         notes.append(

@@ -68,10 +68,10 @@ def _items(flat: FlatGraph, selector: str) -> Iterator[Item]:
 def _lines(
     flat: FlatGraph, item: Item, channel: int, weight_clip: str, *, alone: bool
 ) -> list[str]:
-    made = item.node.quantization
-    assert made is not None
-    if isinstance(made.kernel, FilterKernel) and made.constants:
-        count = len(made.kernel.weights)
+    quantization = item.node.quantization
+    assert quantization is not None
+    if isinstance(quantization.kernel, FilterKernel) and quantization.constants:
+        count = len(quantization.kernel.weights)
         if not 0 <= channel < count:
             if alone:
                 raise UsageError(
@@ -80,8 +80,8 @@ def _lines(
                     hint=f"0 to {count - 1}",
                 )
             channel = 0
-        return _filter_lines(flat, item, made, made.kernel, channel, weight_clip)
-    return _other_lines(flat, item, made)
+        return _filter_lines(flat, item, quantization, quantization.kernel, channel, weight_clip)
+    return _other_lines(flat, item, quantization)
 
 
 # -- records ---------------------------------------------------------------------------------
@@ -141,16 +141,16 @@ def _weight_rule(record: QParams, channel: int, weights: NDArray[Any], clip: str
 def _filter_lines(
     flat: FlatGraph,
     item: Item,
-    made: NodeQuantization,
+    quantization: NodeQuantization,
     kernel: FilterKernel,
     channel: int,
     weight_clip: str,
 ) -> list[str]:
-    data, weights, output = made.inputs[0], made.inputs[1], made.output
+    data, weights, output = quantization.inputs[0], quantization.inputs[1], quantization.output
     source = flat.maker(item.inputs[0]).path
     head = [f"{item.path}, channel {channel}", _record_text("sI", source, data)]
     if FLOAT_BITS in (data.bits, weights.bits, output.bits):
-        return [*head, *_float_lines(flat, item, made, channel, weight_clip)]
+        return [*head, *_float_lines(flat, item, quantization, channel, weight_clip)]
     s_in, s_out = data.first_scale, output.first_scale
     s_weights = float(np.ravel(weights.scale)[channel % weights.scale.size])
     s_sum = s_in * s_weights
@@ -176,7 +176,7 @@ def _filter_lines(
         f"      = {terms[0]} + {terms[1]} + {terms[2]} = {sum(terms)};"
         f" the kernel has {int(kernel.bias[channel])}",
         *_narrow_remark(weights, output),
-        _verdict(made, kernel, channel, sum(terms), s_sum * s_out**-1),
+        _verdict(quantization, kernel, channel, sum(terms), s_sum * s_out**-1),
     ]
 
 
@@ -188,11 +188,11 @@ def _narrow_remark(weights: QParams, output: QParams) -> list[str]:
 
 
 def _float_lines(
-    flat: FlatGraph, item: Item, made: NodeQuantization, channel: int, weight_clip: str
+    flat: FlatGraph, item: Item, quantization: NodeQuantization, channel: int, weight_clip: str
 ) -> list[str]:
     """A filter of which a part stays float in the simulation."""
-    weights, output = made.inputs[1], made.output
-    values = _weights(flat, item, made.kernel)
+    weights, output = quantization.inputs[1], quantization.output
+    values = _weights(flat, item, quantization.kernel)
     rule = (
         "float, not rounded"
         if weights.bits == FLOAT_BITS
@@ -217,16 +217,18 @@ def _bias(flat: FlatGraph, item: Item) -> NDArray[Any] | None:
 
 
 def _verdict(
-    made: NodeQuantization, kernel: FilterKernel, channel: int, bias: int, factor: float
+    quantization: NodeQuantization, kernel: FilterKernel, channel: int, bias: int, factor: float
 ) -> str:
     """Sums from -1000 to 1000 steps of the output through the formula and through the kernel."""
     place = channel % kernel.multiplier.size
     sums = np.linspace(-1000 / factor, 1000 / factor, 201).astype(np.int64)
     product = wrap_int32(wrap_int32(sums + bias) * int(kernel.multiplier[place]))
-    expected = saturate(rounding_shift(product, int(kernel.shift[place])), made.output.limits)
+    expected = saturate(
+        rounding_shift(product, int(kernel.shift[place])), quantization.output.limits
+    )
     products = np.zeros((201, len(kernel.weights)), np.int64)
     products[:, channel] = sums
-    integers = kernel.finish(products, made.output)[:, channel]
+    integers = kernel.finish(products, quantization.output)[:, channel]
     same = int((integers == expected).sum())
     return f"  check: {same} of 201 sums give the same integer in the engine's kernel"
 
@@ -234,15 +236,17 @@ def _verdict(
 # -- everything else -------------------------------------------------------------------------
 
 
-def _other_lines(flat: FlatGraph, item: Item, made: NodeQuantization) -> list[str]:
+def _other_lines(flat: FlatGraph, item: Item, quantization: NodeQuantization) -> list[str]:
     """Records of what is read and made, and the factors between them."""
     lines = [f"{item.path} ({item.node.kind})"]
     count = len(item.inputs)
-    for index, (tensor, record) in enumerate(zip(item.inputs, made.inputs, strict=False)):
+    for index, (tensor, record) in enumerate(zip(item.inputs, quantization.inputs, strict=False)):
         name = "sI" if count == 1 else f"s{index}"
         lines.append(_record_text(name, flat.maker(tensor).path, record))
-    lines.append(f"  sO  = {record_rule(made.output)}, zO = {made.output.zero_point}")
-    factors = list(_factors(made.kernel))
+    lines.append(
+        f"  sO  = {record_rule(quantization.output)}, zO = {quantization.output.zero_point}"
+    )
+    factors = list(_factors(quantization.kernel))
     lines += factors
     if item.node.op.keeps_record and not factors:
         lines.append("  sO is sI: integers pass unchanged, only moved, compared or averaged")

@@ -145,10 +145,10 @@ def _sweep_row(point: Point) -> tuple[Cell, ...]:
     )
 
 
-def _relaxation_notes(found: Sweep) -> Iterator[str]:
+def _relaxation_notes(result: Sweep) -> Iterator[str]:
     """Which constraint to relax first, from the fastest point that fits."""
-    helpful = [entry for entry in found.relaxations if entry.saved_ms > 0]
-    if not helpful and any(point.fits for point in found.points):
+    helpful = [entry for entry in result.relaxations if entry.saved_ms > 0]
+    if not helpful and any(point.fits for point in result.points):
         yield "no setting of the chip has room left that would make it faster"
     for number, entry in enumerate(helpful):
         first = "relax first, from the fastest point" if number == 0 else "or"
@@ -178,9 +178,9 @@ def _layer_row(number: int, layer: LayerReport, known: LayerRange, total: int) -
     )
 
 
-def _error(found: Range, mark: str) -> str:
+def _error(result: Range, mark: str) -> str:
     """Half the range in percent; ``mark`` where no measurement covers the kernel."""
-    if not found.low_cycles:
+    if not result.low_cycles:
         return ""
-    factor = (found.high_cycles / found.low_cycles) ** 0.5
+    factor = (result.high_cycles / result.low_cycles) ** 0.5
     return f"{mark}±{100 * (factor - 1):.0f} %"

@@ -145,15 +145,15 @@ def explanation(report: SimulationReport, found: Explanation) -> tuple[str, ...]
     return tuple(line for block in blocks for line in block)
 
 
-def _about(report: SimulationReport, found: Explanation) -> Iterable[str]:
-    layer, roof = found.layer, found.roofline
+def _about(report: SimulationReport, result: Explanation) -> Iterable[str]:
+    layer, roof = result.layer, result.roofline
     share = 100 * layer.cycles / max(1, report.total_cycles)
-    yield f"layer {found.number}, {layer.name}: {layer.op}, kernel '{layer.kernel}'"
-    known = ranges(report).layers[found.number - 1]
+    yield f"layer {result.number}, {layer.name}: {layer.op}, kernel '{layer.kernel}'"
+    known = ranges(report).layers[result.number - 1]
     low, high = known.range.low_cycles, known.range.high_cycles
     blind = "" if known.measured else ", of a kernel that no measurement covers"
     yield (f"  {layer.cycles:,} cycles ({share:.1f} %), 9 of 10 boards {low:,} to {high:,}{blind}")
-    for line in found.where:
+    for line in result.where:
         yield f"  {line}"
     if layer.macs:
         text = f"  roofline: {roof.reached:.2f} MAC/cycle; cores {roof.arithmetic:g}, this kernel "
@@ -161,8 +161,8 @@ def _about(report: SimulationReport, found: Explanation) -> Iterable[str]:
         yield text + (f", L3 {roof.l3:.2f}" if roof.l3 is not None else "")
 
 
-def _layer_time(found: Explanation) -> Iterable[str]:
-    layer = found.layer
+def _layer_time(result: Explanation) -> Iterable[str]:
+    layer = result.layer
     own = layer.l3_wait_cycles - layer.stall_cycles
     rows = (
         ("compute", layer.compute_cycles),
@@ -178,20 +178,20 @@ def _layer_time(found: Explanation) -> Iterable[str]:
             yield f"  {name:18s}{bar(cycles, layer.cycles, 20)} {percent}  {cycles:,}"
 
 
-def _parts(found: Explanation) -> Iterable[str]:
-    total = sum(part.cycles for part in found.parts)
+def _parts(result: Explanation) -> Iterable[str]:
+    total = sum(part.cycles for part in result.parts)
     yield "what the cores do"
-    for part in found.parts:
+    for part in result.parts:
         source = f"  [{part.origin}] {part.source}".rstrip()
         yield f"  {part.name:36s} {part.cycles:>12,} {_percent(part.cycles, total)}{source}"
 
 
-def _alternatives(found: Explanation) -> Iterable[str]:
+def _alternatives(result: Explanation) -> Iterable[str]:
     yield "tiles: the chosen one and the best others"
-    chosen = found.alternatives[0]
-    for entry in found.alternatives:
+    chosen = result.alternatives[0]
+    for entry in result.alternatives:
         yield f"  {_tile(entry)}  {_difference(entry, chosen)}"
-    if len(found.alternatives) == 1:
+    if len(result.alternatives) == 1:
         yield "  no other cut fits L1"
 
 
@@ -213,13 +213,13 @@ def _difference(entry: Alternative, chosen: Alternative) -> str:
     return f"{entry.cycles:,} cycles ({more:+,})"
 
 
-def _what_ifs(found: Explanation) -> Iterable[str]:
-    if not found.what_ifs:
+def _what_ifs(result: Explanation) -> Iterable[str]:
+    if not result.what_ifs:
         return
     yield "what would help"
-    for entry in found.what_ifs:
-        saved = found.layer.cycles - entry.cycles
-        share = _percent(saved, found.layer.cycles).strip()
+    for entry in result.what_ifs:
+        saved = result.layer.cycles - entry.cycles
+        share = _percent(saved, result.layer.cycles).strip()
         yield f"  {entry.what}: {entry.cycles:,} cycles, {saved:,} less ({share})"
         if entry.takes:
             yield f"    {entry.takes}"

@@ -245,14 +245,18 @@ def _real(record: QParams, integer: int) -> float:
 
 def _filter(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """sum(w x) + b, times the multiplier, shifted, clipped."""
-    made = item.node.quantization
-    assert made is not None
-    kernel: FilterKernel = made.kernel
+    quantization = item.node.quantization
+    assert quantization is not None
+    kernel: FilterKernel = quantization.kernel
     channel = place[0] if len(place) in (1, 3) else place[-1]
     x, weights = _taps(worker, item, place, channel)
-    data, output = made.input, made.output
-    unit = float(np.ravel(made.inputs[2].scale)[channel % made.inputs[2].scale.size])
-    step = float(np.ravel(made.inputs[1].scale)[channel % made.inputs[1].scale.size])
+    data, output = quantization.input, quantization.output
+    unit = float(
+        np.ravel(quantization.inputs[2].scale)[channel % quantization.inputs[2].scale.size]
+    )
+    step = float(
+        np.ravel(quantization.inputs[1].scale)[channel % quantization.inputs[1].scale.size]
+    )
     total, bias = int((x * weights).sum()), int(kernel.bias[channel])
     place_of = channel % kernel.multiplier.size
     multiplier, shift = int(kernel.multiplier[place_of]), int(kernel.shift[place_of])
@@ -263,7 +267,7 @@ def _filter(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     listed = " + ".join(f"{w}*{q}" for w, q in zip(weights[:_LISTED], x, strict=False))
     more = f" + ... ({x.size} products)" if x.size > _LISTED else ""
     real = _bias_of(worker, item, channel)
-    parts = _bias_parts(made, kernel, channel, real, unit)
+    parts = _bias_parts(quantization, kernel, channel, real, unit)
     worked.inputs, worked.weights = [int(q) for q in x], [int(w) for w in weights]
     worked.computed[item.path] = result
     worked.products_sum, worked.bias, worked.accumulator = total, bias, accumulator
@@ -284,9 +288,9 @@ def _filter(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
 
 def _taps(worker: _Worker, item: Item, place: Place, channel: int) -> tuple[IntArray, IntArray]:
     """Integers that a filter multiplies for one output value: inputs and weights, aligned."""
-    made = item.node.quantization
-    assert made is not None
-    x, weights = worker.value(item.inputs[0]), made.kernel.weights.astype(np.int64)
+    quantization = item.node.quantization
+    assert quantization is not None
+    x, weights = worker.value(item.inputs[0]), quantization.kernel.weights.astype(np.int64)
     types = item.graph.input_types(item.node)
     work = item.node.op.work(types, item.node.outputs)
     if item.node.op.role == "normalization":
@@ -298,7 +302,7 @@ def _taps(worker: _Worker, item: Item, place: Place, channel: int) -> tuple[IntA
     padded = np.pad(
         x,
         ((0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))),
-        constant_values=made.input.zero_point,
+        constant_values=quantization.input.zero_point,
     )
     rows = _seen(row, window.kernel[0], window.strides[0], window.dilations[0])
     columns = _seen(column, window.kernel[1], window.strides[1], window.dilations[1])
@@ -315,11 +319,13 @@ def _bias_of(worker: _Worker, item: Item, channel: int) -> float:
     return 0.0 if value is None else float(np.ravel(value)[channel])
 
 
-def _bias_parts(made: Any, kernel: FilterKernel, channel: int, real: float, unit: float) -> str:
+def _bias_parts(result: Any, kernel: FilterKernel, channel: int, real: float, unit: float) -> str:
     """rnd(b / sA) - zI * sum(w) + rnd(zO * sO / sA), or what was learned instead."""
     own = int(round_half_up(np.float64(real / unit)))
-    moved = -made.input.zero_point * int(kernel.weights[channel].astype(np.int64).sum())
-    target = int(round_half_up(np.float64(made.output.zero_point * made.output.first_scale / unit)))
+    moved = -result.input.zero_point * int(kernel.weights[channel].astype(np.int64).sum())
+    target = int(
+        round_half_up(np.float64(result.output.zero_point * result.output.first_scale / unit))
+    )
     if own + moved + target != int(kernel.bias[channel]):
         return "chosen for this channel (a learned bias, or one at its limit)"
     return (
@@ -330,16 +336,16 @@ def _bias_parts(made: Any, kernel: FilterKernel, channel: int, real: float, unit
 
 def _activation(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """f of one value."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     before = int(worker.value(item.inputs[0])[place])
     after = int(worker.value(item.outputs[0])[place])
-    low, high = made.output.limits
+    low, high = quantization.output.limits
     worked.lines += [
-        f"  x    {before} = {_real(made.input, before):.6g}",
-        *_multipliers(made.kernel),
-        f"  y    {item.node.kind}: {after} = {_real(made.output, after):.6g}   "
-        f"(record {made.output.first_scale:.8g} * (y - {made.output.zero_point}), "
+        f"  x    {before} = {_real(quantization.input, before):.6g}",
+        *_multipliers(quantization.kernel),
+        f"  y    {item.node.kind}: {after} = {_real(quantization.output, after):.6g}   "
+        f"(record {quantization.output.first_scale:.8g} * (y - {quantization.output.zero_point}), "
         f"clipped to {low}..{high})",
     ]
 
@@ -358,8 +364,8 @@ def _multipliers(kernel: Any) -> list[str]:
 
 def _pool(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """The largest, or the mean, of what the window sees."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     _, values = worker.window(item, place)
     after = int(worker.value(item.outputs[0])[place])
     listed = ", ".join(map(str, values[:_SMALL])) + (", ..." if values.size > _SMALL else "")
@@ -367,16 +373,16 @@ def _pool(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     worked.lines += [
         f"  x    {values.size} values of the window: {listed}",
         f"       largest {values.max()}, sum {values.sum():,}, mean {values.mean():.4f}",
-        *_multipliers(made.kernel),
-        f"  y    {item.node.kind}: {after} = {_real(made.output, after):.6g}",
+        *_multipliers(quantization.kernel),
+        f"  y    {item.node.kind}: {after} = {_real(quantization.output, after):.6g}",
     ]
 
 
 def _sum(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """Both terms in units of the smaller scale, their sum, the output's scale."""
-    made = item.node.quantization
-    assert made is not None
-    kernel: SumKernel = made.kernel
+    quantization = item.node.quantization
+    assert quantization is not None
+    kernel: SumKernel = quantization.kernel
     terms = [_operand(worker, tensor, place) for tensor in item.inputs[:2]]
     big, sign = kernel.scaled_input, "+" if kernel.sign > 0 else "-"
     scaled = list(terms)
@@ -386,14 +392,14 @@ def _sum(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     first, second = kernel.input_scaling, kernel.scaling
     worked.inputs, worked.accumulator = list(terms), total
     worked.multiplier, worked.shift = int(second.multiplier[0]), int(second.shift[0])
-    low, high = made.output.limits
+    low, high = quantization.output.limits
     worked.computed[item.path] = min(max(result, low), high)
     worked.lines += [
         *(
             f"  x{n}   {term} = {_real(record, term):.6g}   ({worker.name(tensor)}, "
             f"scale {record.first_scale:.8g}, zero point {record.zero_point})"
             for n, (term, record, tensor) in enumerate(
-                zip(terms, made.inputs, item.inputs, strict=False)
+                zip(terms, quantization.inputs, item.inputs, strict=False)
             )
         ),
         f"  M1   x{big} has the larger scale: {terms[big]} * {int(first.multiplier[0])} >> "
@@ -401,7 +407,7 @@ def _sum(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
         f"  sum  {scaled[0]} {sign} {scaled[1]} = {total}",
         f"  M2   {total} * {worked.multiplier} >> {worked.shift} + {kernel.bias} = {result}",
         f"  y    clipped to {low}..{high}: {min(max(result, low), high)} = "
-        f"{_real(made.output, min(max(result, low), high)):.6g}",
+        f"{_real(quantization.output, min(max(result, low), high)):.6g}",
     ]
 
 
@@ -414,18 +420,18 @@ def _operand(worker: _Worker, tensor: Tensor, place: Place) -> int:
 
 def _product(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """One operand times or divided by the other, in the output's scale."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     terms = [_operand(worker, tensor, place) for tensor in item.inputs[:2]]
     after = int(worker.value(item.outputs[0])[place])
     worked.inputs = list(terms)
     worked.lines += [
         *(
             f"  x{n}   {term} = {_real(record, term):.6g}   (zero point {record.zero_point})"
-            for n, (term, record) in enumerate(zip(terms, made.inputs, strict=False))
+            for n, (term, record) in enumerate(zip(terms, quantization.inputs, strict=False))
         ),
-        *_multipliers(made.kernel),
-        f"  y    {item.node.kind}: {after} = {_real(made.output, after):.6g}",
+        *_multipliers(quantization.kernel),
+        f"  y    {item.node.kind}: {after} = {_real(quantization.output, after):.6g}",
     ]
 
 
@@ -439,38 +445,38 @@ def _moved(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
         count += values.size
     after = int(worker.value(item.outputs[0])[place])
     source = _followed(item, places, place)
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     if source is None:
         worked.lines.append(f"  y    {after}: part of the border, or several values went into it")
         return
     index, at = source
     worked.inputs = [int(worker.value(item.inputs[index])[at])]
     worked.lines.append(
-        f"  y    {after} = {_real(made.output, after):.6g}: element {_spelled(at)} of "
+        f"  y    {after} = {_real(quantization.output, after):.6g}: element {_spelled(at)} of "
         f"{worker.name(item.inputs[index])}, the integer unchanged"
     )
 
 
 def _followed(item: Item, places: Sequence[IntArray], place: Place) -> tuple[int, Place] | None:
     """Input and place that the operator takes an element from; None when it computes."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     if not item.node.op.keeps_record:
         return None
-    numbers_there = integers_of(item.node.op, made, [p[np.newaxis] for p in places])
+    numbers_there = integers_of(item.node.op, quantization, [p[np.newaxis] for p in places])
     mark = int(numbers_there[0][0][place])
     for index, numbers in enumerate(places):
-        found = np.argwhere(numbers == mark)
-        if len(found) == 1:
-            return index, tuple(int(n) for n in found[0])
+        result = np.argwhere(numbers == mark)
+        if len(result) == 1:
+            return index, tuple(int(n) for n in result[0])
     return None
 
 
 def _vector(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """Operators that see all of a vector, as softmax does."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     axis = item.node.op.works_along
     x = worker.value(item.inputs[0])
     if axis is None:
@@ -481,16 +487,16 @@ def _vector(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     listed = ", ".join(map(str, vector[:_SMALL])) + (", ..." if vector.size > _SMALL else "")
     worked.inputs = [int(q) for q in vector]
     worked.lines += [
-        f"  x    {vector.size} values: {listed}   (scale {made.input.first_scale:.6g})",
-        f"  y    {item.node.kind}: {after} = {_real(made.output, after):.6g}   "
-        f"({made.output.dtype}, scale {made.output.first_scale:.6g})",
+        f"  x    {vector.size} values: {listed}   (scale {quantization.input.first_scale:.6g})",
+        f"  y    {item.node.kind}: {after} = {_real(quantization.output, after):.6g}   "
+        f"({quantization.output.dtype}, scale {quantization.output.first_scale:.6g})",
     ]
 
 
 def _matrix_product(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """A row times a column."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     left, right = (worker.value(tensor) for tensor in item.inputs[:2])
     row = left[..., place[-2], :].reshape(-1, left.shape[-1])[0] if left.ndim > 1 else left
     if right.shape[-2:-1] == row.shape:
@@ -505,15 +511,15 @@ def _matrix_product(worker: _Worker, item: Item, place: Place, worked: Worked) -
         f"  row  {', '.join(map(str, row[:_SMALL]))}",
         f"  col  {', '.join(map(str, column[:_SMALL]))}",
         *([] if worked.products_sum is None else [f"  sum  {worked.products_sum:,}"]),
-        *_multipliers(made.kernel),
-        f"  y    {after} = {_real(made.output, after):.6g}",
+        *_multipliers(quantization.kernel),
+        f"  y    {after} = {_real(quantization.output, after):.6g}",
     ]
 
 
 def _any(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     """Where the element came from if it was moved; else what is read and what comes out."""
-    made = item.node.quantization
-    assert made is not None
+    quantization = item.node.quantization
+    assert quantization is not None
     if item.node.op.keeps_record:
         _moved(worker, item, place, worked)
         return
@@ -525,8 +531,8 @@ def _any(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     )
     worked.lines += [
         f"  x    {shapes}",
-        *_multipliers(made.kernel),
-        f"  y    {item.node.kind}: {after} = {_real(made.output, after):.6g}",
+        *_multipliers(quantization.kernel),
+        f"  y    {item.node.kind}: {after} = {_real(quantization.output, after):.6g}",
     ]
 
 

@@ -78,7 +78,7 @@ def image_format(
     *,
     pixel: Sequence[float] | None = None,
 ) -> list[PassRecord]:
-    """Put an image formatter behind a graph input: it then takes raw pixels, HWC uint8.
+    """Put an image formatter after a graph input: it then takes raw pixels, HWC uint8.
 
     A second call replaces the formatter, ``none none`` removes it. What a pixel means in float
     follows from the input's quantization when there is one, so that float and int8 agree; ``pixel``

@@ -120,10 +120,10 @@ def quantized_bytes(graph: Graph) -> int:
     bits = 0
     flat = flatten(graph)
     for item in flat.items:
-        made = item.node.quantization
-        if item.node.op.known_value is None or made is None:
+        quantization = item.node.quantization
+        if item.node.op.known_value is None or quantization is None:
             continue
-        record = made.output
+        record = quantization.output
         width = {"int8": record.bits, "uint8": 8, "int16": 16, "uint16": 16}.get(record.dtype, 32)
         bits += item.node.type.size * (32 if record.bits == FLOAT_BITS else width)
     return -(-bits // 8)

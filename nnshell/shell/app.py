@@ -195,7 +195,7 @@ class Shell(cmd2.Cmd):
     # -- what goes wrong -------------------------------------------------------------------
 
     def fail(self, message: str) -> None:
-        """Print what went wrong behind the script lines that led here, and remember it."""
+        """Print what went wrong after the script lines that led here, and remember it."""
         self.failures += 1
         self.last_failure = message
         if self.transcript is not None:

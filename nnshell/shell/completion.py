@@ -51,15 +51,15 @@ def graph_numbers(shell: Shell) -> Choices:
 
 
 def complete_input(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
-    """Files and folders; behind ``sample:`` what comes with the package; either behind NAME=."""
+    """Files and folders; after ``sample:`` what comes with the package; either after NAME=."""
     name, sign, path = text.rpartition("=")
     start = name + sign
     if path.startswith(PREFIX):
         offered = [start + PREFIX + sample for sample in sample_names()]
         return shell.basic_complete(text, line, begin, end, offered)
-    found = shell.path_complete(path, line[: begin - len(start)] + path, begin - len(start), end)
-    items = [replace(item, value=start + item.text, text=start + item.text) for item in found]
-    return replace(found, items=items)
+    result = shell.path_complete(path, line[: begin - len(start)] + path, begin - len(start), end)
+    items = [replace(item, value=start + item.text, text=start + item.text) for item in result]
+    return replace(result, items=items)
 
 
 def complete_tuning(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
@@ -71,12 +71,12 @@ def complete_tuning(shell: Shell, text: str, line: str, begin: int, end: int) ->
     key, sign, _ = text.partition("=")
     values = [str(value).lower() for value in accepted.get(key, ())]
     offered = [f"{key}={value}" for value in values] if sign else [f"{name}=" for name in accepted]
-    found = shell.basic_complete(text, line, begin, end, offered)
-    return found if sign else replace(found, allow_finalization=False)
+    result = shell.basic_complete(text, line, begin, end, offered)
+    return result if sign else replace(result, allow_finalization=False)
 
 
 def complete_selector(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
-    """The name at the end of a selector: behind a comma or a colon another one begins."""
+    """The name at the end of a selector: after a comma or a colon another one begins."""
     graph = _graph(shell)
     if graph is None:
         return Completions()

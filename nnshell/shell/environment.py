@@ -76,8 +76,8 @@ def _version(package: Package) -> str:
 
 
 def _satisfied(package: Package) -> bool:
-    found = _version(package)
-    return bool(found) and _numbers(found) >= _numbers(package.minimum)
+    result = _version(package)
+    return bool(result) and _numbers(result) >= _numbers(package.minimum)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -88,23 +88,23 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _package_row(package: Package) -> tuple[str, str, str, str]:
     install = f"pip install 'nnshell[{package.extra}]'" if package.extra else ""
     install = install or f"pip install '{package.name}>={package.minimum}'"
-    found = _version(package) or "-"
-    return (package.name, found, package.purpose, "" if _satisfied(package) else install)
+    result = _version(package) or "-"
+    return (package.name, result, package.purpose, "" if _satisfied(package) else install)
 
 
 def _tools() -> Iterator[tuple[str, str, str, str]]:
     compiler = next((name for name in _COMPILERS if shutil.which(name)), "")
-    found = _first_line([compiler, "--version"]) if compiler else "-"
+    result = _first_line([compiler, "--version"]) if compiler else "-"
     yield (
         "C compiler",
-        found,
+        result,
         "compiling what gen and export c write",
         "" if compiler else "install gcc",
     )
     yield _int8_engine()
     dot = shutil.which("dot")
-    found = _first_line(["dot", "-V"]) if dot else "-"
-    yield ("Graphviz", found, "pictures with draw", "" if dot else "install graphviz")
+    result = _first_line(["dot", "-V"]) if dot else "-"
+    yield ("Graphviz", result, "pictures with draw", "" if dot else "install graphviz")
 
 
 def _int8_engine() -> tuple[str, str, str, str]:

@@ -186,7 +186,7 @@ class _Scanner:
         self.parts = []
 
     def _variable(self) -> str:
-        """The value of the $(NAME) at the position, which moves behind it."""
+        """The value of the $(NAME) at the position, which moves after it."""
         end = self.text.find(")", self.position)
         if end < 0:
             raise self._unclosed("$(")

@@ -62,11 +62,11 @@ class Parser(Cmd2ArgumentParser):
         if not name.startswith("--") or name in self._option_string_actions or " " in name:
             return word
         options = [o for o in self._option_string_actions if o.startswith("--")]
-        found = [o for o in options if _same(o) == _same(name)]
-        found = found or [o for o in options if _same(o).startswith(_same(name))]
-        if len({id(self._option_string_actions[o]) for o in found}) > 1:
-            raise UsageError(f"{name} could be {' or '.join(found)}", where=self.prog)
-        return f"{found[0]}{equals}{value}" if found else word
+        results = [o for o in options if _same(o) == _same(name)]
+        results = results or [o for o in options if _same(o).startswith(_same(name))]
+        if len({id(self._option_string_actions[o]) for o in results}) > 1:
+            raise UsageError(f"{name} could be {' or '.join(results)}", where=self.prog)
+        return f"{results[0]}{equals}{value}" if results else word
 
     def _unexpected(self, extra: Sequence[str]) -> UsageError:
         word = extra[0]

@@ -103,7 +103,7 @@ def terminal_table(table: Table, width: int) -> RenderableType:
 
 
 def _broken(text: str, room: int) -> str:
-    """A name too long for a line is broken behind a ``_`` or ``/`` of its own, not anywhere."""
+    """A name too long for a line is broken after a ``_`` or ``/`` of its own, not anywhere."""
     pieces = re.split(r"(?<=[_/])", text)
     if len(text) <= room or " " in text or max(map(len, pieces)) > room:
         return text

@@ -106,15 +106,15 @@ def _find_model(state: State, path: Path, model_path: Path | str | None) -> Path
             where=str(path),
             hint=f"if it moved, type `open {path} --orgmodel_path PATH`",
         )
-    found = digest_of(model)
-    difference = f"SHA-256 is {found[:16]}..., and was {state.sha256[:16]}... in the state"
-    if found != state.sha256 and model_path is None:
+    result = digest_of(model)
+    difference = f"SHA-256 is {result[:16]}..., and was {state.sha256[:16]}... in the state"
+    if result != state.sha256 and model_path is None:
         raise StateError(
             f"the model {model} has changed: its {difference}",
             where=str(path),
             hint=f"calibrate it again, or type `open {path} --orgmodel_path PATH`",
         )
-    if found != state.sha256:
+    if result != state.sha256:
         _LOG.warning("%s is not the model of %s: its %s", model, path, difference)
     return model
 

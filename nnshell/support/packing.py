@@ -130,16 +130,16 @@ def _packed(
     good = GOOD_ENOUGH * (live + held_bytes) - held_bytes
     tolerable = TOLERABLE * (live + held_bytes) - held_bytes
     packer = _Packer(buffers, alignment_bytes)
-    found: list[list[Placement]] = []
+    results: list[list[Placement]] = []
     for order in _ORDERS:
-        found.append(packer.first_fit(sorted(buffers, key=order)))
-        if _peak(found[-1]) <= live:
+        results.append(packer.first_fit(sorted(buffers, key=order)))
+        if _peak(results[-1]) <= live:
             break
-    best = min(found, key=_peak)
+    best = min(results, key=_peak)
     if _peak(best) > good:
         best = packer.improved(best)
     if _peak(best) > tolerable:
-        best = min((best, *(packer.improved(placed) for placed in found)), key=_peak)
+        best = min((best, *(packer.improved(placed) for placed in results)), key=_peak)
     if _peak(best) > tolerable:
         best = packer.searched(best, tries, tolerable)
     return best

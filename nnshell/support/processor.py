@@ -31,10 +31,10 @@ def _features_by_numpy() -> frozenset[str]:
         return frozenset()
     features = getattr(module, "__cpu_features__", {})
     names = {"FMA3": "fma", "AVX2": "avx2", "ASIMDDP": "asimddp"}
-    found = {spelled for name, spelled in names.items() if features.get(name)}
+    results = {spelled for name, spelled in names.items() if features.get(name)}
     if features.get("AVX512_ICL"):  # these processors have VNNI
-        found.update(AVX512_VNNI)
-    return frozenset(found)
+        results.update(AVX512_VNNI)
+    return frozenset(results)
 
 
 def byte_products_saturate() -> bool:

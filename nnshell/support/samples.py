@@ -27,7 +27,7 @@ def is_installed(path: Path) -> bool:
 
 
 def sample_names() -> list[str]:
-    """What stands behind ``sample:``: models and folders of images."""
+    """What stands after ``sample:``: models and folders of images."""
     entries = samples_folder().iterdir()
     return sorted(e.stem for e in entries if e.suffix == ".onnx" or e.is_dir())
 

@@ -233,7 +233,7 @@ def _put_back(target: Path, before: Path | None) -> None:
             os.replace(before, target)
 
 
-def _make_folder(folder: Path, made: list[Path]) -> None:
+def _make_folder(folder: Path, results: list[Path]) -> None:
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -241,7 +241,7 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
     for entry in reversed(missing):
         with contextlib.suppress(FileExistsError):  # made by somebody else meanwhile
             entry.mkdir()
-            made.append(entry)
+            results.append(entry)
 
 
 def _is_folder(path: Path) -> bool:

@@ -11,7 +11,7 @@ from nnshell.numeric.kernels.leaky import SLOPE_BITS
 from nnshell.ops.div import QUOTIENT_BITS
 
 # Functions that kernel bodies call. The product wraps around in 32 bits, as the registers do; the
-# rounding addition behind it does not, so it has 64.
+# rounding addition after it does not, so it has 64.
 HELPERS = """\
 static inline long long RoundShift(long long Value, int Shift)
 {

@@ -100,18 +100,18 @@ def _match(pattern: Sequence[str], words: Sequence[str]) -> tuple[str, ...] | No
     if len(pattern) != len(words):
         return None
     pairs = list(zip(pattern, words, strict=True))
-    if any(wanted != word for wanted, word in pairs if not wanted.isupper()):
+    if any(expected != word for expected, word in pairs if not expected.isupper()):
         return None
-    return tuple(word for wanted, word in pairs if wanted.isupper())
+    return tuple(word for expected, word in pairs if expected.isupper())
 
 
 def _refuse_bad_arguments(form: Form, arguments: tuple[str, ...], line: str) -> None:
-    given = dict(zip(filter(str.isupper, form.words.split()), arguments, strict=True))
-    if given.get("FIELD", "scale") not in _FIELDS:
-        raise UsageError(f"'{line}': a record has {', '.join(_FIELDS)}, not {given['FIELD']}")
-    if "EXPRESSION" in given:
-        _value_of(given["EXPRESSION"])
-    if "OP" not in given:
+    values = dict(zip(filter(str.isupper, form.words.split()), arguments, strict=True))
+    if values.get("FIELD", "scale") not in _FIELDS:
+        raise UsageError(f"'{line}': a record has {', '.join(_FIELDS)}, not {values['FIELD']}")
+    if "EXPRESSION" in values:
+        _value_of(values["EXPRESSION"])
+    if "OP" not in values:
         return
     operator, value = arguments[-2:]
     if operator != _EQUAL and operator not in _COMPARISONS:
@@ -123,16 +123,18 @@ def _refuse_bad_arguments(form: Form, arguments: tuple[str, ...], line: str) -> 
 # -- judges --------------------------------------------------------------------------------
 
 
-def _compare(what: str, found: float | str, operator: str, wanted: str) -> str:
-    if isinstance(found, str) or not _NUMBER.fullmatch(wanted):
-        same = str(found) == wanted
-        return "" if same and operator == _EQUAL else f"{what} is {found}, not {wanted}"
-    number = float(wanted.replace(",", ""))
+def _compare(what: str, result: float | str, operator: str, expected: str) -> str:
+    if isinstance(result, str) or not _NUMBER.fullmatch(expected):
+        same = str(result) == expected
+        return "" if same and operator == _EQUAL else f"{what} is {result}, not {expected}"
+    number = float(expected.replace(",", ""))
     if operator != _EQUAL:
-        holds = _COMPARISONS[operator](found, number)
-        return "" if holds else f"{what} is {found:g}, not {operator} {wanted}"
+        holds = _COMPARISONS[operator](result, number)
+        return "" if holds else f"{what} is {result:g}, not {operator} {expected}"
     return (
-        "" if abs(found - number) <= _half_unit(wanted) else f"{what} is {found:.6g}, not {wanted}"
+        ""
+        if abs(result - number) <= _half_unit(expected)
+        else f"{what} is {result:.6g}, not {expected}"
     )
 
 
@@ -195,15 +197,17 @@ def _record(evidence: Evidence, name: str, field: str, operator: str, value: str
     if row is None:
         return f"there is no node {name}"
     try:
-        found = _FIELDS[field](row)
+        result = _FIELDS[field](row)
     except IndexError:
         return f"node {name} has no {field}"
-    return _compare(f"the {field.replace('_', ' ')} of {name}", found, operator, value)
+    return _compare(f"the {field.replace('_', ' ')} of {name}", result, operator, value)
 
 
 def _setting(evidence: Evidence, name: str, operator: str, value: str) -> str:
-    found = evidence.settings[name]
-    plain = found if isinstance(found, int | float) and not isinstance(found, bool) else str(found)
+    result = evidence.settings[name]
+    plain = (
+        result if isinstance(result, int | float) and not isinstance(result, bool) else str(result)
+    )
     return _compare(f"setting {name}", plain, operator, value)
 
 
@@ -212,25 +216,25 @@ def _folded(text: str) -> str:
 
 
 def _prints(evidence: Evidence, text: str) -> str:
-    found = _folded(text) in _folded(evidence.results)
-    return "" if found else f"no command printed '{text}'"
+    result = _folded(text) in _folded(evidence.results)
+    return "" if result else f"no command printed '{text}'"
 
 
 def _warns(evidence: Evidence, text: str) -> str:
-    found = _folded(text) in _folded(evidence.messages)
-    return "" if found else f"no command noted or warned '{text}'"
+    result = _folded(text) in _folded(evidence.messages)
+    return "" if result else f"no command noted or warned '{text}'"
 
 
 def _fails(evidence: Evidence, text: str) -> str:
-    found = any(_folded(text) in _folded(failure) for failure in evidence.failures)
-    return "" if found else f"no command failed with '{text}'"
+    result = any(_folded(text) in _folded(failure) for failure in evidence.failures)
+    return "" if result else f"no command failed with '{text}'"
 
 
 def _number_behind(evidence: Evidence, text: str, operator: str, value: str) -> str:
-    _, found, rest = _folded(evidence.results).rpartition(_folded(text))
-    number = _NUMBER.search(rest) if found else None
+    _, result, rest = _folded(evidence.results).rpartition(_folded(text))
+    number = _NUMBER.search(rest) if result else None
     if number is None:
-        return f"no command printed a number behind '{text}'"
+        return f"no command printed a number after '{text}'"
     return _compare(f"'{text}'", float(number[0].replace(",", "")), operator, value)
 
 
@@ -278,7 +282,7 @@ FORMS = (
     Form("prints TEXT", "a command of this step printed it; blanks count as one", _prints),
     Form("warns TEXT", "a command of this step noted or warned it", _warns),
     Form("fails TEXT", "a command of this step failed with this message", _fails),
-    Form("number TEXT OP VALUE", "the first number printed behind the last TEXT", _number_behind),
+    Form("number TEXT OP VALUE", "the first number printed after the last TEXT", _number_behind),
     Form("calculate EXPRESSION OP VALUE", "arithmetic as in norm functions", _calculate),
     Form("file PATH exists", "PATH may begin with $(OUT)", _file_exists),
     Form("file PATH contains TEXT", "blanks count as one", _file_contains),

@@ -9,7 +9,7 @@
     show                        the lines to type, as in a script
     ```
 
-    What to look at.            text behind the commands, read when they have run
+    What to look at.            text after the commands, read when they have run
 
     ```check
     node input_1 exists         one check on a line (nnshell/tutorials/checks.py lists them)
@@ -42,7 +42,7 @@ _SUFFIX = ".md"
 class Block:
     """A run of lines of one kind; ``line`` is the number of its first line in the file."""
 
-    kind: str  # "prose", "title", "step", or what stands behind ```
+    kind: str  # "prose", "title", "step", or what stands after ```
     text: str
     line: int
 
@@ -181,9 +181,9 @@ def _step(blocks: list[Block], name: str) -> Step:
     title, *parts = blocks
     kinds = [block.kind for block in parts]
     if kinds != ["prose", COMMANDS, "prose", CHECKS]:
-        wanted = f"text, ```{COMMANDS}, text, ```{CHECKS}"
-        found = ", ".join(kinds) or "nothing"
-        raise _malformed(name, title.line, f"step '{title.text}' is not {wanted} but {found}")
+        expected = f"text, ```{COMMANDS}, text, ```{CHECKS}"
+        result = ", ".join(kinds) or "nothing"
+        raise _malformed(name, title.line, f"step '{title.text}' is not {expected} but {result}")
     why, commands, look, checks = parts
     numbered = enumerate(commands.text.splitlines(), start=commands.line)
     lines = tuple(Line(text, number) for number, text in numbered if text.strip())
@@ -193,16 +193,16 @@ def _step(blocks: list[Block], name: str) -> Step:
 
 
 def _checks(block: Block, name: str) -> tuple[Check, ...]:
-    found = []
+    results = []
     for number, line in enumerate(block.text.splitlines(), start=block.line):
         if line.strip() and not line.startswith("#"):
             try:
-                found.append(parse_check(line.strip()))
+                results.append(parse_check(line.strip()))
             except UsageError as error:
                 raise _malformed(name, number, error.message, error.hint) from None
-    if not found:
+    if not results:
         raise _malformed(name, block.line, "a step without checks")
-    return tuple(found)
+    return tuple(results)
 
 
 def _malformed(name: str, line: int, what: str, hint: str = "") -> UsageError:

@@ -45,7 +45,7 @@ def _set(random: Random, data: bytearray) -> None:
 
 
 def _set_early(random: Random, data: bytearray) -> None:
-    """Headers are in front, and more happens there than among weights."""
+    """Headers are before, and more happens there than among weights."""
     data[random.randrange(min(len(data), 64))] = random.randrange(256)
 
 

@@ -49,7 +49,7 @@ header = ["calibration images", "count", "first layer", "output", "int8 accuracy
 show("H. The calibration set (LeNet 16/32)", lab, header, rows)
 print(
     "Recommendation: 10 to 100 images of all classes, prepared exactly as in training. One image\n"
-    "may miss the extremes of the layers behind; hundreds add outliers that widen the steps and\n"
+    "may miss the extremes of the layers after; hundreds add outliers that widen the steps and\n"
     "gain nothing (a clip type takes them away again). The class matters little here, the\n"
     "preparation more than all else: images prepared otherwise give ranges of another network.\n"
 )

@@ -1,7 +1,7 @@
 """Lab I: quantizing before and after the activation.
 
 Fused, or unfused with the same scale on both sides, the filter requantizes straight into the
-relu's range: all 256 steps are positive. With a scale of its own in front of the relu, half of the
+relu's range: all 256 steps are positive. With a scale of its own before the relu, half of the
 steps stand for values that the relu throws away, and a second rounding follows.
 """
 

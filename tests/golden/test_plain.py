@@ -1,7 +1,7 @@
 """Networks with every activation and pool, tensor by tensor against plain Python arithmetic.
 
 The networks are those forms whose stored results are not at hand: leaky relu, hard sigmoid, tanh
-and sigmoid behind filters (int32 inside), a gate beside its own input (quantize nodes), concats
+and sigmoid after filters (int32 inside), a gate beside its own input (quantize nodes), concats
 of different records, average pools and a residual sum.
 """
 

@@ -265,7 +265,7 @@ WINDOWS: dict[str, Parts] = {
         "pads": [1, 1, 1, 1],
         "ceil_mode": 1,
     },
-    "ceil_mode, window behind the input": {
+    "ceil_mode, window after the input": {
         "kernel_shape": [1, 1],
         "strides": [4, 4],
         "pads": [0, 0, 0, 0],
@@ -320,7 +320,7 @@ for op in ("MaxPool", "AveragePool"):
         p=ints(0, 0, 3, 3, 0, 0, 3, 3),
     )
 case(
-    "MaxPool ceil_mode reaches behind by more than the kernel",
+    "MaxPool ceil_mode reaches after by more than the kernel",
     node("MaxPool", "x", kernel_shape=[2, 2], dilations=[4, 5], strides=[3, 4], ceil_mode=1),
 )
 case("GlobalAveragePool", node("GlobalAveragePool", "x"))
@@ -351,7 +351,7 @@ NORM = {
 }
 for opset in (7, 9, 14, 15, 21):
     case(
-        f"BatchNormalization behind Conv, opset {opset}",
+        f"BatchNormalization after Conv, opset {opset}",
         node("Conv", "x", "w", outputs=("t",)),
         node("BatchNormalization", "t", *NORM),
         w=numbers(5, 4, 3, 3),
@@ -359,7 +359,7 @@ for opset in (7, 9, 14, 15, 21):
         **NORM,
     )
 case(
-    "BatchNormalization behind Conv with bias",
+    "BatchNormalization after Conv with bias",
     node("Conv", "x", "w", "b", outputs=("t",)),
     node("BatchNormalization", "t", *NORM, epsilon=1e-3),
     w=numbers(5, 4, 3, 3),
@@ -367,7 +367,7 @@ case(
     **NORM,
 )
 case(
-    "BatchNormalization behind Conv along one axis",
+    "BatchNormalization after Conv along one axis",
     node("Conv", "x", "w", outputs=("t",)),
     node("BatchNormalization", "t", *NORM),
     x=["N", 4, 16],
@@ -375,7 +375,7 @@ case(
     **NORM,
 )
 case(
-    "BatchNormalization behind Gemm",
+    "BatchNormalization after Gemm",
     node("Gemm", "x", "w", "b", outputs=("t",)),
     node("BatchNormalization", "t", *NORM),
     x=VECTOR,
@@ -392,7 +392,7 @@ case(
     **NORM,
 )
 case(
-    "BatchNormalization behind an identity of a Conv that is read twice",
+    "BatchNormalization after an identity of a Conv that is read twice",
     node("Conv", "x", "w", outputs=("t",)),
     node("Identity", "t", outputs=("i",)),
     node("BatchNormalization", "i", *NORM, outputs=("u",)),

@@ -41,7 +41,7 @@ case("Squeeze all", node("Squeeze", "x"), x=[1, 4, 1, 1])
 case("Squeeze all with open batch", node("Squeeze", "x"), x=["N", 4, 1, 1])
 case("Unsqueeze axes", node("Unsqueeze", "x", axes=[2, 3]), x=VECTOR, opset=11)
 case("Unsqueeze axes input", node("Unsqueeze", "x", "a"), x=VECTOR, a=ints(-1, 1))
-case("Unsqueeze in front", node("Unsqueeze", "x", "a"), x=[1, 12], a=ints(0))
+case("Unsqueeze before", node("Unsqueeze", "x", "a"), x=[1, 12], a=ints(0))
 case("Transpose to HWC", node("Transpose", "x", perm=[0, 2, 3, 1]))
 case(
     "Transpose from HWC",

@@ -259,7 +259,7 @@ class RandomNet:
         return self.net.node("act", self.random.choice(_ACTIVATIONS), x)
 
     def add_layer(self, x: Ref) -> Ref | None:
-        """A filter with some of batch norm, pool, activation, pad behind it."""
+        """A filter with some of batch norm, pool, activation, pad after it."""
         y = self.add_conv(x) if self.rank(x) == 3 else self.net.linear(x, 4)
         for maker, probability in (
             (self.add_batch_norm, 0.3),

@@ -19,9 +19,9 @@ def test_table_of_passes_is_complete(update_golden: bool) -> None:
     head = "| name | groups | in NNTool | what |\n|---|---|---|---|\n"
     table = head + "".join(_row(entry) for entry in catalogue())
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    found, _, behind = rest.partition(END)
+    found, _, after = rest.partition(END)
     if update_golden:
-        PAGE.write_text(before + BEGIN + table + END + behind)
+        PAGE.write_text(before + BEGIN + table + END + after)
         return
     assert found == table
 

@@ -105,7 +105,7 @@ def test_average_pool_stays_behind_an_activation() -> None:
         """
     )
     wanted = (
-        "did not fuse relu with average_pool: behind an activation the kernel only runs a max pool"
+        "did not fuse relu with average_pool: after an activation the kernel only runs a max pool"
     )
     assert wanted in near_misses(graph)
 
@@ -156,7 +156,7 @@ def test_max_pool_stays_behind_a_relu_that_others_read() -> None:
     active = net.node("relu", Relu(), net.conv(net.x, 4))
     graph = fused(net.output(net.node("pool", MaxPool(HALVE), active), active))
     assert "conv_fusion = conv_fusion_conv_active {conv relu} input_1 : 4x6x6" in text(graph)
-    wanted = "left pool behind relu: relu's output has two consumers (pool, output_2)"
+    wanted = "left pool after relu: relu's output has two consumers (pool, output_2)"
     assert wanted in near_misses(graph)
 
 
@@ -259,5 +259,5 @@ def test_unfused_convolution_says_what_is_behind_it() -> None:
     net = Net(2, 4, 4)
     y = net.conv(net.x, 3)
     graph = fused(net.output(net.conv(y, 2, 1, name="next")))
-    wanted = "left conv alone: next behind it is conv2d, neither pool nor activation"
+    wanted = "left conv alone: next after it is conv2d, neither pool nor activation"
     assert wanted in near_misses(graph)

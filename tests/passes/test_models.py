@@ -59,7 +59,7 @@ def test_topology_is_nntools(test_data: Path, name: str) -> None:
 
 def test_dronet_has_the_published_steps(test_data: Path) -> None:
     """S33 is the last sum with its relu6; S38, S40 and S41 make no code, and a quantize node that
-    quantization inserts in front of the sigmoid takes number 42."""
+    quantization inserts before the sigmoid takes number 42."""
     graph = prepared(test_data / "models" / "pulp_dronet_v2.onnx")
     steps = graph.steps()
     assert operator_name(steps[33]) == "broadcastable_activation_fusion_add_active"

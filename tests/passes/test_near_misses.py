@@ -168,7 +168,7 @@ def sums_and_products_after_filters() -> Family:
 
 
 def poolings_after_activations() -> Family:
-    """An activation moves behind a pool only where it keeps the order."""
+    """An activation moves after a pool only where it keeps the order."""
     windows = (Window((2, 2), (2, 2)), Window((3, 3), pads=(1, 1, 1, 1)))
     activations = (Relu(), LeakyRelu(-1.0), LeakyRelu(0.1), Tanh(), Clip(-1.0, -0.5))
     for activation, window, average in product(activations, windows, (True, False)):

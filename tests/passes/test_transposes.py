@@ -210,7 +210,7 @@ def test_other_concats_run_along_the_first_axis(axis: int, parts: int) -> None:
     graph = net.output(net.node("joined", Concat(axis), *[net.x] * parts))
     adjusted(graph)
     assert graph["joined"].op == Concat(0)
-    assert len(transposes(graph)) == 2  # one shared in front, one behind
+    assert len(transposes(graph)) == 2  # one shared before, one after
 
 
 def test_split_in_the_middle_runs_along_the_first_axis() -> None:

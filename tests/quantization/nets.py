@@ -56,7 +56,7 @@ class Net:
         return self.node(name, op, x, *self.parameters(name, op, self.graph.type_of(x), filters))
 
     def fused(self, x: Ref, first: tuple[str, Operator], *others: tuple[str, Operator]) -> Ref:
-        """A filter and what runs behind it, as one node called ``<filter>_fusion``."""
+        """A filter and what runs after it, as one node called ``<filter>_fusion``."""
         name, op = first
         given = self.graph.type_of(x)
         edges = [x, *self.parameters(name, op, given, 2)]
@@ -91,7 +91,7 @@ def conv_op(kernel: int = 3, pads: tuple[int, ...] = PADDED) -> Conv2D:
 
 
 def ranges(**given: tuple[float, float]) -> Statistics:
-    """Statistics by node name; ``__`` stands for the slash behind a fusion's name."""
+    """Statistics by node name; ``__`` stands for the slash after a fusion's name."""
     return Statistics(
         {name.replace("__", "/"): TensorStatistics(*bounds) for name, bounds in given.items()}
     )

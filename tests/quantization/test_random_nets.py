@@ -59,13 +59,13 @@ def random_net(random: Random) -> Graph:
 def layer(net: Net, random: Random, x: Ref, name: str) -> Ref:
     padded = random.random() < 0.5
     op = conv_op(3, PADDED) if padded else conv_op(1, (0, 0, 0, 0))
-    behind = [(f"{name}_act", random.choice(ACTIVATIONS))]
+    after = [(f"{name}_act", random.choice(ACTIVATIONS))]
     if random.random() < 0.3:
-        behind.insert(0, (f"{name}_pool", random.choice(POOLS)))
+        after.insert(0, (f"{name}_pool", random.choice(POOLS)))
     if random.random() < 0.7:
-        return net.fused(x, (name, op), *behind)
+        return net.fused(x, (name, op), *after)
     y = net.node(name, op, x, *net.parameters(name, op, net.graph.type_of(x), 2))
-    for part_name, part in behind:
+    for part_name, part in after:
         y = net.node(part_name, part, y)
     return y
 

@@ -64,7 +64,7 @@ def test_an_input_whose_minimum_is_not_exactly_zero_is_symmetric(low: float) -> 
     assert meaning(record(made, "input_1")) == (1 / 127, 0)
 
 
-# -- filters and what is fused behind them -----------------------------------------------------
+# -- filters and what is fused after them -----------------------------------------------------
 
 
 def test_a_filter_requantizes_straight_into_the_relu_range() -> None:

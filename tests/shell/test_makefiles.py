@@ -167,7 +167,7 @@ def test_files_are_included() -> None:
 
 UNDECIDED = {
     "a program": ("A = $(shell cat /etc/passwd)\n", "$(shell ...)"),
-    "a program behind a sign": ("A != ls\n", "!= runs a program"),
+    "a program after a sign": ("A != ls\n", "!= runs a program"),
     "files": ("A = $(wildcard *)\n", "$(wildcard ...)"),
     "a condition on a program": (
         "ifeq ($(shell uname),Linux)\nA = 1\nelse\nA = 2\nendif\n",

@@ -78,7 +78,7 @@ DOES_NOT = [
     ('fails "no graph"', "no command failed with"),
     ('number "Total accuracy:" == 93.6', "'Total accuracy:' is 93.46, not 93.6"),
     ('number "Total accuracy:" > 94', "'Total accuracy:' is 93.46, not > 94"),
-    ('number "words" == 3', "no command printed a number behind 'words'"),
+    ('number "words" == 3', "no command printed a number after 'words'"),
     ('calculate "2 * 2" == 5', "2 * 2 is 4, not 5"),
 ]  # fmt: skip
 

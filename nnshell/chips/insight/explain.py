@@ -95,17 +95,17 @@ def explain(report: SimulationReport, wanted: str) -> Explanation:
     )
 
 
-def _find(report: SimulationReport, wanted: str) -> int:
+def _find(report: SimulationReport, expected: str) -> int:
     names = [layer.name for layer in report.layers]
     outputs = [layer.output for layer in report.network.layers]  # nodes of the graph
-    if wanted not in names and wanted in outputs:
-        return outputs.index(wanted)
-    if wanted in names:
-        return names.index(wanted)
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
-        return int(wanted) - 1
+    if expected not in names and expected in outputs:
+        return outputs.index(expected)
+    if expected in names:
+        return names.index(expected)
+    if expected.isdecimal() and 1 <= int(expected) <= len(names):
+        return int(expected) - 1
     raise UsageError(
-        f"there is no layer {wanted}",
+        f"there is no layer {expected}",
         where=report.network.name,
         hint=f"a name or a number from 1 to {len(names)} of `simulate`",
     )
@@ -134,13 +134,13 @@ def _where(report: SimulationReport, at: int) -> tuple[str, ...]:
 def _sizes(plan: LayerPlan) -> Counter[tuple[int, int, int, bool]]:
     """How often tiles of each size run: output channels, rows, input channels, finishing."""
     nest, tile = plan.geometry, plan.tile
-    found: Counter[tuple[int, int, int, bool]] = Counter()
+    results: Counter[tuple[int, int, int, bool]] = Counter()
     for step in steps(nest, tile):
         out = min(tile.out, nest.out - step.out * tile.out)
         rows = min(tile.rows, nest.height - step.rows * tile.rows)
         depth = min(tile.depth, nest.depth - step.depth * tile.depth)
-        found[out, rows, depth, step.depth == tile.trips[2] - 1] += 1
-    return found
+        results[out, rows, depth, step.depth == tile.trips[2] - 1] += 1
+    return results
 
 
 def _parts(plan: LayerPlan, setting: Setting) -> tuple[Part, ...]:
@@ -208,19 +208,21 @@ def _what_ifs(report: SimulationReport, at: int) -> tuple[WhatIf, ...]:
     def cycles(changed: Setting, in_l3: Operands) -> int:
         return choose(work, changed, in_l3, room, layer.name).timing.cycles
 
-    found = []
+    results = []
     if operands or layer.stall_cycles:
         resident = cycles(setting, frozenset())
-        found.append(WhatIf("with all its data in L2", resident, l2_lever(report, at)))
+        results.append(WhatIf("with all its data in L2", resident, l2_lever(report, at)))
     larger = replace(setting, l1_bytes=2 * setting.l1_bytes)
-    found.append(WhatIf("with twice the L1", cycles(larger, operands) + layer.stall_cycles))
+    results.append(WhatIf("with twice the L1", cycles(larger, operands) + layer.stall_cycles))
     if operands or layer.stall_cycles:
         clocks = replace(setting.clocks, fc_hz=2 * setting.clocks.fc_hz)
         faster = cycles(replace(setting, clocks=clocks), operands)
-        found.append(WhatIf("with external memory twice as fast", faster + layer.stall_cycles // 2))
-    found.append(WhatIf("if the cores never waited", layer.compute_cycles))
+        results.append(
+            WhatIf("with external memory twice as fast", faster + layer.stall_cycles // 2)
+        )
+    results.append(WhatIf("if the cores never waited", layer.compute_cycles))
     return tuple(
-        sorted((w for w in found if w.cycles < layer.cycles), key=lambda entry: entry.cycles)
+        sorted((w for w in results if w.cycles < layer.cycles), key=lambda entry: entry.cycles)
     )
 
 

@@ -113,9 +113,9 @@ def sweep(
         )
     cuts: Cuts = {}
     run = run or (lambda tried: [point_at(network, p, chip, cuts) for p in tried])
-    found = run(list(_candidates(parameters, axes, chip)))
-    points = [entry for entry in found if isinstance(entry, Point)]
-    left_out = dict.fromkeys(entry for entry in found if isinstance(entry, str))
+    outputs = run(list(_candidates(parameters, axes, chip)))
+    points = [entry for entry in outputs if isinstance(entry, Point)]
+    left_out = dict.fromkeys(entry for entry in outputs if isinstance(entry, str))
     if not points:
         raise UsageError(f"no point is possible: {next(iter(left_out))}")
     marked = [replace(point, pareto=_is_pareto(point, points)) for point in points]
@@ -203,15 +203,15 @@ def relaxations(
     parameters = parameters.resolve(load_kernels(parameters.kernels))
     cuts = cuts if cuts is not None else {}
     base = estimate(network, parameters, chip=chip, cuts=cuts)
-    found = []
+    results = []
     for name, value in _looser(parameters, chip):
         changed = replace(parameters, **{name: value})  # type: ignore[arg-type]
         report = estimate(network, changed, chip=chip, cuts=cuts)
         saved = base.latency_ms - report.latency_ms
         before, after = _number(getattr(parameters, name)), _number(value)
         energy = base.energy_mj - report.energy_mj
-        found.append(Relaxation(name, before, after, saved, energy))
-    return tuple(sorted(found, key=lambda entry: -entry.saved_ms))
+        results.append(Relaxation(name, before, after, saved, energy))
+    return tuple(sorted(results, key=lambda entry: -entry.saved_ms))
 
 
 def _looser(parameters: Parameters, chip: Chip) -> Iterator[tuple[str, int | float]]:
@@ -225,9 +225,9 @@ def _looser(parameters: Parameters, chip: Chip) -> Iterator[tuple[str, int | flo
     }
     for name, limit in limits.items():
         value = getattr(parameters, name)
-        wanted = min(limit, type(value)(value * 1.25))
-        if wanted > value:
-            yield name, wanted
+        expected = min(limit, type(value)(value * 1.25))
+        if expected > value:
+            yield name, expected
     if parameters.cluster_num_cores * 2 <= chip.cores:
         yield "cluster_num_cores", parameters.cluster_num_cores * 2
 

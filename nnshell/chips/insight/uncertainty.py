@@ -123,14 +123,14 @@ def range_around(cycles: int, error: float) -> Range:
 def load_validation(table: str) -> Validation:
     """What is known about the kernel table of that name."""
     text = files("nnshell.chips.tables").joinpath("validation.toml").read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text).get(table, {})
+    match: dict[str, Any] = tomllib.loads(text).get(table, {})
     families = {
         str(name): Family(int(entry["rows"]), float(entry["error"]), float(entry["share"]))
-        for name, entry in found.get("kernel", {}).items()
+        for name, entry in match.get("kernel", {}).items()
     }
     return Validation(
         families,
-        int(found.get("networks", 0)),
-        float(found.get("total_error", 0.0)),
-        float(found.get("waiting_share", 0.0)),
+        int(match.get("networks", 0)),
+        float(match.get("total_error", 0.0)),
+        float(match.get("waiting_share", 0.0)),
     )

@@ -42,7 +42,7 @@ class TileSizes:
 
     @property
     def pixels(self) -> IntArray:
-        """Pixels of the output behind the pool."""
+        """Pixels of the output after the pool."""
         return self.rows * self.geometry.width
 
 

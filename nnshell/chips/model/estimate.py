@@ -103,9 +103,9 @@ class _Simulation:
     def _choice(self, layer: Layer, streamed: Operands, room: int) -> Choice:
         """The best cut when L2 had room for all its buffers, if it has; else the best in steps
         of room, so that small differences of the plan do not start another search."""
-        found = self._known(layer, streamed, self.setting.chip.l2_bytes)
-        if found.staging_bytes <= room:
-            return found
+        result = self._known(layer, streamed, self.setting.chip.l2_bytes)
+        if result.staging_bytes <= room:
+            return result
         return self._known(layer, streamed, room - room % ROOM_STEP_BYTES)
 
     def _known(self, layer: Layer, streamed: Operands, room: int) -> Choice:
@@ -221,30 +221,30 @@ class _Simulation:
         )
 
     def _shortfalls(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[Shortfall]:
-        found = [
+        results = [
             l1_shortfall(layer.name, choice.l1_bytes, self.parameters, self.setting.chip)
             for layer, choice in zip(self.network.layers, picked, strict=True)
             if not choice.fits
         ]
         if memory.peak_bytes > self.parameters.l2_size:
-            found.append(l2_shortfall(memory.peak_bytes, self.parameters, self.setting.chip))
+            results.append(l2_shortfall(memory.peak_bytes, self.parameters, self.setting.chip))
         constants = self.network.constant_bytes
         spilled = plan.spilled_bytes()
-        return found + l3_shortfalls(constants, spilled, self.parameters, self.setting.chip)
+        return results + l3_shortfalls(constants, spilled, self.parameters, self.setting.chip)
 
 
 def operands_in_l3(layer: Layer, plan: Plan, at: int) -> Operands:
     """The layer's operands that live in L3, as roles and input numbers."""
     last = max(0, len(layer.work.input_bytes) - 1)
-    found: set[tuple[str, int]] = set()
+    results: set[tuple[str, int]] = set()
     for index, name in enumerate(layer.inputs):
         if name in plan.spilled:
-            found.add(("input", min(index, last)))
+            results.add(("input", min(index, last)))
     if layer.output in plan.spilled:
-        found.add(("output", 0))
+        results.add(("output", 0))
     if plan.weights[at] == "streamed":
-        found |= {("weights", 0), ("constants", 0)}
-    return frozenset(found)
+        results |= {("weights", 0), ("constants", 0)}
+    return frozenset(results)
 
 
 def _bound(compute: int, dma: int, l3: int) -> str:

@@ -1,7 +1,7 @@
 """From the graph to the simulator's network: which nodes are kernels, and what they pass on.
 
 Nodes that make no code (reshapes) and concats or splits along the channels, whose parts lie one
-behind the other in memory, hand their tensors through. A fusion is one layer, named after its
+after the other in memory, hand their tensors through. A fusion is one layer, named after its
 filter as the model file spells it.
 """
 
@@ -33,18 +33,18 @@ def network_from_graph(graph: Graph) -> Network:
             inputs.append(node.name)
             parts[node.name] = (node.name,)
             continue
-        given = _activations(graph, node, parts)
+        value = _activations(graph, node, parts)
         if node.op.role == "output":
-            outputs.extend(name for name in given if name not in inputs)
+            outputs.extend(name for name in value if name not in inputs)
             continue
         work = _work(graph, node, widths)
         if _hands_through(node, work):
-            parts[node.name] = given
+            parts[node.name] = value
             continue
         name = _layer_name(node, taken)
         taken.add(name)
         parts[node.name] = (node.name,)
-        layers.append(Layer(name, _filter(node).kind, work, given, node.name))
+        layers.append(Layer(name, _filter(node).kind, work, value, node.name))
     sizes = tuple(graph[name].type.size * widths[Ref(name)] for name in inputs)
     return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)), sizes)
 
@@ -110,7 +110,7 @@ def _hands_through(node: Node, work: Work) -> bool:
 
 
 def _filter(node: Node) -> Node:
-    """The node that names a layer: a fusion's first computing node, not a pad in front of it."""
+    """The node that names a layer: a fusion's first computing node, not a pad before it."""
     if node.body is None:
         return node
     beside = ("input", "output", "constant", "move")
@@ -120,8 +120,8 @@ def _filter(node: Node) -> Node:
 
 def _layer_name(node: Node, taken: set[str]) -> str:
     """The name in the model file where that is unique, else the node's own."""
-    wanted = _filter(node).origin.foreign_name or node.name
-    name = wanted if wanted not in taken else node.name
+    expected = _filter(node).origin.foreign_name or node.name
+    name = expected if expected not in taken else node.name
     number = 1
     while name in taken:
         number += 1

@@ -77,7 +77,7 @@ class Geometry:
         return moved.unit_bytes / (self.input_width if moved.extent == "input" else 1)
 
     def filter_rows(self, rows: IntArray) -> IntArray:
-        """Rows of the filter's own output that ``rows`` rows behind the pool need."""
+        """Rows of the filter's own output that ``rows`` rows after the pool need."""
         if self.pool is None:
             return np.minimum(rows, self.filter_height)
         span = (rows - 1) * self.pool.strides[0] + self.pool.kernel[0]

@@ -112,7 +112,7 @@ class KernelTable:
     weights are read from while the network runs; ``keeps_weights``: whether some may stay in L2;
     ``l2_size``: the L2 its tool takes when nobody says otherwise; ``fc_as_cluster``: its tool sets
     both clocks alike; ``tile_cycles``: what its generated code takes for each tile, on one core,
-    beside the transfers. A pool fused behind a filter costs its taps and outputs on top of the
+    beside the transfers. A pool fused after a filter costs its taps and outputs on top of the
     filter.
     """
 

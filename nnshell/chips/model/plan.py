@@ -70,8 +70,8 @@ class Plan:
         over = [entry.buffer for entry in memory.placements if entry.end_bytes > limit_bytes]
         meets = _meeting(over)
         rivals = [entry.buffer for entry in memory.placements if meets(entry.buffer)]
-        for found in (over, rivals):
-            weights = [buffer for buffer in found if buffer.kind == "weights"]
+        for result in (over, rivals):
+            weights = [buffer for buffer in result if buffer.kind == "weights"]
             if weights:
                 self._release_weights(weights, memory.peak_bytes - limit_bytes)
                 return True
@@ -352,7 +352,7 @@ def _activation_buffers(network: Network, plan: Plan) -> list[Buffer]:
 
 def _in_place(network: Network, plan: Plan) -> dict[str, str]:
     """Outputs that may overwrite an input: element by element, of the same size, read here for
-    the last time. A tile is loaded before the tile in front of it is stored."""
+    the last time. A tile is loaded before the tile before it is stored."""
     inside = set(_in_l2(plan))
     roots: dict[str, str] = {}
     for at, layer in enumerate(network.layers):
@@ -371,13 +371,13 @@ def _in_place(network: Network, plan: Plan) -> dict[str, str]:
 def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
     """What has to be packed into L2. ``staging`` are the streaming buffers of each layer."""
     last = len(network.layers) - 1
-    found = _activation_buffers(network, plan)
+    result = _activation_buffers(network, plan)
     for at, layer in enumerate(network.layers):
         size = network.layers[at].constant_bytes
         if plan.weights[at] == "resident":
-            found.append(Buffer(layer.name, "weights", size, 0, last, at))
+            result.append(Buffer(layer.name, "weights", size, 0, last, at))
         elif plan.weights[at] == "prefetched":
-            found.append(Buffer(layer.name, "weights", size, max(0, at - 1), at, at))
+            result.append(Buffer(layer.name, "weights", size, max(0, at - 1), at, at))
         if staging[at]:
-            found.append(Buffer(layer.name, "staging", staging[at], at, at, at))
-    return found
+            result.append(Buffer(layer.name, "staging", staging[at], at, at, at))
+    return result

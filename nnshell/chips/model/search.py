@@ -55,11 +55,11 @@ def choose(work: Work, setting: Setting, l3_operands: Operands, l2_room: int, na
     """
     smallest: Choice | None = None
     for kernel in setting.table.matching(work):
-        found = _fastest(work, kernel, setting, l3_operands, l2_room)
-        if found.fits:
-            return found
-        if smallest is None or found.l1_bytes < smallest.l1_bytes:
-            smallest = found
+        result = _fastest(work, kernel, setting, l3_operands, l2_room)
+        if result.fits:
+            return result
+        if smallest is None or result.l1_bytes < smallest.l1_bytes:
+            smallest = result
     if smallest is None:
         raise GraphError(
             f"kernel table {setting.table.name} has no kernel for {work.kind}",
@@ -81,9 +81,9 @@ def ranked_choices(
     nest, in_l3 = _nest(work, kernel, l3_operands)
     finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, count)
     choices = []
-    for found, index in finalists:
-        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
-        choices.append(_choice(work, plan, found, index, schedule(plan, setting), fits))
+    for result, index in finalists:
+        plan = LayerPlan(nest, kernel, result.tile(index), work.activation, in_l3)
+        choices.append(_choice(work, plan, result, index, schedule(plan, setting), fits))
     return choices
 
 
@@ -94,11 +94,11 @@ def _fastest(
     nest, in_l3 = _nest(work, kernel, l3_operands)
     finalists, fits = _finalists(work, nest, kernel, setting, in_l3, l2_room, FINALISTS)
     best: Choice | None = None
-    for found, index in finalists:
-        plan = LayerPlan(nest, kernel, found.tile(index), work.activation, in_l3)
+    for result, index in finalists:
+        plan = LayerPlan(nest, kernel, result.tile(index), work.activation, in_l3)
         timing = schedule_within(plan, setting, best.timing.cycles if best is not None else None)
         if timing is not None:
-            best = _choice(work, plan, found, index, timing, fits)
+            best = _choice(work, plan, result, index, timing, fits)
     assert best is not None  # the first one has no limit
     return best
 
@@ -115,11 +115,11 @@ def _nest(work: Work, kernel: Kernel, l3_operands: Operands) -> tuple[Geometry, 
 
 
 def _choice(
-    work: Work, plan: LayerPlan, found: Candidates, index: int, timing: Timing, fits: bool
+    work: Work, plan: LayerPlan, result: Candidates, index: int, timing: Timing, fits: bool
 ) -> Choice:
-    staging = int(_staging(found, plan.in_l3)[index])
+    staging = int(_staging(result, plan.in_l3)[index])
     rows = _image_rows(work, plan)
-    return Choice(plan, timing, int(found.l1_bytes[index]), staging, rows, fits)
+    return Choice(plan, timing, int(result.l1_bytes[index]), staging, rows, fits)
 
 
 def _finalists(
@@ -142,21 +142,21 @@ def _finalists(
     ranked: list[tuple[int, int, Candidates, int]] = []
     smallest: tuple[int, int, Candidates, int] | None = None
     for number, order in enumerate(kernel.orders):
-        found = candidates(nest, kernel, order, setting.cores, chip.l1_alignment_bytes)
-        least = int(np.argmin(found.l1_bytes))
-        if smallest is None or found.l1_bytes[least] < smallest[0]:
-            smallest = (int(found.l1_bytes[least]), number, found, least)
-        usable = _usable(found, setting.l1_bytes, _staging(found, in_l3), l2_room)
+        result = candidates(nest, kernel, order, setting.cores, chip.l1_alignment_bytes)
+        least = int(np.argmin(result.l1_bytes))
+        if smallest is None or result.l1_bytes[least] < smallest[0]:
+            smallest = (int(result.l1_bytes[least]), number, result, least)
+        usable = _usable(result, setting.l1_bytes, _staging(result, in_l3), l2_room)
         if not usable.any():
             continue
         costs = estimate(
-            kernel, setting.table, work.activation, chip, found,
+            kernel, setting.table, work.activation, chip, result,
             per_byte, per_line,
         )  # fmt: skip
         costs = np.where(usable, costs, np.iinfo(np.int64).max)
         for index in np.argsort(costs, kind="stable")[:count]:
             if usable[index]:
-                ranked.append((int(costs[index]), number, found, int(index)))
+                ranked.append((int(costs[index]), number, result, int(index)))
     if not ranked:
         assert smallest is not None
         return [(smallest[2], smallest[3])], False
@@ -170,35 +170,35 @@ def _distinct(
     """The first ``count`` cuts that differ: with one axis cut, all loop orders are the same."""
     kept: list[tuple[Candidates, int]] = []
     seen: set[tuple[object, ...]] = set()
-    for _, _, found, index in ranked:
-        tile = found.tile(index)
+    for _, _, result, index in ranked:
+        tile = result.tile(index)
         order = tile.order if sum(trips > 1 for trips in tile.trips) > 1 else ()
         cut = (tile.out, tile.rows, tile.depth, order)
         if cut not in seen:
             seen.add(cut)
-            kept.append((found, index))
+            kept.append((result, index))
         if len(kept) == count:
             break
     return kept
 
 
-def _usable(found: Candidates, l1_bytes: int, staging: IntArray, l2_room: int) -> BoolArray:
+def _usable(result: Candidates, l1_bytes: int, staging: IntArray, l2_room: int) -> BoolArray:
     """Cuts that fit L1 and preferably the L2 room, without needlessly fine ones."""
-    usable: BoolArray = found.l1_bytes <= l1_bytes
+    usable: BoolArray = result.l1_bytes <= l1_bytes
     if not usable.any():
         return usable
     room = max(l2_room, int(staging[usable].min()))
     usable = usable & (staging <= room)
-    tiles = found.trips["group"] * found.trips["out"] * found.trips["rows"] * found.trips["in"]
+    tiles = result.trips["group"] * result.trips["out"] * result.trips["rows"] * result.trips["in"]
     coarse = usable & (tiles <= MAX_TILES)
     return coarse if coarse.any() else usable
 
 
-def _staging(found: Candidates, in_l3: frozenset[int]) -> IntArray:
+def _staging(result: Candidates, in_l3: frozenset[int]) -> IntArray:
     """L2 for the pairs of buffers through which operands stream from and to L3."""
-    total = np.zeros_like(found.sizes.out)
+    total = np.zeros_like(result.sizes.out)
     for index in in_l3:
-        total = total + 2 * tile_bytes(found.sizes.geometry.operands[index], found.sizes)
+        total = total + 2 * tile_bytes(result.sizes.geometry.operands[index], result.sizes)
     return total
 
 

@@ -39,9 +39,9 @@ class Shortfall:
 def l1_shortfall(where: str, demand: int, parameters: Parameters, chip: Chip) -> Shortfall:
     """Even the smallest tile of a layer needs more L1 than the stacks leave."""
     levers = []
-    wanted = demand + parameters.stack_bytes
-    if wanted <= chip.l1_bytes:
-        levers.append(f"set l1_size {wanted}")
+    expected = demand + parameters.stack_bytes
+    if expected <= chip.l1_bytes:
+        levers.append(f"set l1_size {expected}")
     levers += _smaller_stacks(parameters, chip, chip.l1_bytes - demand)
     levers.append("a layer with fewer input channels, a smaller kernel or a narrower map")
     return Shortfall("L1", where, demand, parameters.l1_budget(), tuple(levers))
@@ -69,14 +69,14 @@ def l3_shortfalls(
     constants: int, activations: int, parameters: Parameters, chip: Chip
 ) -> list[Shortfall]:
     """Constants beyond the flash, activations beyond the external RAM."""
-    found = []
+    results = []
     flash = parameters.l3_flash_mb * 2**20
     if constants > flash:
         levers = []
         if constants <= chip.l3_flash_bytes:
             levers.append(f"set l3_flash_mb {-(-constants // 2**20)}")
         levers.append("a network with fewer parameters")
-        found.append(Shortfall("L3 flash", "the network", constants, flash, tuple(levers)))
+        results.append(Shortfall("L3 flash", "the network", constants, flash, tuple(levers)))
     if activations > parameters.l3_size:
         levers = []
         if activations <= chip.l3_ram_bytes:
@@ -84,7 +84,7 @@ def l3_shortfalls(
         levers.append("smaller feature maps")
         if activations - parameters.l3_size <= chip.l2_bytes - parameters.l2_size:
             levers.append("set l2_size larger, so that more stays in L2")
-        found.append(
+        results.append(
             Shortfall("L3 RAM", "the network", activations, parameters.l3_size, tuple(levers))
         )
-    return found
+    return results

@@ -95,10 +95,10 @@ class TileCosts:
     def _operand_spans(self, operand: Operand) -> list[tuple[int, int]]:
         """First row and number of rows of each tile of the operand."""
         firsts = [at * self.plan.tile.rows for at in range(len(self._rows))]
-        found = list(zip(firsts, self._rows, strict=True))
+        results = list(zip(firsts, self._rows, strict=True))
         if operand.extent != "input":
-            return found
-        spans = [self.plan.geometry.input_span(first, first + rows) for first, rows in found]
+            return results
+        spans = [self.plan.geometry.input_span(first, first + rows) for first, rows in results]
         return [(first, last - first) for first, last in spans]
 
     def compute(self, step: Step) -> int:
@@ -106,10 +106,10 @@ class TileCosts:
         sizes = self._outs[step.out], self._rows[step.rows], self._depths[step.depth]
         cycles = self._cycles.get(sizes)
         if cycles is None:
-            found = kernel_cycles(
+            result = kernel_cycles(
                 self.plan.kernel, self.setting.table, self.plan.activation, self._arrays(*sizes)
             )
-            cycles = {when: int(value[0]) for when, value in found.items()}
+            cycles = {when: int(value[0]) for when, value in result.items()}
             self._cycles[sizes] = cycles
         total = cycles["tile"]
         if step.depth == self.plan.tile.trips[2] - 1:
@@ -122,11 +122,11 @@ class TileCosts:
         out, depth = self._outs[step.out], self._depths[step.depth]
         first, span = self._spans[index][step.rows]
         key = (index, out, depth, first if index in self.plan.in_l3 else 0, span)
-        found = self._moves.get(key)
-        if found is None:
-            found = self._move(index, out, self._rows[step.rows], depth, span)
-            self._moves[key] = found
-        return found
+        match = self._moves.get(key)
+        if match is None:
+            match = self._move(index, out, self._rows[step.rows], depth, span)
+            self._moves[key] = match
+        return match
 
     def _move(self, index: int, out: int, rows: int, depth: int, span: int) -> tuple[int, int, int]:
         operand = self.plan.geometry.operands[index]

@@ -102,17 +102,17 @@ def _records(node: Node) -> NodeQuantization:
 
 def _apply(node: Node, inputs: Sequence[IntArray]) -> IntArray:
     """One node on arrays (channels, rows, columns)."""
-    (made,) = integers_of(node.op, _records(node), [array[np.newaxis] for array in inputs])
-    return cast(IntArray, made[0])
+    (result,) = integers_of(node.op, _records(node), [array[np.newaxis] for array in inputs])
+    return cast(IntArray, result[0])
 
 
-def _pool(node: Node, nest_height: int, rows: tuple[int, int], given: IntArray) -> IntArray:
+def _pool(node: Node, nest_height: int, rows: tuple[int, int], array: IntArray) -> IntArray:
     """A pool on the rows that ``rows`` of its output need of a map of ``nest_height`` rows."""
     window = node.op.sliding_window()
     assert window is not None
     cut = node.op.with_window(cut_window(window, rows, nest_height))
-    (made,) = integers_of(cut, _records(node), [given[np.newaxis]])
-    return cast(IntArray, made[0])
+    (result,) = integers_of(cut, _records(node), [array[np.newaxis]])
+    return cast(IntArray, result[0])
 
 
 def cut_window(window: Window, rows: tuple[int, int], height: int) -> Window:
@@ -142,20 +142,20 @@ class _FilterTile:
         self.sums = products if self.sums is None else self.sums + products
         if not last:
             return None
-        made = self._finish(part, self.sums)
+        result = self._finish(part, self.sums)
         self.sums = None
         for node in self.rest:
             if node.op.role in POOLS:
-                made = _pool(node, self.nest.filter_height, part.rows, made)
+                result = _pool(node, self.nest.filter_height, part.rows, result)
             else:
-                made = _apply(node, [made])
-        return made
+                result = _apply(node, [result])
+        return result
 
-    def _products(self, part: Part, given: IntArray, weights: IntArray) -> IntArray:
+    def _products(self, part: Part, array: IntArray, weights: IntArray) -> IntArray:
         window = cut_window(
             self.nest.window, self.nest.filter_span(*part.rows), self.nest.input_height
         )
-        padded = pad_map(given[np.newaxis], window, _records(self.node).input.zero_point)
+        padded = pad_map(array[np.newaxis], window, _records(self.node).input.zero_point)
         seen = np.stack([view[0] for _, _, view in taps(padded, window)], axis=1)
         flat = weights.reshape(*weights.shape[:2], -1)  # channels, input channels, taps
         if self.depthwise:
@@ -197,10 +197,10 @@ class _PoolTile:
     def run(
         self, part: Part, inputs: Sequence[IntArray], weights: IntArray | None, last: bool
     ) -> IntArray | None:
-        made = _pool(self.chain[0], self.nest.input_height, part.rows, inputs[0])
+        result = _pool(self.chain[0], self.nest.input_height, part.rows, inputs[0])
         for node in self.chain[1:]:
-            made = _apply(node, [made])
-        return made
+            result = _apply(node, [result])
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +213,10 @@ class _ChannelTile:
     def run(
         self, part: Part, inputs: Sequence[IntArray], weights: IntArray | None, last: bool
     ) -> IntArray | None:
-        made = inputs[0].reshape(-1, *self.shape[1:])
+        result = inputs[0].reshape(-1, *self.shape[1:])
         for node in self.chain:
-            made = _apply(node, [made])
-        return made.reshape(len(made), 1, 1)
+            result = _apply(node, [result])
+        return result.reshape(len(result), 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class _ElementTile:
     def run(
         self, part: Part, inputs: Sequence[IntArray], weights: IntArray | None, last: bool
     ) -> IntArray | None:
-        made = _apply(self.chain[0], inputs)
+        result = _apply(self.chain[0], inputs)
         for node in self.chain[1:]:
-            made = _apply(node, [made])
-        return made
+            result = _apply(node, [result])
+        return result

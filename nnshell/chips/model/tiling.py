@@ -183,22 +183,22 @@ def term_cycles(
     kernel: Kernel, table: KernelTable, activation: str | None, sizes: TileSizes
 ) -> dict[str, tuple[When, FloatArray]]:
     """Cycles of the busiest core by term, and when they are spent."""
-    found: dict[str, tuple[When, FloatArray]] = {}
+    results: dict[str, tuple[When, FloatArray]] = {}
     for term in kernel.terms:
         cycles: FloatArray = np.full(sizes.out.shape, term.cycles)
         for count in term.per:
             cycles = cycles * COUNTS[count](sizes)
-        found[term.name] = (term.when, cycles)
+        results[term.name] = (term.when, cycles)
     each = table.activation_cycles(activation)
     if each:
         scaled = np.asarray(each * COUNTS["output_share"](sizes), np.float64)
-        found[f"activation {activation}"] = ("output", scaled)
+        results[f"activation {activation}"] = ("output", scaled)
     if sizes.geometry.pool is not None:
         cost = table.pool_tap_cycles * COUNTS["pool_taps"](sizes) + table.pool_output_cycles
         outputs = COUNTS["out_share"](sizes) * COUNTS["pool_positions"](sizes)
         pooled = np.asarray(cost * outputs, np.float64)
-        found["fused pool"] = ("output", pooled)
-    return found
+        results["fused pool"] = ("output", pooled)
+    return results
 
 
 def kernel_cycles(

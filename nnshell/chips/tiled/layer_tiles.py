@@ -211,7 +211,7 @@ class LayerTiles:
 
     def _compute(self, step: Step, tiles: Sequence[Area | None]) -> None:
         part = self._tile(step)
-        given: list[IntArray] = []
+        values: list[IntArray] = []
         weights: IntArray | None = None
         for index, operand in self._inputs():
             area = tiles[index]
@@ -219,11 +219,11 @@ class LayerTiles:
             if operand.role == "weights":
                 weights = area.read().view(np.int8).astype(np.int64)
             else:
-                given.append(self._integers(operand, area))
+                values.append(self._integers(operand, area))
         last = step.depth == self.plan.tile.trips[2] - 1
-        made = self.kernel.run(part, given, weights, last)
-        if made is not None:
-            self._store(part, made)
+        outputs = self.kernel.run(part, values, weights, last)
+        if outputs is not None:
+            self._store(part, outputs)
 
     def _integers(self, operand: Operand, area: Area) -> IntArray:
         """A tile as (channels, rows, columns)."""
@@ -231,12 +231,12 @@ class LayerTiles:
         values = data.view(self.run_.dtype(self.refs[operand.tensor])).astype(np.int64)
         return values.reshape(*values.shape[:2], -1) if values.ndim > 1 else values[:, None, None]
 
-    def _store(self, part: Part, made: IntArray) -> None:
+    def _store(self, part: Part, array: IntArray) -> None:
         """The output tile through its L1 buffer to where the tensor lives."""
         nest = self.plan.geometry
         index = next(i for i, o in enumerate(nest.operands) if o.role == "output")
         operand = nest.operands[index]
-        data = bytes_of(made, records_of(self.node).outputs[0].dtype)
+        data = bytes_of(array, records_of(self.node).outputs[0].dtype)
         target = self.slots[index].next()
         target.forget()
         tile = target[: data.size]

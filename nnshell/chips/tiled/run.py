@@ -119,7 +119,7 @@ class RunState:
         return TiledRun(tuple(rows), outputs)
 
     def _parts(self, node: Node, numbers: dict[str, int]) -> tuple[str, ...]:
-        """The stored tensors behind a node: itself, or those that it only joins or renames."""
+        """The stored tensors after a node: itself, or those that it only joins or renames."""
         if node.op.role == "input" or node.name in numbers:
             return (node.name,)
         refs = [ref for ref in node.inputs if ref.node in self.parts]
@@ -171,7 +171,7 @@ class RunState:
         return records_of(self.graph[name]).outputs[0].dtype
 
     def source(self, ref: Ref) -> Area:
-        """The bytes of an input now; joined tensors are copied one behind the other."""
+        """The bytes of an input now; joined tensors are copied one after the other."""
         areas = [self.homes[name].shaped(-1) for name in self.parts[ref.node]]
         if len(areas) == 1:
             return areas[0]
@@ -181,10 +181,10 @@ class RunState:
     def _run_whole(self, node: Node) -> int:
         """An operator that is not cut: from its inputs' bytes to its output's."""
         inputs = [self._value(ref) for ref in node.inputs]
-        made = _evaluate(node, inputs, self.target == "chip")
+        result = _evaluate(node, inputs, self.target == "chip")
         records = records_of(node).outputs
         pieces = [
-            bytes_of(array, record.dtype) for array, record in zip(made, records, strict=False)
+            bytes_of(array, record.dtype) for array, record in zip(result, records, strict=False)
         ]
         data = np.concatenate(pieces)
         self._start(node.name, data.size).write(data)

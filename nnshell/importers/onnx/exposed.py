@@ -17,12 +17,12 @@ def with_outputs(path: Path, tensors: Iterable[StoredTensor]) -> tuple[bytes, li
     Raises ModelError for a file that cannot be read.
     """
     model = read_whole(path)
-    made = {name for node in model.graph.node for name in node.output if name}
+    results = {name for node in model.graph.node for name in node.output if name}
     known = {output.name for output in model.graph.output}
     names = []
     for tensor in tensors:
         name = str(tensor.key)
-        if name not in made or name in known or tensor.dtype.upper() not in ("INT8", "UINT8"):
+        if name not in results or name in known or tensor.dtype.upper() not in ("INT8", "UINT8"):
             continue
         kind = onnx.TensorProto.DataType.Value(tensor.dtype.upper())
         model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))

@@ -93,7 +93,7 @@ def read_onnx(path: Path, native: Native) -> OnnxFile:
     if graph.sparse_initializer:
         raise ModelError("sparse initializers are not supported", where=path.name)
     constants = {tensor.name for tensor in graph.initializer} | weights.keys()
-    _replace(graph.input, [given for given in graph.input if given.name not in constants])
+    _replace(graph.input, [value for value in graph.input if value.name not in constants])
     _replace(graph.node, _live(_sorted(list(graph.node), path), [o.name for o in graph.output]))
     spellings = {n.output[0]: Spelling(n.name, n.op_type) for n in graph.node if n.output}
     return OnnxFile(path, sha256, model, weights, spellings)
@@ -176,8 +176,8 @@ def _restore_old_resizes(model: onnx.ModelProto, outputs: Sequence[str]) -> None
     It keeps their number and order, and makes no others.
     """
     meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    found = [node for node in model.graph.node if node.op_type == "Resize"] if outputs else []
-    for node, output in zip(found, outputs, strict=True):
+    result = [node for node in model.graph.node if node.op_type == "Resize"] if outputs else []
+    for node, output in zip(result, outputs, strict=True):
         _replace(node.attribute, [a for a in node.attribute if a.name not in meant])
         node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in meant.items())
         if node.output[0] != output:
@@ -192,8 +192,8 @@ def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
 
 def default_opset(model: onnx.ModelProto) -> int:
     """The opset of the operators without domain; 0 when the file names none."""
-    found = [o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS]
-    return max(found, default=0)
+    results = [o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS]
+    return max(results, default=0)
 
 
 def first_line(error: Exception) -> str:
@@ -367,16 +367,16 @@ def node_inputs(node: onnx.NodeProto) -> set[str]:
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            made = {output for inner in graph.node for output in inner.output}
-            made |= {given.name for given in graph.input}
+            results = {output for inner in graph.node for output in inner.output}
+            results |= {value.name for value in graph.input}
             for inner in graph.node:
-                names |= node_inputs(inner) - made
-            names |= {output.name for output in graph.output} - made
+                names |= node_inputs(inner) - results
+            names |= {output.name for output in graph.output} - results
     return names
 
 
 def _sorted(nodes: list[onnx.NodeProto], path: Path) -> list[onnx.NodeProto]:
-    """Nodes behind those they read from; the file's order where that is one."""
+    """Nodes after those they read from; the file's order where that is one."""
     makers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
     readers: dict[int, list[int]] = {index: [] for index in range(len(nodes))}
     waiting = []

@@ -71,19 +71,19 @@ class Folder:
         known = {
             value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)
         }
-        wanted = 0
+        expected = 0
         for name in node.output:
             shape = known[name].type.tensor_type.shape if name in known else None
             dims = [d.dim_value for d in shape.dim] if shape is not None else []
             open_dims = shape is None or any(not d.HasField("dim_value") for d in shape.dim)
             if open_dims and node.op_type in _GROWING:
                 raise Unsupported("the size of its output is not known")
-            wanted += math.prod(dims) if not open_dims else 0
-        if wanted > self._budget:
+            expected += math.prod(dims) if not open_dims else 0
+        if expected > self._budget:
             raise Unsupported(
-                f"its output has {wanted} elements", accepted=f"{self._budget} in all"
+                f"its output has {expected} elements", accepted=f"{self._budget} in all"
             )
-        self._budget -= wanted
+        self._budget -= expected
 
     def _model(
         self, node: onnx.NodeProto, feeds: dict[str, NDArray[Any]], largest: int

@@ -140,8 +140,8 @@ def _finished(imported: Imported) -> Imported:
         consumers = graph.consumers(node.name)
         to_chw = [isinstance(n.op, Transpose) and n.op.perm == _TO_CHW for n, _ in consumers]
         if isinstance(node.op, Input) and to_chw and all(to_chw):
-            given = TensorType(node.type.shape, Layout.HWC, node.type.dtype)
-            node.op = Input(given, node.op.index)
+            value = TensorType(node.type.shape, Layout.HWC, node.type.dtype)
+            node.op = Input(value, node.op.index)
     graph.infer_types()
     verify(graph)
     return imported

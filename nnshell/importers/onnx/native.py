@@ -361,8 +361,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _answer(task: _Task, content: bytes) -> tuple[int, bytes]:
     try:
         model = onnx.ModelProto.FromString(content[1:])
-        made: Any = task(model, content[0])
-        return _DONE, b"" if made is None else made.SerializeToString()
+        result: Any = task(model, content[0])
+        return _DONE, b"" if result is None else result.SerializeToString()
     except Exception as error:  # what ONNX refuses, it raises in many ways
         text = str(error) or type(error).__name__
         return _REFUSED, text.encode("utf-8", "replace")

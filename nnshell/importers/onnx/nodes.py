@@ -63,7 +63,7 @@ class Importer:
         self.batch_size = _batch_size(shapes) if batched else 1
         self._batched = batched
         self._kept_real: set[str] = set()  # quantized constants that were real numbers before
-        self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
+        self._unknown: set[str] = set()  # tensors after a problem, of unknown shape
         self._native = native
         self._folder = Folder(default_opset(model), native)
         self._position = 0  # of the node that is being imported
@@ -77,7 +77,7 @@ class Importer:
         self.context = ImportContext(
             graph,
             self.batch_size,
-            any_batch=any(given.any_batch for given in shapes),
+            any_batch=any(value.any_batch for value in shapes),
             uses=dict(uses),
             reserved={f"output_{index + 1}" for index in range(len(outputs))},
             options=options,
@@ -85,8 +85,8 @@ class Importer:
 
     def run(self) -> Imported:
         """The graph and notes; only fit for use when there are no ``problems``."""
-        for index, given in enumerate(self.shapes):
-            self._add_input(index, given)
+        for index, value in enumerate(self.shapes):
+            self._add_input(index, value)
         for tensor in self.model.graph.initializer:
             self._add_initializer(tensor.name, tensor)
         for name, tensor in self.file.weights.items():
@@ -108,31 +108,31 @@ class Importer:
 
     def _stored(self) -> dict[str, StoredTensor]:
         """Integers of the file by node; a rectifier that was put back makes those of its input."""
-        found = {}
+        results = {}
         for ref, tensor in self.context.stored.items():
             implied = f"{ref.node}_activation"
             if not ref.index:
-                found[implied if implied in self.context.graph else ref.node] = tensor
-        return found
+                results[implied if implied in self.context.graph else ref.node] = tensor
+        return results
 
     # -- ends ------------------------------------------------------------------------------
 
-    def _add_input(self, index: int, given: InputShape) -> None:
-        batch = self._batch_axis(given)
-        inner = without(given.shape, batch)
+    def _add_input(self, index: int, source: InputShape) -> None:
+        batch = self._batch_axis(source)
+        inner = without(source.shape, batch)
         layout = Layout.CHW if len(inner) == 3 else Layout.NONE
         op = Input(TensorType(inner, layout), index)
-        origin = Origin(given.name, "input", self.file.path.name)
+        origin = Origin(source.name, "input", self.file.path.name)
         name = f"input_{index + 1}"
         self.context.graph.add(Node(name, op, [], op.infer(()), origin))
-        value = Value(Ref(name), given.shape, batch, given.dtype)
-        self.context.values[given.name] = value
-        self.context.makers[value.ref] = given.name
+        value = Value(Ref(name), source.shape, batch, source.dtype)
+        self.context.values[source.name] = value
+        self.context.makers[value.ref] = source.name
 
-    def _batch_axis(self, given: InputShape) -> int | None:
-        if not given.shape or not self._batched or given.shape[0] != self.batch_size:
+    def _batch_axis(self, source: InputShape) -> int | None:
+        if not source.shape or not self._batched or source.shape[0] != self.batch_size:
             return None
-        return 0 if given.any_batch or len(given.shape) > 1 else None
+        return 0 if source.any_batch or len(source.shape) > 1 else None
 
     def _add_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
         try:
@@ -178,8 +178,8 @@ class Importer:
     def _spelling(self, node: onnx.NodeProto) -> Spelling:
         """Name and operator as in the file; a node that conversion added has its own."""
         first = node.output[0] if node.output else ""
-        found = self.file.spellings.get(first, Spelling(node.name, node.op_type))
-        return Spelling(found.name or first, found.op) if not found.name else found
+        match = self.file.spellings.get(first, Spelling(node.name, node.op_type))
+        return Spelling(match.name or first, match.op) if not match.name else match
 
     @staticmethod
     def _check_operator(op: str) -> None:
@@ -224,7 +224,7 @@ class Importer:
         return True
 
     def _read_as_real(self, node: onnx.NodeProto) -> bool:
-        """A constant behind quantization stays what it is; integers become real numbers.
+        """A constant after quantization stays what it is; integers become real numbers.
 
         In float64, as a product of integers and a scale.
         """
@@ -271,7 +271,7 @@ class Importer:
     # -- problems --------------------------------------------------------------------------
 
     def _fail(self, node: onnx.NodeProto, spelling: Spelling, reason: str, hint: str = "") -> None:
-        """Record a problem and go on behind the node where its output shapes are known."""
+        """Record a problem and go on after the node where its output shapes are known."""
         self.problems.append(Problem(spelling.op, spelling.name, reason, hint))
         for name in node.output:
             if name and not self._stand_in(name):
@@ -324,7 +324,7 @@ def _infer(model: onnx.ModelProto, weights: Weights, native: Native) -> dict[str
 
 def _batch_size(shapes: Sequence[InputShape]) -> int:
     """Extent of axis 0 of the first input that has another axis as well."""
-    sizes = [given.shape[0] for given in shapes if len(given.shape) > 1]
+    sizes = [source.shape[0] for source in shapes if len(source.shape) > 1]
     return sizes[0] if sizes else 1
 
 

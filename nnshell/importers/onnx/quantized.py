@@ -91,16 +91,16 @@ class _Writer:
         return all(self.scale(name) is not None for name in names)
 
     def real(self, node: onnx.NodeProto, first: int, axis: int | None = None) -> str:
-        """The real numbers behind inputs ``first``, its scale and its zero point."""
+        """The real numbers after inputs ``first``, its scale and its zero point."""
         operands = [name for name in node.input[first : first + 3] if name]
-        made = f"{node.output[0]}_real_{first}"
-        self._dequantize(operands, made, axis)
-        return made
+        result = f"{node.output[0]}_real_{first}"
+        self._dequantize(operands, result, axis)
+        return result
 
-    def _dequantize(self, operands: Sequence[str], made: str, axis: int | None) -> None:
+    def _dequantize(self, operands: Sequence[str], result: str, axis: int | None) -> None:
         scale = self.scale(operands[1])
         many = axis is not None and scale is not None and scale.size > 1
-        node = helper.make_node("DequantizeLinear", operands, [made], f"{made}_dq")
+        node = helper.make_node("DequantizeLinear", operands, [result], f"{result}_dq")
         if many:
             node.attribute.append(helper.make_attribute("axis", axis))
         self.nodes.append(node)
@@ -135,10 +135,10 @@ class _Writer:
     ) -> bool:
         """The operator on real numbers, called as the quantized one, and what quantizes it."""
         real = f"{node.output[0]}_real" if ends else node.output[0]
-        made = helper.make_node(op, inputs, [real], node.name)
+        result = helper.make_node(op, inputs, [real], node.name)
         dropped = {"channels_last", "opset"}
-        made.attribute.extend(a for a in node.attribute if a.name not in dropped)
-        self.nodes.append(made)
+        result.attribute.extend(a for a in node.attribute if a.name not in dropped)
+        self.nodes.append(result)
         if ends:
             operands = [real, *(name for name in ends if name)]
             name = f"{node.output[0]}_q"
@@ -152,13 +152,13 @@ Form = Callable[[_Writer, onnx.NodeProto], bool]
 def _conv(writer: _Writer, node: onnx.NodeProto) -> bool:
     if len(node.input) < 8:
         return False
-    given, filters = writer.scale(node.input[1]), writer.scale(node.input[4])
+    source, filters = writer.scale(node.input[1]), writer.scale(node.input[4])
     biased = len(node.input) > 8 and bool(node.input[8])
-    if given is None or filters is None or (biased and writer.shared(node.input[8])):
+    if source is None or filters is None or (biased and writer.shared(node.input[8])):
         return False
     inputs = [writer.real(node, 0), writer.real(node, 3, 0)]
     if biased:
-        inputs.append(writer.bias(node, 8, given * filters))
+        inputs.append(writer.bias(node, 8, source * filters))
     return writer.finish(node, "Conv", inputs, node.input[6:8])
 
 
@@ -173,8 +173,8 @@ def _matmul(writer: _Writer, node: onnx.NodeProto) -> bool:
 
 def _gemm(writer: _Writer, node: onnx.NodeProto) -> bool:
     names = [*node.input, *[""] * (9 - len(node.input))]
-    given, filters = writer.scale(names[1]), writer.scale(names[4])
-    if given is None or filters is None:
+    value, filters = writer.scale(names[1]), writer.scale(names[4])
+    if value is None or filters is None:
         return False
     if names[6] and writer.shared(names[6]):
         return False
@@ -183,7 +183,7 @@ def _gemm(writer: _Writer, node: onnx.NodeProto) -> bool:
     inputs = [writer.real(node, 0), writer.real(node, 3, 0 if turned else 1)]
     if names[6]:
         alpha = np.float32(attributes.get("alpha", 1.0))
-        inputs.append(writer.bias(node, 6, given * filters * alpha))
+        inputs.append(writer.bias(node, 6, value * filters * alpha))
     return writer.finish(node, "Gemm", inputs, names[7:9] if names[7] else ())
 
 

@@ -1,6 +1,6 @@
 """Rectifiers that a quantized model leaves to saturation.
 
-A quantizer drops a rectifier in front of integers that reach down to exactly 0: they saturate there
+A quantizer drops a rectifier before integers that reach down to exactly 0: they saturate there
 by themselves. With other integers they would not, so the rectifier is put back.
 """
 
@@ -20,12 +20,12 @@ _SATURATING = ("add", "conv2d", "linear", "matmul")
 def complete_ranges(graph: Graph, ranges: MutableMapping[str, Range]) -> None:
     """Ranges of nodes that pass on or cut off what comes from one with a range; in place."""
     for node in graph.steps():
-        given = ranges.get(node.inputs[0].node) if node.inputs else None
-        if node.name in ranges or given is None:
+        value = ranges.get(node.inputs[0].node) if node.inputs else None
+        if node.name in ranges or value is None:
             continue
-        made = node.op.output_range(given) if node.op.pushes_range else None
-        if node.op.keeps_record or made is not None:
-            ranges[node.name] = made or given
+        result = node.op.output_range(value) if node.op.pushes_range else None
+        if node.op.keeps_record or result is not None:
+            ranges[node.name] = result or value
 
 
 def insert_implied_rectifiers(graph: Graph, ranges: MutableMapping[str, Range]) -> None:

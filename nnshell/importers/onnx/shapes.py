@@ -52,7 +52,7 @@ def known_shapes(
     that the model does not have.
     """
     _check_names(model, file_name, subs, given)
-    found, unknown = [], []
+    result, unknown = [], []
     for index, value in enumerate(model.graph.input):
         dtype = _element_type(value, file_name)
         shape = given.get(value.name, given.get(f"input_{index + 1}"))
@@ -67,14 +67,14 @@ def known_shapes(
             unknown.append(f"{value.name} ({', '.join(missing) or 'no shape'})")
             continue
         _check_extents(extents, value.name, file_name)
-        found.append(InputShape(value.name, extents, dtype, any_batch))
+        result.append(InputShape(value.name, extents, dtype, any_batch))
     if unknown:
         raise ModelError(
             f"inputs with unknown extents: {'; '.join(unknown)}",
             where=file_name,
             hint="open it with --subs NAME=SIZE or --input_shapes INPUT=[1,3,224,224]",
         )
-    return found
+    return result
 
 
 def set_input_shapes(model: onnx.ModelProto, shapes: Sequence[InputShape]) -> None:
@@ -93,13 +93,13 @@ def _check_names(
     model: onnx.ModelProto,
     file_name: str,
     subs: Mapping[str, int],
-    given: Mapping[str, Sequence[int]],
+    values: Mapping[str, Sequence[int]],
 ) -> None:
     inputs = model.graph.input
     symbols = {d for value in inputs for d in _dims(value) if isinstance(d, str) and d}
     names = {value.name for value in inputs} | {f"input_{i + 1}" for i in range(len(inputs))}
-    for wanted, known, what in ((subs, symbols, "extent"), (given, names, "input")):
-        for name in wanted:
+    for expected, known, what in ((subs, symbols, "extent"), (values, names, "input")):
+        for name in expected:
             if name not in known:
                 raise ModelError(
                     f"the model has no {what} called '{name}'",

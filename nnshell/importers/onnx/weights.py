@@ -67,7 +67,7 @@ def standing_in(model: onnx.ModelProto, weights: Weights) -> Iterator[None]:
 
 def without_stand_ins(model: onnx.ModelProto, weights: Weights) -> onnx.ModelProto:
     """What native code made of a model with stand-ins, without them."""
-    inputs = [given for given in model.graph.input if given.name not in weights]
+    inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     return model

@@ -241,7 +241,7 @@ class _Reader:
         if buffer.DataLength():
             return memoryview(np.asarray(buffer.DataAsNumpy(), np.uint8).data)
         start, size = buffer.Offset(), buffer.Size()
-        if start <= 1 or not size:  # large files keep data behind the tables
+        if start <= 1 or not size:  # large files keep data after the tables
             return None
         if start + size > len(self.data):
             raise _damaged(self.path, f"buffer {index} lies outside of it")
@@ -289,17 +289,19 @@ class _Reader:
         """The operator's options; without a table of them, or with another's, their defaults."""
         schema = _schema()
         union = table.BuiltinOptions()
-        wanted = getattr(schema.BuiltinOptions, fields.table)
-        if union is None or table.BuiltinOptionsType() != wanted:
+        expected = getattr(schema.BuiltinOptions, fields.table)
+        if union is None or table.BuiltinOptionsType() != expected:
             return {}
         options = getattr(schema, fields.table)()
         options.Init(union.Bytes, union.Pos)
-        found: dict[str, OptionValue] = {name: getattr(options, name)() for name in fields.numbers}
+        results: dict[str, OptionValue] = {
+            name: getattr(options, name)() for name in fields.numbers
+        }
         for name in fields.lists:
             length, read = getattr(options, f"{name}Length"), getattr(options, f"{name}AsNumpy")
             if length():
-                found[name] = self._integers(length, read)
-        return found
+                results[name] = self._integers(length, read)
+        return results
 
     # -- indices ---------------------------------------------------------------------------
 
@@ -310,16 +312,16 @@ class _Reader:
                 raise _damaged(self.path, f"tensor {index} does not exist")
         if not file.outputs:
             raise _damaged(self.path, "it has no output")
-        made = set(file.inputs)
+        results = set(file.inputs)
         for operator in file.operators:
             for index in operator.inputs:
                 if not -1 <= index < count:
                     raise _damaged(self.path, f"tensor {index} does not exist")
             for index in operator.outputs:
-                if not 0 <= index < count or index in made:
+                if not 0 <= index < count or index in results:
                     text = f"operator {operator.index} does not make tensor {index} alone"
                     raise _damaged(self.path, text)
-                made.add(index)
+                results.add(index)
 
 
 def array_of(tensor: TensorEntry) -> NDArray[Any]:
@@ -328,7 +330,7 @@ def array_of(tensor: TensorEntry) -> NDArray[Any]:
     dtype = np.dtype(tensor.dtype).newbyteorder("<")
     if min(tensor.shape, default=1) < 0:
         raise ValueError(f"its shape is {list(tensor.shape)}")
-    wanted = math.prod(tensor.shape) * dtype.itemsize
-    if len(tensor.data) != wanted:
-        raise ValueError(f"it has {len(tensor.data)} bytes, its shape takes {wanted}")
+    expected = math.prod(tensor.shape) * dtype.itemsize
+    if len(tensor.data) != expected:
+        raise ValueError(f"it has {len(tensor.data)} bytes, its shape takes {expected}")
     return np.frombuffer(tensor.data, dtype).reshape(tensor.shape)

@@ -24,11 +24,11 @@ def fold(
     operator: OperatorEntry, inputs: Sequence[Array | None], outputs: Sequence[TensorEntry]
 ) -> list[Array]:
     """What the operator makes of constants. Raises Unsupported where that cannot be computed."""
-    given = [array for array in inputs if array is not None]
-    if len(outputs) != 1 or not given:
-        raise Unsupported(f"it has {len(given)} constant inputs and {len(outputs)} outputs")
+    values = [array for array in inputs if array is not None]
+    if len(outputs) != 1 or not values:
+        raise Unsupported(f"it has {len(values)} constant inputs and {len(outputs)} outputs")
     with np.errstate(all="ignore"):
-        result = np.asarray(_EVALUATIONS[operator.op](operator, given))
+        result = np.asarray(_EVALUATIONS[operator.op](operator, values))
     if result.size > MOST_ELEMENTS:
         raise Unsupported(f"its output has {result.size} elements", accepted=f"{MOST_ELEMENTS}")
     return [_as(result, outputs[0])]

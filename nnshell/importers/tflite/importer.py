@@ -62,12 +62,12 @@ def import_tflite(
     return _finished(imported)
 
 
-def _input_shapes(file: TfliteFile, given: Mapping[str, Sequence[int]]) -> list[tuple[int, ...]]:
+def _input_shapes(file: TfliteFile, values: Mapping[str, Sequence[int]]) -> list[tuple[int, ...]]:
     """Shapes of all graph inputs, as the file or ``given`` has them."""
     keys = tensor_keys(file)
     names = [(f"input_{number + 1}", keys[index]) for number, index in enumerate(file.inputs)]
     known = {name for pair in names for name in pair}
-    for name in given:
+    for name in values:
         if name not in known:
             raise ModelError(
                 f"the model has no input called '{name}'",
@@ -76,7 +76,7 @@ def _input_shapes(file: TfliteFile, given: Mapping[str, Sequence[int]]) -> list[
             )
     shapes = []
     for pair, index in zip(names, file.inputs, strict=True):
-        chosen = next((given[name] for name in pair if name in given), None)
+        chosen = next((values[name] for name in pair if name in values), None)
         shapes.append(_input_shape(file, file.tensors[index], chosen))
     return shapes
 

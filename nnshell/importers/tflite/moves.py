@@ -178,11 +178,11 @@ def _same_numbers(step: Step) -> None:
 
 
 def _cast(step: Step) -> None:
-    made = step.tensors[step.operator.outputs[0]]
-    given = step.context.values.get(step.key(0))
-    if made.dtype not in REAL_TYPES and (given is None or given.dtype == "float32"):
+    result = step.tensors[step.operator.outputs[0]]
+    source = step.context.values.get(step.key(0))
+    if result.dtype not in REAL_TYPES and (source is None or source.dtype == "float32"):
         raise Unsupported(
-            f"it casts to {made.dtype}",
+            f"it casts to {result.dtype}",
             accepted=", ".join(REAL_TYPES),
             hint="do it in the application",
         )

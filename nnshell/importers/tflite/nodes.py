@@ -74,7 +74,7 @@ class Importer:
         self.keys = tensor_keys(file)
         self.batch_size = _batch_size(shapes) if batched else 1
         self._batched = batched
-        self._unknown: set[str] = set()  # tensors behind a problem, of unknown shape
+        self._unknown: set[str] = set()  # tensors after a problem, of unknown shape
         self._constants = ConstantReader()
         self._names = {self.keys[i]: name for i, name in constant_names(file).items()}
         uses = Counter(self.keys[i] for op in file.operators for i in op.inputs if i >= 0)
@@ -94,9 +94,9 @@ class Importer:
         """The graph; only fit for use when there are no ``problems``."""
         for number, (index, shape) in enumerate(zip(self.file.inputs, self.shapes, strict=True)):
             self._add_input(number, self.file.tensors[index], shape)
-        made = {index for operator in self.file.operators for index in operator.outputs}
+        results = {index for operator in self.file.operators for index in operator.outputs}
         for tensor in self.file.tensors:
-            if tensor.data is not None and tensor.index not in made:
+            if tensor.data is not None and tensor.index not in results:
                 self._add_constant(tensor)
         for operator in self.file.operators:
             self._import(operator)
@@ -112,7 +112,7 @@ class Importer:
 
     def _stored(self) -> dict[str, StoredTensor]:
         """Integers of the file by the node that makes the tensor."""
-        found: dict[str, StoredTensor] = {}
+        results: dict[str, StoredTensor] = {}
         for tensor in self.file.tensors:
             value = self.context.values.get(self.keys[tensor.index])
             record = tensor.quantization
@@ -120,19 +120,19 @@ class Importer:
                 continue
             zero = int(record.zero_point[0]) if record.zero_point.size else 0
             entry = StoredTensor(tensor.index, float(record.scale[0]), zero, tensor.dtype)
-            found.setdefault(value.ref.node, entry)
-        return found
+            results.setdefault(value.ref.node, entry)
+        return results
 
     def _stored_records(self) -> dict[str, QParams]:
         """Records of the file by the constants of the graph that have its tensors' names."""
         if self._ranges is None:
             return {}
-        found = {}
+        results = {}
         for tensor in self.file.tensors:
             name, record = self._names.get(self.keys[tensor.index], ""), stored_record(tensor)
             if name in self.context.graph and record is not None:
-                found[name] = record
-        return found
+                results[name] = record
+        return results
 
     # -- ends ------------------------------------------------------------------------------
 
@@ -205,8 +205,8 @@ class Importer:
                     )
                 before = set(self.context.graph.nodes)
                 TRANSLATIONS[operator.op](Step(self, operator))
-                made = [name for name in self.context.graph.nodes if name not in before]
-                self._note_ranges(made, operator.outputs[0])
+                results = [name for name in self.context.graph.nodes if name not in before]
+                self._note_ranges(results, operator.outputs[0])
         except Unsupported as problem:
             self._fail(operator, problem.reason, problem.hint)
         except _MALFORMED as error:
@@ -221,8 +221,8 @@ class Importer:
         if operator.op == "SHAPE" and keys and keys[0] in context.values:
             results = [np.array(context.values[keys[0]].shape, np.int32)]
         elif operator.op in FOLDABLE and all(not k or k in context.constants for k in keys):
-            given = [context.constants[key] if key else None for key in keys]
-            results = fold(operator, given, [self.file.tensors[i] for i in operator.outputs])
+            values = [context.constants[key] if key else None for key in keys]
+            results = fold(operator, values, [self.file.tensors[i] for i in operator.outputs])
         else:
             return False
         for index, result in zip(operator.outputs, results, strict=True):
@@ -297,10 +297,10 @@ class Step:
 
     def operands(self, count: int) -> list[str]:
         """The first ``count`` inputs, none of which may be left out."""
-        found = self.inputs[:count]
-        if len(found) < count or "" in found:
+        result = self.inputs[:count]
+        if len(result) < count or "" in result:
             raise Unsupported(f"it has {len(self.inputs)} inputs", accepted=f"{count}")
-        return found
+        return result
 
     def value(self, index: int) -> Value:
         """Input ``index``, real numbers that the network computes."""
@@ -373,17 +373,17 @@ class Step:
         suffix: str = "",
     ) -> str:
         """Import a node in ONNX spelling; returns its first output's tensor."""
-        made = list(outputs) if outputs is not None else self.outputs
-        node = self._node(op, inputs, made, attributes or {})
+        result = list(outputs) if outputs is not None else self.outputs
+        node = self._node(op, inputs, result, attributes or {})
         self.context.begin(node, f"{self.name}{suffix}", self._origin)
         IMPORTS[op](self.context)
-        return made[0]
+        return result[0]
 
     def emit_activated(
         self, op: str, inputs: Sequence[str], attributes: Mapping[str, AttributeValue] | None = None
     ) -> None:
         """``emit``, and the operator's fused activation after it."""
-        self.activated(lambda made: self.emit(op, inputs, attributes, outputs=[made]))
+        self.activated(lambda result: self.emit(op, inputs, attributes, outputs=[result]))
 
     def activated(self, emit: Callable[[str], object]) -> None:
         """Run ``emit`` on the tensor to make, and put the fused activation after that."""
@@ -449,8 +449,8 @@ class Step:
             )
         self._reading(0)
         context.name = self.name
-        given = context.at_batch(value, 0)
-        height, width, channels = graph.type_of(given).shape
+        argument = context.at_batch(value, 0)
+        height, width, channels = graph.type_of(argument).shape
         first = Input(TensorType((channels, height, width), Layout.CHW), -1)
         probe = graph.add(Node(context.unique("probe"), first, [], first.infer(())))
         inside = self.fresh()
@@ -463,16 +463,16 @@ class Step:
             context.values[output] = value
         else:
             node = graph[result.ref.node]
-            self._wrap(node, given, weights)
+            self._wrap(node, argument, weights)
             self._reading(0)
             context.node = replace(context.node, outputs=(output,))
             context.produce(Ref(node.name), 0)
         del graph.nodes[probe.name]
 
-    def _wrap(self, node: Node, given: Ref, weights: tuple[int, ...]) -> None:
+    def _wrap(self, node: Node, argument: Ref, weights: tuple[int, ...]) -> None:
         """Make a node on channels first one on ``given``, whose channels are last."""
         graph = self.context.graph
-        node.inputs[0] = given
+        node.inputs[0] = argument
         node.op = ChannelsLast(node.op, weights)
         if weights:
             constant = graph[node.inputs[1].node]

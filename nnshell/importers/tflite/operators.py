@@ -69,7 +69,7 @@ def _filter(step: Step, weights: NDArray[Any], order: tuple[int, ...], groups: i
     }
     operands = [step.made_constant(weights.transpose(order), step.key(1)), step.key(2)]
     step.activated(
-        lambda made: step.channels_last("Conv", operands, attributes, made, weights=order)
+        lambda result: step.channels_last("Conv", operands, attributes, result, weights=order)
     )
 
 
@@ -87,18 +87,18 @@ def _fully_connected(step: Step) -> None:
     kept = bool(step.option("KeepNumDims", 0))
     shape = (*value.shape[:-1], outputs) if kept else (-1, outputs)
     if size == columns:
-        step.activated(lambda made: _linear(step, made, shape if kept else None))
+        step.activated(lambda result: _linear(step, result, shape if kept else None))
     else:
-        step.activated(lambda made: _rows(step, size // columns, weights, shape, made))
+        step.activated(lambda result: _rows(step, size // columns, weights, shape, result))
 
 
 def _linear(step: Step, output: str, shape: tuple[int, ...] | None) -> None:
     vector = step.as_vector(0)
-    made = step.fresh() if shape is not None else output
-    step.emit("Gemm", [vector, *step.inputs[1:3]], {"transB": 1}, outputs=[made])
+    result = step.fresh() if shape is not None else output
+    step.emit("Gemm", [vector, *step.inputs[1:3]], {"transB": 1}, outputs=[result])
     if shape is not None:
         target = step.made_constant(np.array(shape, np.int64))
-        step.emit("Reshape", [made, target], outputs=[output], suffix="_keepdims")
+        step.emit("Reshape", [result, target], outputs=[output], suffix="_keepdims")
 
 
 def _rows(
@@ -140,14 +140,14 @@ def _pool(step: Step, op: str, whole: str) -> None:
     kernel, strides = _pair(step, "FilterHeight", "FilterWidth"), _pair(step, "StrideH", "StrideW")
     padding = _padding(step)
     if kernel == step.value(0).shape[1:3] and strides == (1, 1) and padding == "VALID":
-        step.activated(lambda made: step.channels_last(whole, [], {}, made))
+        step.activated(lambda result: step.channels_last(whole, [], {}, result))
         return
     attributes: dict[str, AttributeValue] = {
         "kernel_shape": kernel,
         "strides": strides,
         "auto_pad": padding,
     }
-    step.activated(lambda made: step.channels_last(op, [], attributes, made))
+    step.activated(lambda result: step.channels_last(op, [], attributes, result))
 
 
 def _reduce(step: Step, op: str, scale: bool = False) -> None:

@@ -54,13 +54,13 @@ def stored_record(tensor: TensorEntry) -> QParams | None:
 
 def ranges_of(file: TfliteFile) -> dict[int, Range]:
     """Ranges by tensor; a float end of the graph has that of the integers next to it."""
-    found = {t.index: r for t in file.tensors if (r := range_of(t)) is not None}
+    results = {t.index: r for t in file.tensors if (r := range_of(t)) is not None}
     for operator in file.operators:
         if operator.op not in ("QUANTIZE", "DEQUANTIZE") or not operator.inputs:
             continue
-        given, made = operator.inputs[0], operator.outputs[0]
-        if given in found:
-            found.setdefault(made, found[given])
-        elif made in found:
-            found.setdefault(given, found[made])
-    return found
+        source, result = operator.inputs[0], operator.outputs[0]
+        if source in results:
+            results.setdefault(result, results[source])
+        elif result in results:
+            results.setdefault(source, results[result])
+    return results

@@ -185,14 +185,14 @@ def quantize_filter(
 ) -> NodeQuantization:
     """Records and kernel of a filter; ``weights`` has its output channels first."""
     data, output = request.record(0), request.output
-    made = filter_records(FilterParameters.of(request, weights, bias), data, output)
-    available = _available(weights[0].size, made.units, made.bias)
+    result = filter_records(FilterParameters.of(request, weights, bias), data, output)
+    available = _available(weights[0].size, result.units, result.bias)
     kernel = FilterKernel(
-        made.integers.astype(np.int8),
-        saturate(made.units.astype(np.int64) + made.offset, INT32_LIMITS).astype(np.int32),
-        derive_multiplier(made.bias.scale / output.first_scale, available),
+        result.integers.astype(np.int8),
+        saturate(result.units.astype(np.int64) + result.offset, INT32_LIMITS).astype(np.int32),
+        derive_multiplier(result.bias.scale / output.first_scale, available),
     )
-    records = (data, made.weights, made.bias)
+    records = (data, result.weights, result.bias)
     constants = (None, kernel.weights, kernel.bias)
     return NodeQuantization(records, request.outputs, kernel, constants=constants)
 

@@ -34,7 +34,7 @@ SMALLEST_SLOPE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateKernel:
-    """Bounds of the gate in units of the input, and the multiplier behind it."""
+    """Bounds of the gate in units of the input, and the multiplier after it."""
 
     offset: int  # beta / alpha: 3
     upper: int  # 1 / alpha: 6
@@ -54,15 +54,15 @@ def quantize_gate(
     request: QuantizeRequest, alpha: float, beta: float, *, times_input: bool
 ) -> NodeQuantization:
     """Bounds are rounded to float32 first, as all values that NNTool quantizes."""
-    given, output = request.record(0), request.output
-    offset, upper = (_steps(real, given.first_scale) for real in (beta / alpha, 1.0 / alpha))
-    ratio = given.first_scale * alpha / output.first_scale
+    source, output = request.record(0), request.output
+    offset, upper = (_steps(real, source.first_scale) for real in (beta / alpha, 1.0 / alpha))
+    ratio = source.first_scale * alpha / output.first_scale
     if not times_input:
         kernel = GateKernel(offset, upper, derive_multiplier(ratio), False)
         return plain_quantization(request, kernel)
     room = ACCUMULATOR_BITS - (upper * (INT8_MAX + 1)).bit_length()
     bits = min(MULTIPLIER_BITS, max(room, 0))
-    scaling = derive_multiplier(ratio * given.first_scale, bits)
+    scaling = derive_multiplier(ratio * source.first_scale, bits)
     return plain_quantization(request, GateKernel(offset, upper, scaling, True))
 
 

@@ -2,7 +2,7 @@
 
     y_q = min(max(x, q(lower)), q(upper))
 
-Behind a filter both records are the same and that is all: the filter requantizes into the
+After a filter both records are the same and that is all: the filter requantizes into the
 rectifier's range, so that the lower bound is the zero point and the upper one is 127. Elsewhere
 ``sat8(RS((y_q - zp_in) * mu, sh) + zp_out)`` with the ratio s_in / s_out follows.
 
@@ -45,15 +45,15 @@ class RectifierKernel:
 
 def quantize_rectifier(request: QuantizeRequest, lower: float, upper: float) -> NodeQuantization:
     """Records as requested, bounds quantized by the input's record."""
-    given, output = request.record(0), request.output
+    source, output = request.record(0), request.output
     kernel = RectifierKernel(
-        _bound(given, lower),
-        _bound(given, upper),
-        derive_multiplier(given.first_scale / output.first_scale),
-        given.same_record(output),
+        _bound(source, lower),
+        _bound(source, upper),
+        derive_multiplier(source.first_scale / output.first_scale),
+        source.same_record(output),
     )
     return plain_quantization(request, kernel)
 
 
-def _bound(given: QParams, value: float) -> int | None:
-    return int(given.quantize(np.array([value], np.float32))[0]) if math.isfinite(value) else None
+def _bound(record: QParams, value: float) -> int | None:
+    return int(record.quantize(np.array([value], np.float32))[0]) if math.isfinite(value) else None

@@ -8,7 +8,7 @@ from nnshell.ir.operator import IntArray
 
 
 def align_samples(inputs: Sequence[IntArray]) -> list[IntArray]:
-    """Give all arrays the same rank: missing axes go behind the samples, as numpy would put them.
+    """Give all arrays the same rank: missing axes go after the samples, as numpy would put them.
 
     Constants have one sample, so they broadcast over all of them.
     """

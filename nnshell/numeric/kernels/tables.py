@@ -29,17 +29,17 @@ class TableKernel:
 
     def look_up(self, x: IntArray) -> IntArray:
         """The entry of each int8 value, as int64."""
-        found: IntArray = self.table.astype(np.int64)[x - LOWEST]
-        return found
+        array: IntArray = self.table.astype(np.int64)[x - LOWEST]
+        return array
 
 
 def quantize_table(
     request: QuantizeRequest, function: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> NodeQuantization:
     """Records as requested and the table of ``function``."""
-    given, output = request.record(0), request.output
+    source, output = request.record(0), request.output
     integers = np.arange(LOWEST, -LOWEST)
-    real = given.scale * (integers - given.zero_point)
+    real = source.scale * (integers - source.zero_point)
     with np.errstate(over="ignore", invalid="ignore"):
         units = np.floor(function(real) / output.scale + 0.5) + output.zero_point
     low, high = output.limits

@@ -1,6 +1,6 @@
 """Records of activations: rectifiers push their range back, tables and gates fix their input.
 
-An activation behind a filter in one fusion reads int32 (``RecordQuestion.wide_input``), at a scale
+An activation after a filter in one fusion reads int32 (``RecordQuestion.wide_input``), at a scale
 that its kernel fixes. Alone, it reads int8.
 """
 
@@ -33,22 +33,22 @@ def rectifier_rules(limits: Limits) -> tuple[RecordRule, ...]:
     """Of min(max(x, lower), upper); ``limits`` gives the range of results from what was seen."""
 
     def decide(question: RecordQuestion) -> Answer:
-        given = fresh_inputs(question)[0]
+        source = fresh_inputs(question)[0]
         wish = question.wish
-        output = _rectified(question, given, limits) if wish is None else wish.copy()
-        if question.clips_late or (question.wide_input and given.dtype == "int32"):
-            return Answer((given,), (output,))
+        output = _rectified(question, source, limits) if wish is None else wish.copy()
+        if question.clips_late or (question.wide_input and source.dtype == "int32"):
+            return Answer((source,), (output,))
         return Answer((output.copy(),), (output,))
 
     return (RecordRule(decide, READ, INT8),)
 
 
-def _rectified(question: RecordQuestion, given: Record, limits: Limits) -> Record:
+def _rectified(question: RecordQuestion, source: Record, limits: Limits) -> Record:
     """Zero point 0 where the input has it."""
     known = limits(None)
     seen = known if known is not None else limits(question.seen.output(0))
     assert seen is not None
-    bent = given.zero_point != 0 or question.options.bits < INT8_BITS
+    bent = source.zero_point != 0 or question.options.bits < INT8_BITS
     return asymmetric(question, seen) if bent else symmetric(question, seen)
 
 
@@ -78,12 +78,12 @@ def leaky_rules() -> tuple[RecordRule, ...]:
     """Of a leaky relu: it reads at the scale it writes, so that positive values stay."""
 
     def decide(question: RecordQuestion) -> Answer | None:
-        wish, given = question.wish, fresh_inputs(question)[0]
+        wish, value = question.wish, fresh_inputs(question)[0]
         if wish is not None and wish.zero_point != 0 and not question.wide_input:
             return None
         output = wish.copy() if wish is not None else own(question, question.seen.output(0))
         if not question.wide_input and output.params.bits < INT8_BITS:
-            return Answer((given,), (output,))
+            return Answer((value,), (output,))
         dtype = "int32" if question.wide_input else output.dtype
         return Answer((_at_scale_of(output, dtype),), (output,))
 

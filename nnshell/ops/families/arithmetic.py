@@ -101,8 +101,8 @@ def operands(ctx: ImportContext) -> tuple[list[Ref], int | None]:
     constants = {index: ctx.weights(index) for index in indices if index not in values}
     ranks = [len(value.shape) for value in values.values()]
     rank = max([*ranks, *(array.ndim for array in constants.values())])
-    found = [rank - len(v.shape) + v.batch for v in values.values() if v.batch is not None]
-    batch = min(found, default=None)
+    results = [rank - len(v.shape) + v.batch for v in values.values() if v.batch is not None]
+    batch = min(results, default=None)
     whole = [value.shape for value in values.values() if _spread_from(ctx, value) is None]
     refs = []
     for index in indices:

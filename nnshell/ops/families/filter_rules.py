@@ -34,9 +34,9 @@ def _decide(question: RecordQuestion, padded: bool) -> Answer:
         return Answer((data, *question.arriving[1:]), (output,))
     options = question.options
     parameters = FilterParameters(question.path, weights, bias, options.kernel, options.chosen)
-    made = filter_records(parameters, data.params, output.params, question.memo)
-    offset = made.offset if made.has_offset else None
-    return Answer((data, plain(made.weights), Record(made.bias, offset=offset)), (output,))
+    result = filter_records(parameters, data.params, output.params, question.memo)
+    offset = result.offset if result.has_offset else None
+    return Answer((data, plain(result.weights), Record(result.bias, offset=offset)), (output,))
 
 
 def _data(question: RecordQuestion, padded: bool) -> Record:

@@ -76,20 +76,20 @@ def import_quantize_linear(ctx: ImportContext) -> None:
 def import_expand(ctx: ImportContext) -> None:
     """Where it changes nothing, as exporters leave it behind, and one number per channel."""
     value = ctx.any_value(0)
-    wanted = ctx.integers_in(1) or ()
-    if _spreads_channels(value, wanted):
-        size = (max(wanted[2], 1), max(wanted[3], 1))
+    expected = ctx.integers_in(1) or ()
+    if _spreads_channels(value, expected):
+        size = (max(expected[2], 1), max(expected[3], 1))
         ctx.produce(ctx.add(NearestNeighborResizer(size, "asymmetric"), [ctx.front(value)]))
         return
-    aligned = zip(reversed(wanted), reversed(value.shape), strict=False)
-    if len(wanted) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
-        raise Unsupported(f"shape = {list(wanted)}", accepted=f"the input's {list(value.shape)}")
+    aligned = zip(reversed(expected), reversed(value.shape), strict=False)
+    if len(expected) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
+        raise Unsupported(f"shape = {list(expected)}", accepted=f"the input's {list(value.shape)}")
     ctx.produce_value(value)
 
 
-def _spreads_channels(value: Value, wanted: Sequence[int]) -> bool:
+def _spreads_channels(value: Value, targets: Sequence[int]) -> bool:
     """Whether each channel's one number is written all over a larger feature map."""
-    if len(value.shape) != 4 or len(wanted) != 4 or value.shape[2:] != (1, 1):
+    if len(value.shape) != 4 or len(targets) != 4 or value.shape[2:] != (1, 1):
         return False
-    same = all(n in (1, own) for n, own in zip(wanted[:2], value.shape[:2], strict=True))
-    return same and min(wanted) >= 1 and tuple(wanted[2:]) != (1, 1)
+    same = all(n in (1, own) for n, own in zip(targets[:2], value.shape[:2], strict=True))
+    return same and min(targets) >= 1 and tuple(targets[2:]) != (1, 1)

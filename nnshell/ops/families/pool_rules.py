@@ -25,21 +25,21 @@ def global_mean_rules() -> tuple[RecordRule, ...]:
 
 def _decide_pool(question: RecordQuestion, padded: bool) -> Answer | None:
     """Input and output have one record. Padding needs zero point 0, unless a reader decides."""
-    given, wish = _given(question, padded), question.wish
-    if given is None or (given.dtype == "int32" and not question.in_fusion):
+    source, wish = _given(question, padded), question.wish
+    if source is None or (source.dtype == "int32" and not question.in_fusion):
         return None
     if wish is None:
-        return Answer((given,), (given.copy(),))
-    if wish.dtype != given.dtype and not question.in_fusion:
+        return Answer((source,), (source.copy(),))
+    if wish.dtype != source.dtype and not question.in_fusion:
         return None
     return Answer((wish.copy(),), (wish,))
 
 
 def _given(question: RecordQuestion, padded: bool) -> Record | None:
-    given, arriving = question.inputs[0], question.arriving[0]
-    if given is None:
+    source, arriving = question.inputs[0], question.arriving[0]
+    if source is None:
         return _from_seen(question, bent=arriving.asymmetric and not padded)
-    return to_symmetric(question, given) if padded and question.wish is None else given
+    return to_symmetric(question, source) if padded and question.wish is None else source
 
 
 def _from_seen(question: RecordQuestion, *, bent: bool, pins: bool = False) -> Record:
@@ -48,22 +48,22 @@ def _from_seen(question: RecordQuestion, *, bent: bool, pins: bool = False) -> R
     if bent:
         return asymmetric(question, seen)
     bits = arriving.params.bits if arriving.dtype == "int8" else INT8_BITS
-    made = symmetric_record(seen, f"node {question.path}", bits=bits)
-    return plain(made, *(ALL_PINS if pins else ()))
+    result = symmetric_record(seen, f"node {question.path}", bits=bits)
+    return plain(result, *(ALL_PINS if pins else ()))
 
 
 def _decide_mean(question: RecordQuestion) -> Answer | None:
     """The mean has its own record; a wish is taken when its zero point is the input's, or 0."""
-    given, wish = question.inputs[0], question.wish
-    if given is None:
-        given = _from_seen(question, bent=question.arriving[0].asymmetric)
+    source, wish = question.inputs[0], question.wish
+    if source is None:
+        source = _from_seen(question, bent=question.arriving[0].asymmetric)
     if wish is None:
-        centred = to_symmetric(question, given)
+        centred = to_symmetric(question, source)
         if centred is None:
             return None
         return Answer((centred,), (own(question, question.seen.output(0)),))
-    if wish.zero_point == given.zero_point:
-        return Answer((given,), (wish,))
-    if wish.zero_point == 0 and not given.pins:
-        return Answer((given,), (wish,))
+    if wish.zero_point == source.zero_point:
+        return Answer((source,), (wish,))
+    if wish.zero_point == 0 and not source.pins:
+        return Answer((source,), (wish,))
     return None

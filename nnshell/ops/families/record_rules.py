@@ -90,16 +90,16 @@ def to_symmetric(
 def remade(question: RecordQuestion, record: Record, *pins: Pin) -> Record:
     """int8 and symmetric over the nominal range of ``record``."""
     bits = record.params.bits if record.dtype == "int8" else INT8_BITS
-    made = symmetric_record(record.nominal, f"node {question.path}", bits=bits)
-    return plain(made, *pins)
+    result = symmetric_record(record.nominal, f"node {question.path}", bits=bits)
+    return plain(result, *pins)
 
 
 def all_symmetric(
     question: RecordQuestion, records: Sequence[Record], dtype: str | None = None
 ) -> tuple[Record, ...] | None:
     """``to_symmetric`` of all; None where one of them cannot."""
-    made = [to_symmetric(question, record, dtype) for record in records]
-    return None if None in made else tuple(record for record in made if record is not None)
+    results = [to_symmetric(question, record, dtype) for record in records]
+    return None if None in results else tuple(record for record in results if record is not None)
 
 
 def fresh_inputs(question: RecordQuestion) -> tuple[Record, ...]:

@@ -64,7 +64,7 @@ def broadcast_layout(inputs: Sequence[TensorType], shape: tuple[int, ...]) -> La
 def align_ranks(
     build: ForeignGraph, names: Sequence[str], types: Sequence[TensorType], rank: int
 ) -> list[str]:
-    """Give each activation ``rank`` axes behind its batch axis, so that ONNX aligns them right.
+    """Give each activation ``rank`` axes after its batch axis, so that ONNX aligns them right.
 
     Constants have no batch axis and are aligned as they are.
     """

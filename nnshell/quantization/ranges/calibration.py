@@ -1,6 +1,6 @@
 """Calibration: running the float graph over samples to see the range of its tensors.
 
-Only tensors are looked at whose range can matter: a convolution in front of a relu requantizes
+Only tensors are looked at whose range can matter: a convolution before a relu requantizes
 into the relu's range, relu6 and sigmoid have fixed ones, a reshape has that of its input. The
 extremes are taken inside ONNX Runtime, so that a few numbers per tensor and batch come back. Up
 to a hundred samples or so, all tensors are looked at: it costs little, and tables show them.
@@ -117,12 +117,12 @@ class _Calibrator:
         }
 
     def _make_engine(self) -> ReductionEngine | None:
-        wanted = {
+        targets = {
             key: entry.reductions
             for key, entry in self._observers.items()
             if key not in self._names
         }
-        return ReductionEngine(self._graph, wanted) if wanted else None
+        return ReductionEngine(self._graph, targets) if targets else None
 
     def add(self, arrays: Sequence[NDArray[Any]]) -> None:
         """Observe one batch."""
@@ -146,9 +146,9 @@ class _Calibrator:
         if not self._samples:
             hint = "check the file pattern"
             raise InputError("there are no samples to calibrate with", hint=hint)
-        found = Statistics(_in_order(self._flat, self._observers), self._samples)
-        check_dead(self._flat, found)
-        return found
+        result = Statistics(_in_order(self._flat, self._observers), self._samples)
+        check_dead(self._flat, result)
+        return result
 
 
 def _keys(item: Item) -> tuple[str, ...]:
@@ -199,8 +199,8 @@ def _is_needed(flat: FlatGraph, item: Item) -> bool:
 
 def _minimum_matters(item: Item) -> bool:
     lows = {
-        None if found is None else found.minimum
-        for found in map(item.node.op.output_range, _PROBES)
+        None if result is None else result.minimum
+        for result in map(item.node.op.output_range, _PROBES)
     }
     return lows != {0.0}
 
@@ -235,16 +235,16 @@ def _reduced(array: NDArray[np.float32], names: Sequence[str]) -> dict[str, NDAr
 
 def _in_order(flat: FlatGraph, observers: Mapping[str, Observer]) -> dict[str, TensorStatistics]:
     """Statistics by key in step order; constants' own ranges, a fusion that of its last node."""
-    found: dict[str, TensorStatistics] = {}
+    results: dict[str, TensorStatistics] = {}
     for item in flat.items:
         value = item.node.op.known_value
         if value is not None and value.size and value.dtype.kind in "fiu":
-            found[item.path] = TensorStatistics(float(value.min()), float(value.max()))
+            results[item.path] = TensorStatistics(float(value.min()), float(value.max()))
         elif item.path in observers:
-            found[item.path] = _result(item, observers)
+            results[item.path] = _result(item, observers)
             if item.fusion is not None and item.ends_fusion:
-                found[item.fusion.name] = found[item.path]
-    return found
+                results[item.fusion.name] = results[item.path]
+    return results
 
 
 def random_batches(

@@ -67,7 +67,7 @@ def _searched(histogram: Histogram, clip_type: str, bits: int) -> Range | None:
     """None when there is nothing to choose from."""
     if not histogram.total or not histogram.reach:
         return None
-    found = {
+    result = {
         "percentile": lambda: percentile_range(histogram),
         "kth": lambda: kth_range(histogram, bits),
         "entropy": lambda: entropy_range(histogram, bits),
@@ -75,7 +75,7 @@ def _searched(histogram: Histogram, clip_type: str, bits: int) -> Range | None:
         "histogram": lambda: trimmed_range(histogram, bits),
         "whiskers": lambda: whiskers_range(histogram),
     }[clip_type]()
-    return found if found.minimum < found.maximum else None
+    return result if result.minimum < result.maximum else None
 
 
 def _reach(clip_type: str, std: float, b: float, bits: int) -> float:

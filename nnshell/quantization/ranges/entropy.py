@@ -120,8 +120,8 @@ class _Ranges:
         sums = np.diff(self._table.series[:, np.stack([self._starts, self._ends])], axis=1)[:, 0]
         logs = (sums * taken ** np.arange(len(sums))[:, np.newaxis]).sum(axis=0)
         for bins, more in ((self._starts, self._below), (self._ends - 1, self._above)):
-            found = self._table.counts[bins]
-            logs += _entropy(found + more, taken) - _entropy(found, taken)
+            result = self._table.counts[bins]
+            logs += _entropy(result + more, taken) - _entropy(result, taken)
         for row in np.flatnonzero((taken >= _SMALL) & (taken < 1.0)):
             logs[row] = self._by_bins(int(row), float(taken[row]))
         return taken, logs + empty * _SMOOTHING * np.log(_SMOOTHING)
@@ -145,5 +145,5 @@ class _Ranges:
 def _entropy(counts: Floats, taken: Floats) -> Floats:
     """(c - t) log(c - t) of used bins, 0 of empty ones."""
     left = np.where(counts > 0, np.maximum(counts - taken, 1e-300), 1.0)
-    found: Floats = left * np.log(left)
-    return found
+    result: Floats = left * np.log(left)
+    return result

@@ -63,17 +63,17 @@ class Histogram:
         """A histogram from ``to_json``'s form; InputError for anything else."""
         if not isinstance(data, Mapping) or set(data) != {"reach", "bins", "first", "counts"}:
             raise InputError("a histogram has reach, bins, first and counts", where=where)
-        reach, bins, first, given = (data[key] for key in ("reach", "bins", "first", "counts"))
-        numbers = isinstance(given, list) and all(
-            type(n) is int and 0 <= n < 1 << 62 for n in given
+        reach, bins, first, value = (data[key] for key in ("reach", "bins", "first", "counts"))
+        numbers = isinstance(value, list) and all(
+            type(n) is int and 0 <= n < 1 << 62 for n in value
         )
         if not numbers or type(bins) is not int or type(first) is not int:
             raise InputError("a histogram holds counts", where=where)
-        fits = 2 <= bins <= _LARGEST_BINS and bins % 2 == 0 and 0 <= first <= bins - len(given)
+        fits = 2 <= bins <= _LARGEST_BINS and bins % 2 == 0 and 0 <= first <= bins - len(value)
         if not fits or type(reach) not in (int, float) or not 0 <= reach < math.inf:
             raise InputError("the counts of a histogram do not fit its bins", where=where)
         counts = np.zeros(bins, np.int64)
-        counts[first : first + len(given)] = given
+        counts[first : first + len(value)] = value
         return cls(counts, float(reach), low, high)
 
 

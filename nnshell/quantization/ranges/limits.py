@@ -36,8 +36,8 @@ def check_limits(graph: Graph, arrays: Sequence[NDArray[Any]]) -> list[str]:
     if not items:
         return []
     engine = FloatEngine(graph, [item.path for item in items])
-    found = engine.run([array[:_SAMPLES] for array in arrays])
-    return _report(text for item in items if (text := _warning(item, found[item.path])))
+    outputs = engine.run([array[:_SAMPLES] for array in arrays])
+    return _report(text for item in items if (text := _warning(item, outputs[item.path])))
 
 
 def _bounded(item: Item) -> bool:
@@ -60,10 +60,10 @@ def check_dead(flat: FlatGraph, statistics: Statistics) -> list[str]:
 
 
 def _report(warnings: Iterable[str]) -> list[str]:
-    found = list(warnings)
-    for text in found:
+    results = list(warnings)
+    for text in results:
         _LOG.warning("%s", text)
-    return found
+    return results
 
 
 def _warning(item: Item, values: NDArray[Any]) -> str:

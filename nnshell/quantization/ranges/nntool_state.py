@@ -154,10 +154,10 @@ def _number(value: Any) -> float | None:
 
 def _with_fusions(tensors: dict[str, TensorStatistics]) -> dict[str, TensorStatistics]:
     """Add the fusion's own entry, that of its last inner node, where it is missing."""
-    found: dict[str, TensorStatistics] = {}
+    results: dict[str, TensorStatistics] = {}
     for key, entry in tensors.items():
-        found[key] = entry
+        results[key] = entry
         fusion, separator, _ = key.partition("/")
         if separator and fusion not in tensors:
-            found[fusion] = entry
-    return found
+            results[fusion] = entry
+    return results

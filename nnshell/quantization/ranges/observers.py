@@ -131,7 +131,7 @@ def _moments(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 
 class ChannelObserver:
-    """One observer for each channel, the first axis behind the samples."""
+    """One observer for each channel, the first axis after the samples."""
 
     reductions: ClassVar[tuple[str, ...]] = ("values",)
 
@@ -147,8 +147,8 @@ class ChannelObserver:
             self._channels = [self._factory() for _ in range(values.shape[1])]
         for index, observer in enumerate(self._channels):
             part = values[:, index]
-            found = {"values": part} if observer.reductions == ("values",) else _moments(part)
-            observer.update(found)
+            result = {"values": part} if observer.reductions == ("values",) else _moments(part)
+            observer.update(result)
 
     def channels(self) -> tuple[TensorStatistics, ...]:
         """Statistics by channel."""
@@ -156,8 +156,8 @@ class ChannelObserver:
 
     def result(self) -> TensorStatistics:
         """The range of all channels together."""
-        found = self.channels()
-        return TensorStatistics(min(s.minimum for s in found), max(s.maximum for s in found))
+        result = self.channels()
+        return TensorStatistics(min(s.minimum for s in result), max(s.maximum for s in result))
 
 
 ObserverFactory = Callable[[], Observer]

@@ -251,20 +251,20 @@ class _Flattener:
         pairs = [(self.plain(k, depth - 1), self.plain(v, depth - 1)) for k, v in items]
         return Entries(pairs)
 
-    def _object(self, made: Made, depth: int) -> Any:
-        numbers = array_of(made)
+    def _object(self, result: Made, depth: int) -> Any:
+        numbers = array_of(result)
         if numbers is not None:
             values = numbers.tolist()
             return values if numbers.ndim else float(values)
-        if made.items:
-            return self._entries(made.items, depth)
-        state = made.state
+        if result.items:
+            return self._entries(result.items, depth)
+        state = result.state
         if isinstance(state, tuple) and len(state) == 5 and isinstance(state[4], list):
             return self.plain(state[4], depth - 1)  # an array of objects
         if isinstance(state, tuple) and len(state) == 2:  # what __dict__ and __slots__ hold
             state = state[1] if isinstance(state[1], Entries) else state[0]
-        if state is None and isinstance(made.arguments, tuple):
-            return [self.plain(item, depth - 1) for item in made.arguments]
+        if state is None and isinstance(result.arguments, tuple):
+            return [self.plain(item, depth - 1) for item in result.arguments]
         return self.plain(state, depth - 1)
 
 
@@ -299,10 +299,10 @@ def _bytes(data: Any) -> bytes:
     return bytes(data)
 
 
-def _dtype(made: Any) -> np.dtype[Any]:
+def _dtype(result: Any) -> np.dtype[Any]:
     """A dtype of plain numbers; ValueError for any other."""
-    code = str(made.arguments[0]) if isinstance(made, Made) and made.arguments else ""
-    state = made.state if isinstance(made, Made) else None
+    code = str(result.arguments[0]) if isinstance(result, Made) and result.arguments else ""
+    state = result.state if isinstance(result, Made) else None
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     if not _DTYPE.fullmatch(code) or order not in _ORDERS:
         raise ValueError("no dtype of numbers")

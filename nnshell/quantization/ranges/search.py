@@ -114,13 +114,13 @@ def trimmed_range(histogram: Histogram, bits: int) -> Range:
     error = quantization_error(histogram, low, high, bits)
     while high - low > 2 * stride:
         raised, lowered = min(low + stride, 0.0), max(high - stride, 0.0)
-        found = min(
+        result = min(
             (quantization_error(histogram, raised, high, bits), raised, high),
             (quantization_error(histogram, low, lowered, bits), low, lowered),
         )
-        if found[0] >= error:
+        if result[0] >= error:
             break
-        error, low, high = found
+        error, low, high = result
     return _within(histogram, low, high)
 
 

@@ -114,9 +114,9 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     if set(numbers) < {"min", "max"} or not numbers["min"] <= numbers["max"]:
         raise InputError(f"the entry of '{key[:80]}' is not a range", where=where)
     moments = {name: numbers.get(name) for name in _MOMENTS}
-    low, high, given = numbers["min"], numbers["max"], value.get("histogram")
+    low, high, argument = numbers["min"], numbers["max"], value.get("histogram")
     place = f"{where}, '{key[:80]}'"
-    counts = None if given is None else Histogram.from_json(given, low, high, place)
+    counts = None if argument is None else Histogram.from_json(argument, low, high, place)
     parts = value.get("outputs") or ()
     if isinstance(parts, str) or not isinstance(parts, Sequence) or len(parts) > _MOST_OUTPUTS:
         raise InputError(f"the outputs of '{key[:80]}' are not a list of ranges", where=where)

@@ -53,19 +53,19 @@ class Asking:
         upwards: bool,
     ) -> Answer:
         """Records of all inputs and outputs. Raises QuantizationError where no rule can work."""
-        given = tuple(arriving)
+        values = tuple(arriving)
         rules = rules_of(unit.node.op)
         none = tuple(None for _ in wishes)
-        without_constants = tuple(None if record.constant else record for record in given)
-        nothing = tuple(None for _ in given)
-        for inputs, wanted in (
-            (given, tuple(wishes)),
-            (given, none),
+        without_constants = tuple(None if record.constant else record for record in values)
+        nothing = tuple(None for _ in values)
+        for inputs, expected in (
+            (values, tuple(wishes)),
+            (values, none),
             (without_constants, none),
             (nothing, none),
         ):
-            rule = _fitting(rules, unit, inputs, wanted)
-            question = self.surroundings.question(unit, inputs, given, wanted, upwards)
+            rule = _fitting(rules, unit, inputs, expected)
+            question = self.surroundings.question(unit, inputs, values, expected, upwards)
             answer = None if rule is None else rule.decide(question)
             if answer is not None:
                 return answer
@@ -113,9 +113,9 @@ def rules_of(op: Operator) -> tuple[RecordRule, ...]:
 
 def _decide_input(question: RecordQuestion) -> Answer:
     """Raw pixels are what they are; a range from exactly 0 may have a zero point."""
-    given = question.output_types[0]
-    if given.dtype in ("uint8", "uint16"):
-        pixels = replace(fixed_record(1.0, given.dtype), forced=False)
+    source = question.output_types[0]
+    if source.dtype in ("uint8", "uint16"):
+        pixels = replace(fixed_record(1.0, source.dtype), forced=False)
         return Answer((), (plain(pixels, "type", "zero_point", "scale"),))
     if question.wish is not None:
         return Answer((), (question.wish.copy(),))
@@ -134,10 +134,10 @@ def _decide_constant(question: RecordQuestion) -> Answer:
 
 def _decide_output(question: RecordQuestion) -> Answer:
     """Zero point 0, with everything pinned where that is another record than arrived."""
-    (given,) = fresh_inputs(question)
-    record = to_symmetric(question, given)
+    (value,) = fresh_inputs(question)
+    record = to_symmetric(question, value)
     if record is None:
-        record = remade(question, given, "type", "zero_point", "scale")
+        record = remade(question, value, "type", "zero_point", "scale")
     return Answer((record.copy(),), (record.copy(),))
 
 

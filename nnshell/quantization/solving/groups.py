@@ -62,11 +62,11 @@ class _Builder:
         self.wide: set[Tensor] = set()
 
     def add(self, item: Item) -> None:
-        made = item.node.quantization
-        if made is None or _is_parameter(self.flat, item):
+        quantization = item.node.quantization
+        if quantization is None or _is_parameter(self.flat, item):
             return
         op = item.node.op
-        for tensor, record in zip(item.outputs, made.outputs, strict=True):
+        for tensor, record in zip(item.outputs, quantization.outputs, strict=True):
             if record.dtype == "int32":
                 self.wide.add(tensor)
                 continue
@@ -83,14 +83,14 @@ class _Builder:
 
     def _shared_inputs(self, item: Item, record: QParams) -> list[Tensor]:
         """Inputs whose record the output has because the node keeps it, or pushed it there."""
-        made, op = item.node.quantization, item.node.op
-        assert made is not None
+        result, op = item.node.quantization, item.node.op
+        assert result is not None
         if not op.keeps_record and not (op.pushes_range and self._alone(item)):
             return []
         return [
             tensor
-            for tensor, given in zip(item.inputs, made.inputs, strict=True)
-            if tensor in self.groups and given.same_record(record)
+            for tensor, source in zip(item.inputs, result.inputs, strict=True)
+            if tensor in self.groups and source.same_record(record)
         ]
 
     def _alone(self, item: Item) -> bool:
@@ -133,11 +133,11 @@ class _Builder:
 
     def _asks_for_one(self, group: Group, reader: Reader) -> bool:
         """Whether the reader's kernel assumes just this record, or a kind of scale."""
-        op, made = reader.item.node.op, reader.item.node.quantization
-        if made is None or reader.index >= len(made.inputs):
+        op, result = reader.item.node.op, reader.item.node.quantization
+        if result is None or reader.index >= len(result.inputs):
             return False
         asked = op.input_record(reader.index)
-        same = asked is not None and asked.same_record(made.inputs[reader.index])
+        same = asked is not None and asked.same_record(result.inputs[reader.index])
         softmax = op.reads_8_bits and not op.boundary
         return same or softmax
 

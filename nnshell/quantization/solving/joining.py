@@ -28,7 +28,7 @@ def cut_off(graph: Graph, surroundings: Surroundings) -> dict[str, float]:
 
 
 def _maker(flat: FlatGraph, tensor: Tensor) -> Item:
-    """The node that computes what arrives, behind nodes that move or requantize it."""
+    """The node that computes what arrives, after nodes that move or requantize it."""
     maker = flat.maker(tensor)
     while len(maker.inputs) == 1 and (
         maker.node.op.keeps_record or maker.node.op.made_by_quantizer

@@ -67,10 +67,10 @@ class _Placing:
             reader.inputs[link.index] = Ref(node.name)
             self.records[node.name] = Answer((link.upper,), (link.lower,))
 
-    def _add(self, wanted: str, source: Ref) -> Node:
+    def _add(self, expected: str, source: Ref) -> Node:
         op = Quantize()
         types = op.infer((self.graph.type_of(source),))
-        node = Node(numbered_name(self.graph, wanted), op, [source], types, _ORIGIN)
+        node = Node(numbered_name(self.graph, expected), op, [source], types, _ORIGIN)
         return self.graph.add(node)
 
     def merge(self) -> None:
@@ -143,7 +143,7 @@ class _Placing:
 
 
 def _is_needed(graph: Graph, copy: Node, edge: tuple[Node, int]) -> bool:
-    """Whether memory with a place of its own is reached both behind the copy and before it."""
+    """Whether memory with a place of its own is reached both after the copy and before it."""
     reader, position = edge
     return _Walk(graph).down(reader, position) and _Walk(graph).up(copy, 0)
 

@@ -81,8 +81,8 @@ class Search:
         *,
         upwards: bool = False,
     ) -> Answer:
-        wanted = wishes or [None] * len(unit.node.outputs)
-        return self.asking.solve(unit, values, wanted, upwards=upwards)
+        expected = wishes or [None] * len(unit.node.outputs)
+        return self.asking.solve(unit, values, expected, upwards=upwards)
 
     def _speak(self, unit: Unit, answer: Answer) -> None:
         """Keep the records of a unit, and tell its neighbours."""
@@ -368,11 +368,11 @@ def _with_outer(fusion: Unit) -> Iterator[tuple[Unit, Link]]:
 
 def _distinct(records: Iterator[Record | None] | Sequence[Record | None]) -> list[Record]:
     """Records that are not equal, each where it is met first."""
-    found: list[Record] = []
+    results: list[Record] = []
     for record in records:
-        if record is not None and not any(record.equals(other) for other in found):
-            found.append(record)
-    return found
+        if record is not None and not any(record.equals(other) for other in results):
+            results.append(record)
+    return results
 
 
 _TYPE_BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32}

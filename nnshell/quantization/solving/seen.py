@@ -95,7 +95,7 @@ class Surroundings:
         return self._of_reader(item, output) if seen is None else seen
 
     def _of_reader(self, item: Item, output: int) -> Range | None:
-        """What the only reader makes of an item's output, perhaps behind nodes that move it."""
+        """What the only reader makes of an item's output, perhaps after nodes that move it."""
         readers = self.flat.readers[Tensor(item.path, output)]
         if len(readers) != 1 or readers[0].item.node.op.boundary:
             return None
@@ -155,7 +155,7 @@ class Surroundings:
         return bits
 
     def _leads_to_end(self, item: Item) -> bool:
-        """Whether a reader that needs 8 bits reads the item, perhaps behind nodes that move."""
+        """Whether a reader that needs 8 bits reads the item, perhaps after nodes that move."""
         waiting, seen = list(item.outputs), set(item.outputs)
         while waiting:
             for reader in self.flat.readers[waiting.pop()]:

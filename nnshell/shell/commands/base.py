@@ -49,8 +49,8 @@ class Commands(CommandSet["Shell"]):
             yield None
             return
         self.graph()
-        with clusters.Cluster(args.cluster) as found:
-            yield found
+        with clusters.Cluster(args.cluster) as result:
+            yield result
 
     def write(self, text: str) -> None:
         self._cmd.write(text)

@@ -182,13 +182,13 @@ class ChipCommands(Commands):
         with self.cluster(args) as cluster:
             chip = args.chip or self.session.settings.chip or None
             run = None if cluster is None else cluster.points(self.project(), chip)
-            found = simulation.sweep(
+            result = simulation.sweep(
                 self.project(), lists, kernels=args.kernels, chip=args.chip, run=run
             )
         if args.json is not None:
-            text = json.dumps(simulation_tables.sweep_json(found)) + "\n"
+            text = json.dumps(simulation_tables.sweep_json(result)) + "\n"
             write_atomically(Path(args.json), text.encode())
-        self.show(simulation_tables.sweep_table(found), args)
+        self.show(simulation_tables.sweep_table(result), args)
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
         with self.inputs(args, "running tile by tile") as (inputs, done):
@@ -204,8 +204,8 @@ class ChipCommands(Commands):
             self.show(simulation_tables.memory_table(report), args)
             return
         if args.explain is not None:
-            found = simulation.explain(report, args.explain)
-            self.write_lines(simulation_text.explanation(report, found))
+            result = simulation.explain(report, args.explain)
+            self.write_lines(simulation_text.explanation(report, result))
         elif args.summary:
             self.write_lines((*simulation_text.summary(report), *simulation.levers(report)))
         else:
@@ -228,7 +228,7 @@ class ChipCommands(Commands):
                     keys=[node.name for node in graph.outputs],
                     progress=done,
                 )
-                real = ((b.names, tensors.dequantized(graph, found)) for b, found in parts)
+                real = ((b.names, tensors.dequantized(graph, result)) for b, result in parts)
                 table = tensor_text.output_table(graph.name, real)
             else:
                 report = flow.validate(project, _labelled(inputs, classes), "int8", progress=done)
@@ -287,11 +287,11 @@ def _check_form(args: argparse.Namespace) -> None:
 
 def _refuse_with_lists(lists: dict[str, str], args: argparse.Namespace) -> None:
     """What belongs to one setting is not done for many."""
-    given = [f"--{name}" for name in _OF_ONE_SETTING if getattr(args, name)]
-    given += ["INPUTS"] if args.input_files else []
-    if given:
+    values = [f"--{name}" for name in _OF_ONE_SETTING if getattr(args, name)]
+    values += ["INPUTS"] if args.input_files else []
+    if values:
         raise UsageError(
-            f"{given[0]} is for one setting, --{next(iter(lists))} makes a table of many",
+            f"{values[0]} is for one setting, --{next(iter(lists))} makes a table of many",
             hint="leave one of them out, or `set` the one value first",
         )
 

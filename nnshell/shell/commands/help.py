@@ -76,8 +76,8 @@ def tflite_operator_names() -> str:
     return _operators("TFLite files", set(tflite_operators.TRANSLATIONS), folded)
 
 
-def _operators(files: str, made: set[str], evaluated: set[str]) -> str:
-    steps, folded = sorted(made), sorted(evaluated - made)
+def _operators(files: str, results: set[str], evaluated: set[str]) -> str:
+    steps, folded = sorted(results), sorted(evaluated - results)
     lines = [f"Operators of {files} that become steps:", ""]
     lines += [
         *_wrapped(steps),

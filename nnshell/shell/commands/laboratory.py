@@ -126,10 +126,10 @@ class LaboratoryCommands(Commands):
         count = sensitivity.steps_to_try(graph)
         with self.cluster(args) as cluster, progress("trying nodes", count) as done:
             trials = None if cluster is None else cluster.trials(project, batches)
-            found = sensitivity.sensitivity(graph, basis, batches, done, trials)
-        advice = sensitivity.advise(graph, basis, batches, found)
+            result = sensitivity.sensitivity(graph, basis, batches, done, trials)
+        advice = sensitivity.advise(graph, basis, batches, result)
         title = f"{graph.name}: sensitivity"
-        self.show(experiment_tables.sensitivity_table(title, found, advice), args)
+        self.show(experiment_tables.sensitivity_table(title, result, advice), args)
 
     @cmd2.with_argparser(mixed_parser)
     def do_mixed(self, args: argparse.Namespace) -> None:
@@ -137,8 +137,8 @@ class LaboratoryCommands(Commands):
         project, batches = self.project(), self.batches(args)
         graph, basis = project.graph, project.basis
         with progress("trying widths", mixed.mixture_steps(graph)) as done:
-            found = mixed.mixed(
+            result = mixed.mixed(
                 graph, basis, batches, drop=args.drop, size_bytes=args.size, progress=done
             )
-        edits.tune(project, {name: {"weight_bits": bits} for name, bits in found.bits.items()})
-        self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", found), args)
+        edits.tune(project, {name: {"weight_bits": bits} for name, bits in result.bits.items()})
+        self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", result), args)

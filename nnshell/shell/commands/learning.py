@@ -132,14 +132,14 @@ class LearningCommands(Commands):
         project = self.project()
         batches = self.batches(args, "train")
         if args.analytic:
-            found = bias_correction.corrected_analytically(project.graph, project.basis)
+            result = bias_correction.corrected_analytically(project.graph, project.basis)
         else:
             count = adaround.parts(project.graph, project.basis, batches)
             with progress("correcting", count) as done:
-                found = bias_correction.corrected_by_means(
+                result = bias_correction.corrected_by_means(
                     project.graph, project.basis, batches, done
                 )
-        change = improve.apply_if_better(project, "bcorr", [found], batches)
+        change = improve.apply_if_better(project, "bcorr", [result], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(scale_search_parser)
@@ -168,7 +168,7 @@ class LearningCommands(Commands):
             "learning",
             adaround.parts(project.graph, project.basis, batches, args.method, args.iterations),
         ) as done:
-            found = adaround.learn_rounding(
+            result = adaround.learn_rounding(
                 project.graph,
                 project.basis,
                 batches,
@@ -179,7 +179,7 @@ class LearningCommands(Commands):
                 ranges=args.ranges,
                 progress=done,
             )
-        change = improve.apply_if_better(project, "adaround", [found], batches)
+        change = improve.apply_if_better(project, "adaround", [result], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(outliers_parser)
@@ -196,8 +196,8 @@ class LearningCommands(Commands):
             return
         with self.inputs(args, "reading") as (inputs, done):
             batches = flow.batches_of(project, inputs)
-            found = outliers.activation_outliers(project.graph, batches, done)
-        self.show(learning_tables.outlier_table(project.graph, found), args)
+            result = outliers.activation_outliers(project.graph, batches, done)
+        self.show(learning_tables.outlier_table(project.graph, result), args)
 
 
 def _bench(project: Project, batches: Sequence[Batch]) -> Bench:

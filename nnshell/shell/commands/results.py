@@ -197,8 +197,8 @@ class ResultCommands(Commands):
     def _report_lowest(self, args: argparse.Namespace) -> None:
         project, limit = self.project(), args.report_lowest
         with self.inputs(args, "comparing") as (inputs, done):
-            found = flow.compare_samples(project, inputs, progress=done)
-        self.show(quantization_tables.sample_table(project.name, found, limit), args)
+            result = flow.compare_samples(project, inputs, progress=done)
+        self.show(quantization_tables.sample_table(project.name, result, limit), args)
 
     @cmd2.with_argparser(compare_parser)
     def do_compare(self, args: argparse.Namespace) -> None:

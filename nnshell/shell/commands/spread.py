@@ -78,13 +78,13 @@ class SpreadCommands(Commands):
         if args.values or args.int:
             self._values(args, names)
             return
-        found = distributions.constant_distributions(graph, names, channels=args.channels)
+        result = distributions.constant_distributions(graph, names, channels=args.channels)
         title = f"{graph.name}: constants"
         if args.svg:
-            write_atomically(Path(args.svg), svg.histograms_svg(title, found).encode())
+            write_atomically(Path(args.svg), svg.histograms_svg(title, result).encode())
             self._cmd.note(f"wrote {args.svg}")
             args.svg = None
-        self.show(distributions.distribution_table(title, found), args)
+        self.show(distributions.distribution_table(title, result), args)
 
     def _values(self, args: argparse.Namespace, names: set[str] | None) -> None:
         """The values of constants, floats or integers."""
@@ -99,8 +99,8 @@ class SpreadCommands(Commands):
     def do_stats(self, args: argparse.Namespace) -> None:
         """Show how weights are spread, as NNTool's stats."""
         graph = self.graph()
-        found = distributions.constant_distributions(graph)
-        self.show(distributions.distribution_table(f"{graph.name}: constants", found), args)
+        result = distributions.constant_distributions(graph)
+        self.show(distributions.distribution_table(f"{graph.name}: constants", result), args)
 
     @cmd2.with_argparser(astats_parser)
     def do_astats(self, args: argparse.Namespace) -> None:
@@ -109,7 +109,7 @@ class SpreadCommands(Commands):
         engine = engines.make_engine(graph, "float", everything=True)
         with self.inputs(args, "running") as (inputs, done):
             batches = image_sets.noted(inputs, flow.batch_size(graph))
-            found = distributions.activation_distributions(
+            result = distributions.activation_distributions(
                 graph, batches, engine.run, progress=done
             )
-        self.show(distributions.distribution_table(f"{graph.name}: activations", found), args)
+        self.show(distributions.distribution_table(f"{graph.name}: activations", result), args)

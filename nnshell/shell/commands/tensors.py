@@ -160,11 +160,11 @@ class TensorCommands(Commands):
         chosen: EngineName = flow.quantized_engine(self.project()) if args.quantize else "float"
         engine = args.engine or chosen
         engine = "isolated" if args.quantize_all_steps else engine
-        for batch, found in flow.run_batches(
+        for batch, result in flow.run_batches(
             self.project(), inputs, engine, keys=keys, progress=done
         ):
             real = args.dequantize and engine not in ("float", "simulated")
-            computed = tensors.dequantized(graph, found) if real else dict(found)
+            computed = tensors.dequantized(graph, result) if real else dict(result)
             if printing:
                 self._print(computed, batch.names, args)
             yield computed

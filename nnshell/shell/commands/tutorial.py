@@ -44,8 +44,8 @@ def tutorial_parser() -> Parser:
 
 def complete_tutorial(shell: Shell, text: str, line: str, begin: int, end: int) -> Completions:
     """Names of tutorials, else files."""
-    found = shell.basic_complete(text, line, begin, end, walkthrough.names())
-    return found if found.items else shell.path_complete(text, line, begin, end)
+    result = shell.basic_complete(text, line, begin, end, walkthrough.names())
+    return result if result.items else shell.path_complete(text, line, begin, end)
 
 
 class TutorialCommands(Commands):

@@ -161,8 +161,8 @@ class Expander:
                     return value
             return value
         if name == "call":
-            function, *given = (self.expand(part) for part in _arguments(rest, None))
-            scope = {str(number): value for number, value in enumerate((function, *given))}
+            function, *argument = (self.expand(part) for part in _arguments(rest, None))
+            scope = {str(number): value for number, value in enumerate((function, *argument))}
             return self._with(scope, f"$({function.strip()})")
         variable, values, text = (*_arguments(rest, 3), "", "")[:3]
         name = self.expand(variable).strip()

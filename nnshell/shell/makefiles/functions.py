@@ -38,11 +38,11 @@ def _pattern_replaced(pattern: str, replacement: str, text: str) -> str:
 
 
 def _filtered(patterns: str, text: str, *, keep: bool) -> str:
-    wanted = words(patterns)
+    expected = words(patterns)
     return " ".join(
         word
         for word in words(text)
-        if any(_matched(pattern, word) is not None for pattern in wanted) is keep
+        if any(_matched(pattern, word) is not None for pattern in expected) is keep
     )
 
 

@@ -109,17 +109,17 @@ class ScriptVariables(Mapping[str, str]):
     def _project(self) -> Makefile | None:
         """The Makefile, read again when what it was read with has changed; None without one."""
         path = self.makefile or next((name for name in _NAMES if os.path.isfile(name)), "")
-        given = {**_of_make(os.environ.get("MAKEFLAGS", "")), **self.own}
-        with_ = (os.getcwd(), path, _changed(path), tuple(sorted(given.items())))
+        values = {**_of_make(os.environ.get("MAKEFLAGS", "")), **self.own}
+        with_ = (os.getcwd(), path, _changed(path), tuple(sorted(values.items())))
         if not path or with_ == self._read:
             return self._makefile if path else None
         self._makefile, self._read = None, with_
         if self.makefile:
-            self._makefile = _database(path, given)
+            self._makefile = _database(path, values)
             return self._makefile
         environment = {name: SDK_DEFAULTS[name] for name in _CHIP} | dict(os.environ)
         try:
-            self._makefile = read_makefile(path, given, environment)
+            self._makefile = read_makefile(path, values, environment)
         except OSError as error:
             self._notes.append(one_line(f"{path} was not read: {error.strerror}"))
         return self._makefile
@@ -134,17 +134,17 @@ def _changed(path: str) -> float:
 
 def _of_make(flags: str) -> dict[str, str]:
     """Variables of make's own command line, as in MAKEFLAGS: ``w -- A=1 B=x\\ y``."""
-    _, separator, given = f" {flags}".partition(" -- ")
+    _, separator, argument = f" {flags}".partition(" -- ")
     try:
-        pairs = [word.partition("=") for word in shlex.split(given)] if separator else []
+        pairs = [word.partition("=") for word in shlex.split(argument)] if separator else []
     except ValueError:
         return {}
     return {name.rstrip(":?+"): value for name, equals, value in pairs if equals}
 
 
-def _database(path: str, given: Mapping[str, str]) -> Makefile:
+def _database(path: str, values: Mapping[str, str]) -> Makefile:
     """The variables that `make -pn` lists."""
-    makefile = _printed_variables(_make(path, given, "-pn"))
+    makefile = _printed_variables(_make(path, values, "-pn"))
     if not makefile.variables:
         raise LineError(f"make lists no variables of {path}", hint="try `make -pn` by hand")
     return makefile
@@ -168,21 +168,21 @@ def _place(origin: str) -> str:
     return f"{match[1]}:{match[2]}" if match else origin
 
 
-def _asked(path: str, given: Mapping[str, str], name: str) -> str:
+def _asked(path: str, values: Mapping[str, str], name: str) -> str:
     """The value that make itself gives a variable."""
     question = f"\nnnshell-asks:;@:\n$(info nnshell:$({name}))\n"
-    printed = _make(path, given, "-n", "-f", "-", "nnshell-asks", text=question)
+    printed = _make(path, values, "-n", "-f", "-", "nnshell-asks", text=question)
     match = re.search(r"^nnshell:(.*)$", printed, re.MULTILINE)
     if match is None:
         raise LineError(f"make does not tell the value of {name}", where=path)
     return match[1].strip()
 
 
-def _make(path: str, given: Mapping[str, str], *options: str, text: str = "") -> str:
+def _make(path: str, values: Mapping[str, str], *options: str, text: str = "") -> str:
     """What make prints; LineError when it cannot be run, says nothing or takes too long."""
     if not Path(path).is_file():
         raise LineError(f"there is no Makefile {path}", hint="give its path: --makefile FILE")
-    words = ["make", "-f", path, *options, *(f"{name}={value}" for name, value in given.items())]
+    words = ["make", "-f", path, *options, *(f"{name}={value}" for name, value in values.items())]
     try:
         done = subprocess.run(
             words, input=text, capture_output=True, text=True, errors="replace",

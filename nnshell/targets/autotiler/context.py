@@ -78,18 +78,18 @@ class Context:
 
     def _operand(self, unit: Unit, index: int) -> Binding:
         shape = unit.node.type.shape
-        given = unit.graph.input_types(unit.node)[index]
-        if given.size == unit.node.type.size:
+        source = unit.graph.input_types(unit.node)[index]
+        if source.size == unit.node.type.size:
             return self.reads(unit, index)[0]
         value = constant_operand(unit, index)
         if value is None:
             raise GraphError(
-                f"{unit.main.kind} repeats its input {index} ({given}) to {unit.node.type},"
+                f"{unit.main.kind} repeats its input {index} ({source}) to {unit.node.type},"
                 " which its kernel does not",
                 where=f"node {unit.node.name}",
                 hint="export the model with both operands at full size",
             )
-        repeated = np.broadcast_to(value.reshape(given.shape), shape)
+        repeated = np.broadcast_to(value.reshape(source.shape), shape)
         return self.made(unit, f"Operand_{index}", repeated, "int8")
 
     def writes(self, unit: Unit) -> tuple[Binding, ...]:
@@ -109,20 +109,20 @@ class Context:
 
     def controls(self, node: Node) -> dict[str, int]:
         """The node's options that its generator takes, in the order in which they were set."""
-        found = {}
+        results = {}
         for option, text in node.options.items():
             if option.upper() in CONTROLS:
-                found[option.upper()] = node_integer(node.name, option, text)
-        return found
+                results[option.upper()] = node_integer(node.name, option, text)
+        return results
 
 
 def placed(variable: Variable, node: Node) -> tuple[str, str]:
     """Home and execution memory that a node's options ask for; "" leaves it to the settings."""
-    found = []
+    results = []
     for option in ("OUT_HOME_MEM_LOC", "OUT_EXEC_MEM_LOC"):
         text = node.options.get(option, "")
         what = f"node option {option} of {node.name}"
-        found.append(location(text, what) if text else "")
-    if variable.role == "local" and "AT_MEM_L1" in found:
+        results.append(location(text, what) if text else "")
+    if variable.role == "local" and "AT_MEM_L1" in results:
         raise UsageError("a tensor cannot be kept in L1", where=f"node {node.name}")
-    return found[0], found[1]
+    return results[0], results[1]

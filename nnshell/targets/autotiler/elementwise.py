@@ -32,23 +32,24 @@ def activation(context: Context, unit: Unit) -> Kernel:
 
 def _has_kernel(unit: Unit) -> bool:
     """The generators know no input zero point but as a rectifier's lower limit."""
-    given, made = unit.input_record(), unit.output_record()
-    if given.dtype != "int8" or made.dtype != "int8":
+    source, result = unit.input_record(), unit.output_record()
+    if source.dtype != "int8" or result.dtype != "int8":
         return False
     if rectifies(unit.node):
-        return given.same_record(made) or given.zero_point == made.zero_point == 0
+        return source.same_record(result) or source.zero_point == result.zero_point == 0
     kernel = unit.integers.kernel
     if isinstance(kernel, GateKernel) and max(kernel.offset, kernel.upper) > _LARGEST_BYTE:
         return False
-    return given.zero_point == 0
+    return source.zero_point == 0
 
 
 def by_table(context: Context, unit: Unit) -> Kernel:
     """One result for each of the 256 integers, computed by the operator itself."""
-    given = unit.input_record()
-    if given.dtype != "int8":
+    source = unit.input_record()
+    if source.dtype != "int8":
         raise GraphError(
-            f"no kernel applies '{unit.node.kind}' to {given.dtype}", where=f"node {unit.node.name}"
+            f"no kernel applies '{unit.node.kind}' to {source.dtype}",
+            where=f"node {unit.node.name}",
         )
     integers = np.arange(_LOWEST, -_LOWEST, dtype=np.int64).reshape(1, -1)
     results = integers_of(unit.main.op, unit.integers, [integers])[0].reshape(-1)

@@ -88,10 +88,10 @@ def expression(
     bindings: list[Binding] = []
     shapes: list[tuple[str, str, tuple[int, ...] | None, int]] = []
     for index in inputs:
-        given = unit.graph.input_types(unit.node)[index]
+        source = unit.graph.input_types(unit.node)[index]
         value = constant_operand(unit, index)
         dtype = unit.integers.inputs[index].dtype if value is None else str(value.dtype)
-        shapes.append((f"In{index}", dtype, given.shape, given.size))
+        shapes.append((f"In{index}", dtype, source.shape, source.size))
         bindings += context.reads(unit, index)
     for name, values, dtype in constants:
         aligned = None if name == "Table" else values.shape
@@ -130,10 +130,10 @@ def _rows(
 
 def _fits(shape: tuple[int, ...], operand: tuple[int, ...], cut: int) -> bool:
     aligned = (1,) * (len(shape) - len(operand)) + operand
-    before, behind = aligned[:cut], aligned[cut:]
+    before, after = aligned[:cut], aligned[cut:]
     return all(
         part == whole or prod(part) == 1
-        for part, whole in ((before, shape[:cut]), (behind, shape[cut:]))
+        for part, whole in ((before, shape[:cut]), (after, shape[cut:]))
     )
 
 

@@ -1,7 +1,7 @@
 """Kernels written for the graph that move elements: slices, borders, transposes of many axes.
 
 Each output position of a row reads one input position of the same row, found by dividing the
-position into its axes. Rows are the axes in front that stay as they are; with none of them the
+position into its axes. Rows are the axes before that stay as they are; with none of them the
 whole tensor is one row and must fit into L1.
 """
 
@@ -26,13 +26,15 @@ _STORE = "Arguments->Out[Row * Inner + Place]"
 def strided_slice(context: Context, unit: Unit) -> Kernel:
     slices = unit.node.op.taken()
     assert slices is not None
-    given, made = _shapes(unit)
-    kept = _kept(given[axis] == made[axis] and slices[axis].step == 1 for axis in range(len(given)))
+    value, result = _shapes(unit)
+    kept = _kept(
+        value[axis] == result[axis] and slices[axis].step == 1 for axis in range(len(value))
+    )
     positions = [
         f"({slices[axis].start} + {coordinate} * {slices[axis].step})"
-        for axis, coordinate in _coordinates(made, kept)
+        for axis, coordinate in _coordinates(result, kept)
     ]
-    place = _flat(positions, given[kept:])
+    place = _flat(positions, value[kept:])
     return _kernel(context, unit, kept, place, (f"{_STORE} = {{In0}};",))
 
 
@@ -42,29 +44,29 @@ def pad(context: Context, unit: Unit) -> Kernel:
         raise GraphError(
             "no kernel makes a border that is not constant", where=f"node {unit.node.name}"
         )
-    given, made = _shapes(unit)
-    kept = _kept(given[axis] == made[axis] for axis in range(len(given)))
+    value, result = _shapes(unit)
+    kept = _kept(value[axis] == result[axis] for axis in range(len(value)))
     inside, positions = [], []
-    for axis, coordinate in _coordinates(made, kept):
+    for axis, coordinate in _coordinates(result, kept):
         before = around.pads[axis][0]
         position = f"({coordinate} - {before})" if before else coordinate
         positions.append(position)
-        if given[axis] != made[axis]:
-            inside.append(f"{position} >= 0 && {position} < {given[axis]}")
+        if value[axis] != result[axis]:
+            inside.append(f"{position} >= 0 && {position} < {value[axis]}")
     border = int(unit.output_record().quantize(np.array([around.value], np.float32))[0])
     lines = (f"{_STORE} = {' && '.join(inside) or '1'} ? {{In0}} : {border};",)
-    return _kernel(context, unit, kept, _flat(positions, given[kept:]), lines)
+    return _kernel(context, unit, kept, _flat(positions, value[kept:]), lines)
 
 
 def transpose(context: Context, unit: Unit) -> Kernel:
     order = unit.node.op.permutation
     assert order is not None
-    given, made = _shapes(unit)
-    kept = _kept(order[axis] == axis for axis in range(len(given)))
-    positions = [""] * len(given)
-    for axis, coordinate in _coordinates(made, kept):
+    value, result = _shapes(unit)
+    kept = _kept(order[axis] == axis for axis in range(len(value)))
+    positions = [""] * len(value)
+    for axis, coordinate in _coordinates(result, kept):
         positions[order[axis]] = coordinate
-    place = _flat(positions[kept:], given[kept:])
+    place = _flat(positions[kept:], value[kept:])
     return _kernel(context, unit, kept, place, (f"{_STORE} = {{In0}};",))
 
 
@@ -73,18 +75,18 @@ def _shapes(unit: Unit) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _kept(same: Iterable[bool]) -> int:
-    """How many axes in front stay as they are."""
+    """How many axes before stay as they are."""
     return sum(1 for _ in takewhile(bool, same))
 
 
 def _coordinates(shape: tuple[int, ...], kept: int) -> list[tuple[int, str]]:
-    """Axes behind the kept ones, and the C expression of an output position along each."""
-    found = []
+    """Axes after the kept ones, and the C expression of an output position along each."""
+    results = []
     for axis in range(kept, len(shape)):
-        behind = prod(shape[axis + 1 :])
-        quotient = f"Place / {behind}" if behind > 1 else "Place"
-        found.append((axis, f"(int) ({quotient} % {shape[axis]})"))
-    return found
+        after = prod(shape[axis + 1 :])
+        quotient = f"Place / {after}" if after > 1 else "Place"
+        results.append((axis, f"(int) ({quotient} % {shape[axis]})"))
+    return results
 
 
 def _flat(positions: Sequence[str], shape: tuple[int, ...]) -> str:
@@ -97,9 +99,9 @@ def _flat(positions: Sequence[str], shape: tuple[int, ...]) -> str:
 
 
 def _kernel(context: Context, unit: Unit, kept: int, place: str, lines: tuple[str, ...]) -> Kernel:
-    given, made = _shapes(unit)
+    value, result = _shapes(unit)
     records = unit.input_record(), unit.output_record()
-    source = Operand("In0", records[0].dtype, "full", prod(given[kept:]), place)
-    target = Operand("Out", records[1].dtype, "full", prod(made[kept:]))
-    loops = Loops(prod(made[:kept]), target.items, (source,), target, Body(lines))
+    source = Operand("In0", records[0].dtype, "full", prod(value[kept:]), place)
+    target = Operand("Out", records[1].dtype, "full", prod(result[kept:]))
+    loops = Loops(prod(result[:kept]), target.items, (source,), target, Body(lines))
     return looped(context, unit, loops, context.reads(unit, 0))

@@ -37,7 +37,7 @@ class Record:
         return cls(bytearray(length))
 
     def put_scaling(self, offset: int, scaling: Multiplier) -> None:
-        """Multiplier and, behind it, shift of one factor."""
+        """Multiplier and, after it, shift of one factor."""
         self.content[offset] = int(scaling.multiplier[0])
         self.content[offset + 1] = int(scaling.shift[0]) & 0xFF
 

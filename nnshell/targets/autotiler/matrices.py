@@ -56,10 +56,10 @@ def padded_add(context: Context, unit: Unit) -> Kernel:
     ports = [padding.inputs[0] if index == small else ref for index, ref in enumerate(refs)]
     outer = [unit.node.body[ref.node].op.port or 0 for ref in ports]
     first = kernel.scaled_input
-    before, behind = around.pads[0]
+    before, after = around.pads[0]
     channels, height, width = unit.node.type.shape
     kind = activation_operator(unit, context.settings)
-    sizes = (channels, height, width, before, behind, int(first == small))
+    sizes = (channels, height, width, before, after, int(first == small))
     record, rest = Record.empty(), Record.empty()
     record.put_scaling(IN_SCALE, kernel.input_scaling)
     record.put_scaling(OUT_SCALE, kernel.scaling)
@@ -129,8 +129,8 @@ def softmax(context: Context, unit: Unit) -> Kernel:
     axis = unit.main.op.works_along
     assert axis is not None
     shape = unit.node.type.shape
-    behind = shape[axis + 1 :]
-    if prod(behind) != 1:
+    after = shape[axis + 1 :]
+    if prod(after) != 1:
         raise GraphError(
             f"softmax along axis {axis} of {unit.node.type}: its kernel takes the last axis",
             where=f"node {unit.node.name}",
@@ -145,8 +145,8 @@ def softmax(context: Context, unit: Unit) -> Kernel:
         *context.writes(unit),
         context.made(unit, "Infos", record.array(), "int8"),
     )
-    made = np.dtype(unit.output_record().dtype).itemsize
-    controls = (("OUTPUT_DATASIZE", made),) if made != _SOFTMAX_BYTES else ()
+    result = np.dtype(unit.output_record().dtype).itemsize
+    controls = (("OUTPUT_DATASIZE", result),) if result != _SOFTMAX_BYTES else ()
     if rows == 1:
         call = Call("CNN_SoftMax_SQ8", (length, "KOP_SOFTMAX"), controls=controls)
     else:

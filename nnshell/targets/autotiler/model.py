@@ -109,7 +109,7 @@ def _libraries(plan: Plan) -> list[str]:
 
 
 def _generator(kernel: Kernel) -> list[str]:
-    """The generator's call, behind its control block when it has one."""
+    """The generator's call, after its control block when it has one."""
     call = kernel.call
     control = f"gen_ctrl_{kernel.name}"
     lines = [f"/* {kernel.name}: {_remark(kernel)} */"]

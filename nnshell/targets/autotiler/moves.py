@@ -55,9 +55,9 @@ def strided_slice(context: Context, unit: Unit) -> Kernel:
     """What lies at the beginning of the memory is copied; all else has a kernel of its own."""
     slices = unit.node.op.taken()
     assert slices is not None
-    given = unit.graph.input_types(unit.node)[0].shape
-    cut = [axis for axis, extent in enumerate(given) if unit.node.type.shape[axis] != extent]
-    leading = cut and prod(given[: cut[0]]) == 1 and len(cut) == 1
+    value = unit.graph.input_types(unit.node)[0].shape
+    cut = [axis for axis, extent in enumerate(value) if unit.node.type.shape[axis] != extent]
+    leading = cut and prod(value[: cut[0]]) == 1 and len(cut) == 1
     if not leading or slices[cut[0]].start != 0 or any(entry.step != 1 for entry in slices):
         return gather.strided_slice(context, unit)
     return copy(context, unit)
@@ -100,7 +100,7 @@ def merged_axes(
 
 
 def concat(context: Context, unit: Unit) -> Kernel:
-    """Parts that lie interleaved: rows of each input, one behind the other."""
+    """Parts that lie interleaved: rows of each input, one after the other."""
     axis = unit.node.op.joined_axis
     assert axis is not None
     widths = [prod(t.shape[axis:]) for t in unit.graph.input_types(unit.node)]
@@ -169,20 +169,20 @@ def image_format(context: Context, unit: Unit) -> Kernel:
 
 def convert(context: Context, unit: Unit) -> Kernel:
     """From one scale, zero point or width to another."""
-    given, made = unit.input_record(), unit.output_record()
-    operator = "KOP_CONVERT_FP_FP" + _conversion(given, made)
-    arguments = (item_bytes(given), item_bytes(made), unit.node.type.size, operator)
+    source, result = unit.input_record(), unit.output_record()
+    operator = "KOP_CONVERT_FP_FP" + _conversion(source, result)
+    arguments = (item_bytes(source), item_bytes(result), unit.node.type.size, operator)
     infos: tuple[Binding, ...] = ()
     if operator != "KOP_CONVERT_FP_FP":
-        infos = (context.made(unit, "Infos", convert_record(given, made).array(), "int8"),)
+        infos = (context.made(unit, "Infos", convert_record(source, result).array(), "int8"),)
     bindings = (*context.reads(unit, 0), *context.writes(unit), *infos)
     return context.kernel(unit, Call("CNN_Convert", arguments, takes_control=False), bindings)
 
 
-def _conversion(given: QParams, made: QParams) -> str:
-    if given.first_scale != made.first_scale:
+def _conversion(source_record: QParams, record: QParams) -> str:
+    if source_record.first_scale != record.first_scale:
         return "_SCALE"
-    return "_ZEROPOINT" if given.zero_point != made.zero_point else ""
+    return "_ZEROPOINT" if source_record.zero_point != record.zero_point else ""
 
 
 def convert_record(given: QParams, made: QParams) -> Record:

@@ -46,7 +46,7 @@ def activation_operator(unit: Unit, settings: Settings) -> str:
         return _ACTIVATIONS[node.kind]
     if not rectifies(node):
         raise GraphError(
-            f"no AutoTiler kernel applies '{node.kind}' behind another operator",
+            f"no AutoTiler kernel applies '{node.kind}' after another operator",
             where=f"node {node.name}",
             hint="fuse the graph again with `fusions --scale8`",
         )
@@ -75,7 +75,7 @@ def balanced_factors(number: int) -> tuple[int, int]:
 
 
 def three_axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """A shape as channels, height, width: ones in front, inner axes merged into two."""
+    """A shape as channels, height, width: ones before, inner axes merged into two."""
     if len(shape) <= 3:
         first, second, third = (1,) * (3 - len(shape)) + shape
         return first, second, third

@@ -70,7 +70,7 @@ def _escape(character: str) -> str:
 
 
 def location(name: str, what: str, accepted: tuple[str, ...] = LOCATIONS) -> str:
-    """A memory's enumerator; the AT_MEM_ in front may be left out."""
+    """A memory's enumerator; the AT_MEM_ before may be left out."""
     full = name if name.startswith("AT_MEM_") else f"AT_MEM_{name}"
     if full not in accepted:
         raise UsageError(

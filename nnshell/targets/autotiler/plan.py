@@ -75,7 +75,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Tensors that lie one behind the other in ``whole``; unused parts carry their size."""
+    """Tensors that lie one after the other in ``whole``; unused parts carry their size."""
 
     whole: str
     parts: tuple[str, ...]

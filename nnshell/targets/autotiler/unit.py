@@ -22,9 +22,9 @@ class Unit:
     node: Node
     step: int
     main: Node  # the node itself, or the first inner node that computes
-    pool: Node | None  # behind the main node
+    pool: Node | None  # after the main node
     activation: Node | None  # the last inner node, or the main node itself
-    padding: Node | None = None  # in front of the main node
+    padding: Node | None = None  # before the main node
 
     @property
     def fused(self) -> bool:
@@ -86,7 +86,7 @@ def constant_operand(unit: Unit, index: int) -> NDArray[Any] | None:
 
 
 def kind_part(unit: Unit) -> str:
-    """What stands behind S<step>_ in a kernel's name."""
+    """What stands after S<step>_ in a kernel's name."""
     node, main = unit.node, unit.main
     if main.op.role == "filter" and main.op.sliding_window() is not None:
         return "Conv2d_" + names.joined(unit.graph.input_types(node)[1].shape) + _behind(unit)
@@ -131,7 +131,7 @@ def hidden(graph: Graph, node: Node) -> bool:
 
 
 def is_free(shape: tuple[int, ...], axis: int) -> bool:
-    """A concat or split whose parts lie one behind the other in memory needs no kernel."""
+    """A concat or split whose parts lie one after the other in memory needs no kernel."""
     return all(extent == 1 for extent in shape[:axis])
 
 

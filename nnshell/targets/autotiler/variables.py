@@ -69,10 +69,10 @@ def _locals(plan: Plan, wiring: Wiring) -> list[Variable]:
     """Tensors between kernels, but for those that are part of another one."""
     parts = {part for stack in (*plan.concats, *plan.splits) for part in stack.parts}
     known = {variable.name for variable in (*plan.inputs, *plan.constants, *plan.outputs)} | parts
-    found = {}
+    results = {}
     for number, node in enumerate(wiring.graph.steps()):
         for copy in (entry for entry in wiring.copies if entry.step == number):
-            found[copy.variable] = Variable(
+            results[copy.variable] = Variable(
                 copy.variable, wiring.element_type(copy.ref), "local", copy.node
             )
         if hidden(wiring.graph, node) or node.op.role == "constant" or node.op.boundary:
@@ -80,8 +80,8 @@ def _locals(plan: Plan, wiring: Wiring) -> list[Variable]:
         for index in range(len(node.outputs)):
             ref = Ref(node.name, index)
             variable = Variable(wiring.variables[ref], wiring.element_type(ref), "local", node.name)
-            found[variable.name] = _placed(variable, node)
-    return [variable for name, variable in found.items() if name not in known]
+            results[variable.name] = _placed(variable, node)
+    return [variable for name, variable in results.items() if name not in known]
 
 
 # -- constants -----------------------------------------------------------------------------
@@ -90,9 +90,9 @@ def _locals(plan: Plan, wiring: Wiring) -> list[Variable]:
 def _constant(wiring: Wiring, node: Node) -> Variable:
     """A constant of the graph, in the integers that its consumers take."""
     graph = wiring.graph
-    wanted = list(_consumed(graph, node.name))
-    first = wanted[0] if wanted else _by_record(node)
-    if any(not np.array_equal(first, other) for other in wanted[1:]):
+    targets = list(_consumed(graph, node.name))
+    first = targets[0] if targets else _by_record(node)
+    if any(not np.array_equal(first, other) for other in targets[1:]):
         raise GraphError(
             "two nodes take this constant with different integers",
             where=f"node {node.name}",
@@ -112,16 +112,16 @@ def _by_record(node: Node) -> NDArray[Any]:
 
 def _consumed(graph: Graph, name: str) -> list[NDArray[Any]]:
     """The integers of a constant in each node that takes it, through nodes that make no code."""
-    found: list[NDArray[Any]] = []
+    results: list[NDArray[Any]] = []
     for node, position in graph.consumers(name):
         if hidden(graph, node):
-            found += _consumed(graph, node.name)
+            results += _consumed(graph, node.name)
             continue
         for quantization, index in _takers(node, position):
             if index < len(quantization.constants):
                 value = quantization.constants[index]
-                found += [] if value is None else [value]
-    return found
+                results += [] if value is None else [value]
+    return results
 
 
 def _takers(node: Node, position: int) -> list[tuple[NodeQuantization, int]]:

@@ -45,7 +45,7 @@ class Wiring:
     namer: names.Namer = field(default_factory=names.Namer)
 
     def source(self, ref: Ref) -> Ref:
-        """The tensor behind a reference, through the nodes that make no code."""
+        """The tensor that a reference names, through the nodes that make no code."""
         while hidden(self.graph, self.graph[ref.node]):
             ref = self.graph[ref.node].inputs[0]
         return ref
@@ -105,8 +105,8 @@ def _can_be_output(wiring: Wiring, ref: Ref) -> bool:
 
 def _name_tensors(wiring: Wiring, node: Node) -> None:
     if node.op.role in FIXED:
-        wanted = names.cap(names.identifier(node.name))
-        wiring.variables[Ref(node.name)] = wiring.namer.claim(wanted, node.name)
+        expected = names.cap(names.identifier(node.name))
+        wiring.variables[Ref(node.name)] = wiring.namer.claim(expected, node.name)
         return
     for index in range(len(node.outputs)):
         ref = Ref(node.name, index)

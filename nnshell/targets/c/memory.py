@@ -77,12 +77,12 @@ def _apart(lifetimes: Mapping[Buffer, _Lifetime], alignment: int) -> Arena:
 
 def _lifetimes(program: Program) -> dict[Buffer, _Lifetime]:
     """First and last call that touches each buffer of the arena."""
-    found: dict[Buffer, _Lifetime] = {}
+    results: dict[Buffer, _Lifetime] = {}
     for step, call in enumerate(program.calls):
         for value in (*call.inputs, call.output):
             if value.buffer.place == "arena":
-                found.setdefault(value.buffer, _Lifetime(step, step)).last = step
-    return found
+                results.setdefault(value.buffer, _Lifetime(step, step)).last = step
+    return results
 
 
 def _in_place(program: Program, lifetimes: Mapping[Buffer, _Lifetime]) -> dict[Buffer, Buffer]:

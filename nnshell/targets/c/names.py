@@ -30,5 +30,5 @@ def comment_block(text: str) -> str:
 def string(text: str) -> str:
     """A string literal of the text's UTF-8 bytes."""
     encoded = "".join(chr(byte) for byte in text.encode("utf-8", "replace"))
-    escaped = _NOT_IN_STRINGS.sub(lambda found: f"\\{ord(found[0]):03o}", encoded)
+    escaped = _NOT_IN_STRINGS.sub(lambda result: f"\\{ord(result[0]):03o}", encoded)
     return f'"{escaped}"'

@@ -73,15 +73,15 @@ class _Network:
     def _enter(self, item: Item) -> None:
         """Write the item's calls; what it makes is copied out where that was asked for."""
         if isinstance(item.node.op, Input):
-            index, given = self._inputs[item.path], item.node.type
-            made = [
-                self._build.outside("input", index, given.shape, _record(item).outputs[0].dtype)
+            index, source = self._inputs[item.path], item.node.type
+            results = [
+                self._build.outside("input", index, source.shape, _record(item).outputs[0].dtype)
             ]
         else:
             inputs = tuple(self._operand(item, index) for index in range(len(item.inputs)))
             site = Site(item, _record(item), inputs)
-            made = list(form_of(item)(self._build, site))
-        for tensor, value in zip(item.outputs, made, strict=True):
+            results = list(form_of(item)(self._build, site))
+        for tensor, value in zip(item.outputs, results, strict=True):
             self._values[tensor] = value
             for index, key_tensor in enumerate(self._keys.values()):
                 if key_tensor == tensor:

@@ -248,7 +248,7 @@ def _header(program: Program, arena: Arena, batch: int) -> str:
         "/* Call once before the first run. */",
         "void model_init(void);",
         "",
-        "/* MODEL_BATCH samples, one behind the other, each in C order of its shape. */",
+        "/* MODEL_BATCH samples, one after the other, each in C order of its shape. */",
         f"void model_run({arguments});",
         "",
         "#endif",

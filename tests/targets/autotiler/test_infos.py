@@ -49,7 +49,7 @@ def chain(*operators: Operator, given: TensorType = IMAGE) -> Graph:
 
 
 def behind_filter(*operators: Operator) -> Graph:
-    """A convolution with ``operators`` behind it, fused."""
+    """A convolution with ``operators`` after it, fused."""
     graph = graph_of(Conv2D.examples()[0])
     ref, made = Ref("node"), graph["node"].type
     for number, op in enumerate(operators):

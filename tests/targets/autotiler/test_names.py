@@ -73,7 +73,7 @@ def test_two_owners_get_two_names_and_one_owner_one() -> None:
 
 
 def chain(given: TensorType, *operators: Operator) -> Graph:
-    """Operators behind each other on one input; constants are found in the operator's examples."""
+    """Operators after each other on one input; constants are found in the operator's examples."""
     graph = Graph("chain")
     ref = Ref(graph.add(Node("input_1", Input(given), [], (given,))).name)
     for number, op in enumerate(operators):

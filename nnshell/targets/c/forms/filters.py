@@ -112,10 +112,10 @@ def linear(build: Builder, site: Site) -> list[Value]:
 @form("batch_norm")
 def batch_norm(build: Builder, site: Site) -> list[Value]:
     """One weight for each channel; the channels, axis 0, lie innermost."""
-    given = site.inputs[0]
-    rank = len(given.shape)
-    channels = given.shape[0]
-    x = build.ordered(given, (*range(1, rank), 0))
+    source = site.inputs[0]
+    rank = len(source.shape)
+    channels = source.shape[0]
+    x = build.ordered(source, (*range(1, rank), 0))
     y = build.new(site.types[0].shape, x.order, site.dtype)
     pixels = (1, x.size // max(channels, 1))
     fields = {

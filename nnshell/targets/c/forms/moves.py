@@ -51,8 +51,8 @@ def channels_last(build: Builder, site: Site) -> list[Value]:
     turned = _turned(site.inputs[0], TO_FIRST) if len(site.inputs[0].shape) == 3 else site.inputs[0]
     inner = Site(item, site.quantization, (turned, *site.inputs[1:]))
     return [
-        _turned(made, TO_LAST) if len(made.shape) == 3 else made
-        for made in form_of(item)(build, inner)
+        _turned(result, TO_LAST) if len(result.shape) == 3 else result
+        for result in form_of(item)(build, inner)
     ]
 
 

@@ -12,7 +12,7 @@ from nnshell.targets.c.program import Value
 
 
 def _shrinks(window: Window) -> tuple[int, ...]:
-    """An unpadded window reads at or behind the place that it writes: in place is safe."""
+    """An unpadded window reads at or after the place that it writes: in place is safe."""
     return () if window.padded else (0,)
 
 

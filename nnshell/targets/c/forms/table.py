@@ -45,8 +45,8 @@ def form_of(item: Item) -> Form:
     assert quantization is not None, f"{item.path} is not quantized"
     scheme = quantization.scheme
     general = BY_ROLE.get((item.node.op.role, scheme)) if len(item.inputs) == 1 else None
-    found = FORMS.get((item.node.kind, scheme), general)
-    if found is None:
+    match = FORMS.get((item.node.kind, scheme), general)
+    if match is None:
         schemes = sorted(s for kind, s in FORMS if kind == item.node.kind)
         hint = f"it has one in {', '.join(schemes)}" if schemes else ""
         raise QuantizationError(
@@ -54,4 +54,4 @@ def form_of(item: Item) -> Form:
             where=f"node {item.path}",
             hint=hint or "run `adjust`, remove the node, or run it with --engine lowered",
         )
-    return found
+    return match
