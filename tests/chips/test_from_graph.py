@@ -87,12 +87,12 @@ def test_reshapes_make_no_layer(opened: Opener) -> None:
 def test_a_concat_of_channels_lies_where_its_parts_are(opened: Opener) -> None:
     nodes = [
         _conv("left", "x", "w", "a"),
-        _conv("right", "x", "w", "b"),
+        helper.make_node("Conv", ["x", "u"], ["b"], "right", pads=[2, 2, 2, 2]),
         helper.make_node("Concat", ["a", "b"], ["j"], "join", axis=1),
         _conv("after", "j", "v", "y"),
     ]
     network = network_from_graph(
-        opened(nodes, {"w": (2, 4, 3, 3), "v": (3, 4, 3, 3)}, (1, 3, 8, 8))
+        opened(nodes, {"w": (2, 4, 3, 3), "u": (2, 4, 5, 5), "v": (3, 4, 3, 3)}, (1, 3, 8, 8))
     )
     assert _layers(network).keys() == {"left", "right", "after"}
     after = network.layers[-1]

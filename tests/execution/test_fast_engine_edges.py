@@ -147,7 +147,7 @@ def test_what_cannot_be_lowered_runs_in_the_reference(
         raise CannotLower("a reason")
 
     monkeypatch.setattr(Conv2D, "lower", refuse)
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="nnshell"):
         engine = assert_same(graph, batch)
     assert engine.fallback_reason == "node conv: a reason"
     assert "a reason" in caplog.text

@@ -14,7 +14,7 @@ from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.inputs.binding import Images, bind
 from nnshell.quantization import calibrate_graph
-from tests.golden.vectors import find_folders, replay
+from tests.golden.vectors import find_folders, replay, stored_patterns
 
 DATA = Path(os.environ.get("NNSHELL_TEST_DATA") or "/nonexistent")
 FOLDERS = find_folders(DATA)
@@ -27,7 +27,7 @@ def test_stored_activations_are_met_to_the_bit(folder: Path) -> None:
     project, options = replay(folder, own_ranges=False)
     graph = project.graph
     stored = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
-    images = bind(project, Images((str(folder / "test" / "*"),), options))
+    images = bind(project, Images(stored_patterns(graph, folder), options))
     batch = next(images.batches(len(stored)))
     keys = [key.removeprefix("q__") for key in stored[0].files if key.startswith("q__")]
     for wanted in (keys, None):

@@ -126,6 +126,13 @@ def replay(folder: Path, own_ranges: bool) -> tuple[Project, InputOptions]:
     return project, options
 
 
+def stored_patterns(graph: Graph, folder: Path) -> tuple[str, ...]:
+    """The images whose activations are stored: a folder for each graph input."""
+    count = len(graph.inputs)
+    tests = ["test/*"] if count == 1 else [f"test{index}/*" for index in range(count)]
+    return _per_input(graph, folder, tests)
+
+
 def _per_input(graph: Graph, folder: Path, patterns: list[str]) -> tuple[str, ...]:
     """One pattern for each graph input."""
     if len(graph.inputs) == 1:
@@ -348,9 +355,7 @@ def _compare_activations(
 ) -> None:
     graph = project.graph
     samples = [np.load(path) for path in sorted(folder.glob("acts_*.npz"))]
-    count = len(graph.inputs)
-    tests = ["test/*"] if count == 1 else [f"test{index}/*" for index in range(count)]
-    images = bind(project, Images(_per_input(graph, folder, tests), options))
+    images = bind(project, Images(stored_patterns(graph, folder), options))
     batch = next(images.batches(len(samples)))
     engines: dict[str, Engine] = {
         "reference": IntegerEngine(graph),

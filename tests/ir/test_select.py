@@ -72,7 +72,7 @@ def test_selects_by(graph: Graph, text: str, keys: str) -> None:
         ("-7", "steps go from 0 to 5"),
         ("99999999999999999999999", "no step"),
         ("conv_c", "did you mean conv_"),
-        ("CONV_A", "did you mean conv_a"),
+        ("CONV_AA", "did you mean conv_a"),
         ("zzz*", "no node matches 'zzz*'"),
         ("*f_fusion/nothing", "no node matches"),
         ("3:1", "type 1:3"),

@@ -33,6 +33,7 @@ _INPUTS = "astats {inputs}"
 
 # What to set, the lines in which it must show where they are not `gen`, and the session.
 _VALUES: dict[str, tuple[str, ...]] = {
+    "load_quantization": ("true", "open integers.onnx; qshow", "nothing"),
     "adjust_order": ("true", "open last.onnx; show", "nothing"),
     "image_width": ("3", _INPUTS.format(inputs="wide/* -D 255"), "fused"),
     "image_height": ("3", _INPUTS.format(inputs="tall/* -D 255"), "fused"),
