@@ -239,7 +239,7 @@ def test_steps_limit_what_is_eliminated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "behind", "perm", "expected"),
+    ("before", "after", "perm", "expected"),
     [
         ((2, 3, 4), (2, 12), (1, 2, 0), (1, 0)),  # height and width merged: they move together
         ((2, 3, 4), (6, 4), (1, 2, 0), None),  # channels and height merged: they are torn apart
