@@ -36,31 +36,31 @@ def moves_nothing(shape: Sequence[int], perm: Perm) -> bool:
     return real == sorted(real)
 
 
-def through_reshape(before: Shape, behind: Shape, perm: Perm) -> Perm | None:
-    """The order of ``after`` that a reshape gives when ``before`` is in order ``perm``.
+def through_reshape(source: Shape, target: Shape, perm: Perm) -> Perm | None:
+    """The order of ``target`` that a reshape gives when ``source`` is in order ``perm``.
 
     A reshape splits both shapes into groups of neighbouring axes with the same number of elements;
     an order that moves whole groups exists on both sides. None when ``perm`` breaks a group up.
     Axes of size 1 belong to no group and keep their places.
     """
-    groups = _groups(before, behind)
+    groups = _groups(source, target)
     group_of = {axis: group for group, (mine, _) in enumerate(groups) for axis in mine}
-    real = [axis for axis in perm if before[axis] != 1]
+    real = [axis for axis in perm if source[axis] != 1]
     order = list(dict.fromkeys(group_of[axis] for axis in real))
     if real != [axis for group in order for axis in groups[group][0]]:
         return None
     moved = iter([axis for group in order for axis in groups[group][1]])
-    return tuple(axis if behind[axis] == 1 else next(moved) for axis in range(len(behind)))
+    return tuple(axis if target[axis] == 1 else next(moved) for axis in range(len(target)))
 
 
-def _groups(before: Shape, behind: Shape) -> list[tuple[list[int], list[int]]]:
+def _groups(source: Shape, target: Shape) -> list[tuple[list[int], list[int]]]:
     """Axes of both shapes that cover the same elements, axes of size 1 left out."""
-    left = [axis for axis, extent in enumerate(before) if extent != 1]
-    right = [axis for axis, extent in enumerate(behind) if extent != 1]
+    left = [axis for axis, extent in enumerate(source) if extent != 1]
+    right = [axis for axis, extent in enumerate(target) if extent != 1]
     groups: list[tuple[list[int], list[int]]] = []
     while left:
         mine, theirs = [left.pop(0)], [right.pop(0)]
-        while (sizes := (_size(before, mine), _size(behind, theirs)))[0] != sizes[1]:
+        while (sizes := (_size(source, mine), _size(target, theirs)))[0] != sizes[1]:
             if sizes[0] < sizes[1]:
                 mine.append(left.pop(0))
             else:

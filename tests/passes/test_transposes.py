@@ -239,7 +239,7 @@ def test_steps_limit_what_is_eliminated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "perm", "expected"),
+    ("source", "target", "perm", "expected"),
     [
         ((2, 3, 4), (2, 12), (1, 2, 0), (1, 0)),  # height and width merged: they move together
         ((2, 3, 4), (6, 4), (1, 2, 0), None),  # channels and height merged: they are torn apart
@@ -251,17 +251,17 @@ def test_steps_limit_what_is_eliminated() -> None:
     ],
 )
 def test_orders_that_pass_a_reshape(
-    before: tuple[int, ...],
-    behind: tuple[int, ...],
+    source: tuple[int, ...],
+    target: tuple[int, ...],
     perm: tuple[int, ...],
     expected: tuple[int, ...] | None,
 ) -> None:
-    result = through_reshape(before, behind, perm)
+    result = through_reshape(source, target, perm)
     assert result == expected
     if result is not None:
-        x = np.arange(np.prod(before)).reshape(before)
-        moved = x.transpose(perm).reshape(permuted(behind, result))
-        assert np.array_equal(moved, x.reshape(behind).transpose(result))
+        x = np.arange(np.prod(source)).reshape(source)
+        moved = x.transpose(perm).reshape(permuted(target, result))
+        assert np.array_equal(moved, x.reshape(target).transpose(result))
 
 
 def test_inverse_undoes_and_after_composes() -> None:
