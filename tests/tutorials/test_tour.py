@@ -259,6 +259,13 @@ def test_auto_stops_at_a_command_that_fails(
     assert "step 'Open': 'open sample:lennet' failed (small.md:5)" in error
 
 
+@pytest.mark.parametrize("line", ["tutorial lenet --auto --step 2", "tutorial --step 2"])
+def test_a_step_needs_a_person(shell: Shell, capfd: pytest.CaptureFixture[str], line: str) -> None:
+    shell.onecmd_plus_hooks(line)
+    assert "--step is for a tutorial that a person takes" in capfd.readouterr().err
+    assert shell.failures == 1
+
+
 def test_a_tutorial_of_ones_own(shell: Shell, tmp_path: Path, output: Output) -> None:
     (tmp_path / "lab.md").write_text(SMALL)
     shell.onecmd_plus_hooks("tutorial lab.md --auto")

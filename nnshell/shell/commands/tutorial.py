@@ -36,8 +36,8 @@ def tutorial_parser() -> Parser:
         help="Name of a tutorial, or a tutorial file.",
     )
     add("--auto", action="store_true", help="Run and check the tutorial without a person.")
-    add("--step", type=int, default=1, metavar="N", help="Begin at step N.")
-    where = f"where its files go ({tutorial_folder.DEFAULT}; with --auto they are not kept)"
+    add("--step", type=int, metavar="N", help="Begin at step N (1).")
+    where = f"Where its files go ({tutorial_folder.DEFAULT}; with --auto they are not kept)"
     add("--output", metavar="FOLDER", completer=cmd2.Cmd.path_complete, help=where)
     return parser
 
@@ -58,6 +58,9 @@ class TutorialCommands(Commands):
         """List tutorials or take one."""
         names = (args.name,) if args.name else walkthrough.names()
         loaded = [walkthrough.load(name) for name in names]
+        if args.step is not None and (args.auto or not args.name):
+            hint = "tutorial NAME --step N; without a person a tutorial is taken from its first step"
+            raise UsageError("--step is for a tutorial that a person takes", hint=hint)
         if args.auto:
             for chosen in loaded:
                 output = Path(args.output) if args.output else None
@@ -65,7 +68,7 @@ class TutorialCommands(Commands):
         elif args.name:
             self._refuse_without_person()
             output = Path(args.output or tutorial_folder.DEFAULT)
-            tutor.guide(self._cmd, loaded[0], args.step, output)
+            tutor.guide(self._cmd, loaded[0], 1 if args.step is None else args.step, output)
         else:
             rows = tuple((tour.name, len(tour.steps), tour.title) for tour in loaded)
             self._cmd.show(Table("Tutorials", _COLUMNS, rows, notes=(_HOW,)))
