@@ -59,7 +59,9 @@ class TutorialCommands(Commands):
         names = (args.name,) if args.name else walkthrough.names()
         loaded = [walkthrough.load(name) for name in names]
         if args.step is not None and (args.auto or not args.name):
-            hint = "tutorial NAME --step N; without a person a tutorial is taken from its first step"
+            hint = (
+                "tutorial NAME --step N; without a person a tutorial is taken from its first step"
+            )
             raise UsageError("--step is for a tutorial that a person takes", hint=hint)
         if args.auto:
             for chosen in loaded:
