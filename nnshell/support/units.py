@@ -85,7 +85,10 @@ class Unit:
     def _stage(self, target: Path, content: Content) -> None:
         if target.is_dir():
             raise IsADirectoryError(21, "is a folder", str(target))
-        mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
+        try:  # one look: another program may replace it meanwhile
+            mode = target.stat().st_mode
+        except FileNotFoundError:
+            mode = 0o666 & ~_umask()
         number = len(self._staged)
         path = _staged_path(target.parent, self._token, number)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
