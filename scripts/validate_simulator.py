@@ -153,11 +153,7 @@ def markdown(layers: Errors, totals: Errors, energies: Errors) -> str:
     sq8 = [error for error in layers if error.network != DORY_NETWORK]
     dory = [error for error in layers if error.network == DORY_NETWORK]
     lines.append(_summary("totals, SQ8", totals))
-    lines.append(
-        _summary(
-            "totals of the image networks", [e for e in totals if e.network.startswith("mobilenet")]
-        )
-    )
+    lines.append(_summary("totals of the image networks", _image_networks(totals)))
     lines.append(_summary("layers, SQ8", sq8))
     lines.append(_summary("layers, DORY (every third layer left out)", dory))
     lines.append(_summary("energy, SQ8", energies))

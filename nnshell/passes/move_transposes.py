@@ -24,9 +24,9 @@ from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.permutations import Perm, after, inverse, moves_nothing, permuted
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.regions import FROZEN, sort_columns, turn_input, turn_output
+from nnshell.passes.regions import FROZEN, permute_constants, sort_columns, turn_input, turn_output
 from nnshell.passes.reorder import Reordered, reorder
-from nnshell.passes.rewriting import place_after, set_constant
+from nnshell.passes.rewriting import place_after
 
 _ALL = 1 << 30  # more steps than any graph needs
 
@@ -174,7 +174,7 @@ def _apply(graph: Graph, move: Move) -> None:
     sources = {ref: _source(graph, move, ref) for ref in move.order}
     for name, form in move.nodes.items():
         graph[name].op = form.op
-        _permute_constants(graph, graph[name], form)
+        permute_constants(graph, graph[name], form)
     for ref, readers in edges.items():
         for reader, position in readers:
             assert position is not None
@@ -262,14 +262,6 @@ def _restore(
     name = graph.unique_name(f"{reader.name}_{'reshape' if free else 'trans'}")
     graph.insert(Node(name, op, [source], (), reader.origin), before=reader.name)
     reader.inputs[position] = Ref(name)
-
-
-def _permute_constants(graph: Graph, node: Node, form: Reordered) -> None:
-    for position, perm in enumerate(form.inputs):
-        value = graph.constant(node.inputs[position])
-        if value is not None and perm is not None and value.size > 1:
-            axes = (1,) * (len(perm) - value.ndim) + value.shape
-            set_constant(graph, node, position, value.reshape(axes).transpose(perm))
 
 
 def fold_into_constants(graph: Graph) -> None:

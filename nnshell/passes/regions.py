@@ -226,13 +226,14 @@ def apply_region(graph: Graph, region: Region) -> None:
     leaving = [(ref, _edges(graph, ref)) for ref in region.order if ref.node in region.nodes]
     for name, form in region.nodes.items():
         graph[name].op = form.op
-        _permute_constants(graph, graph[name], form)
+        permute_constants(graph, graph[name], form)
     for ref, edges in leaving:
         _leave(graph, region, ref, edges)
     graph.infer_types()
 
 
-def _permute_constants(graph: Graph, node: Node, form: Reordered) -> None:
+def permute_constants(graph: Graph, node: Node, form: Reordered) -> None:
+    """Constants of a node in the orders that its new form reads them in."""
     for position, perm in enumerate(form.inputs):
         value = graph.constant(node.inputs[position])
         if value is not None and perm is not None and value.size > 1:

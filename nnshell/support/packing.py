@@ -59,10 +59,6 @@ class MemoryMap:
         live = (p for p in self.placements if p.buffer.first <= step <= p.buffer.last)
         return tuple(sorted(live, key=lambda placement: placement.offset_bytes))
 
-    def used_bytes(self, step: int) -> int:
-        """Bytes of the buffers that are alive at a step."""
-        return sum(placement.buffer.size_bytes for placement in self.at(step))
-
     def used_by_step(self, steps: int) -> list[int]:
         """Bytes taken at each of the steps."""
         change = [0] * (steps + 1)

@@ -55,7 +55,7 @@ def test_what_lies_in_memory_at_a_step_is_listed_by_offset() -> None:
     found = pack([Buffer("a", "activation", 8, 0, 2), Buffer("b", "weights", 16, 1, 1)], 8)
     assert {entry.buffer.name for entry in found.at(0)} == {"a"}
     assert [entry.offset_bytes for entry in found.at(1)] == [0, 16]
-    assert (found.used_bytes(0), found.used_bytes(1)) == (8, 24)
+    assert found.used_by_step(2) == [8, 24]
     assert found.used_by_step(3) == [8, 24, 8]
 
 

@@ -21,16 +21,15 @@ import onnx.external_data_helper
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from nnshell.importers.model_file import MAX_FILE_BYTES, model_bytes
 from nnshell.importers.onnx.bounds import check_bounds
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.quantized import drop_ties, write_out_quantized
 from nnshell.importers.onnx.weights import Weights, standing_in, take_weights, without_stand_ins
 from nnshell.support.errors import ModelError
-from nnshell.support.files import read_bounded
 
 LOGGER = logging.getLogger(__name__)
 
-MAX_FILE_BYTES = 1 << 30  # with all external data; the chip holds a hundredth of it
 OLDEST_OPSET = 7
 NEWEST_OPSET = 26  # the newest that ONNX Runtime runs
 OPSET = 21  # older files are brought to this one; newer ones stay what they are
@@ -203,20 +202,9 @@ def first_line(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return read_bounded(path, MAX_FILE_BYTES)
-    except FileNotFoundError:
-        raise ModelError("file not found", where=str(path), hint="check the path") from None
-    except OSError as error:
-        raise ModelError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
-    except ONNX_ERRORS as error:
-        raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
-
-
 def _parsed(path: Path) -> tuple[onnx.ModelProto, str]:
     """The model, and the SHA-256 of the file; its bytes are not kept."""
-    data = _bytes_of(path)
+    data = model_bytes(path)
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)

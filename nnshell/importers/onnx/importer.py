@@ -16,6 +16,7 @@ from pathlib import Path
 
 import onnx
 
+from nnshell.importers.model_file import imported_by
 from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
 from nnshell.importers.onnx.fold import FOLDABLE
 from nnshell.importers.onnx.native import Native
@@ -76,17 +77,11 @@ def _imported(
     set_input_shapes(model, shapes)
     if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
         options = replace(options, double_weights=True)  # products of integers and scales
-    importer = Importer(file, model, shapes, options, native)
-    imported = importer.run()
-    if importer.problems and importer.batch_size > 1:
-        # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
-        unbatched = Importer(file, model, shapes, options, native, batched=False)
-        of_one = unbatched.run()
-        if not unbatched.problems:
-            return _finished(of_one)
-    if importer.problems:
-        raise report(file.path.name, importer.problems)
-    return _finished(imported)
+
+    def importer(batched: bool) -> Importer:
+        return Importer(file, model, shapes, options, native, batched=batched)
+
+    return _finished(imported_by(importer, file.path.name))
 
 
 def _refuse_unknown_operators(file: OnnxFile) -> None:

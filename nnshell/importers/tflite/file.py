@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.importers.model_file import model_bytes
 from nnshell.importers.tflite.options import OPTIONS, OptionFields
 from nnshell.support.errors import ModelError
-from nnshell.support.files import read_bounded
 
-MAX_FILE_BYTES = 1 << 30  # the chip holds a hundredth of it
 SCHEMA_VERSION = 3
 _MOST_AXES = 8
 _MOST_ENTRIES = 1 << 16  # tensors, operators, buffers, codes
@@ -100,24 +99,13 @@ class TfliteFile:
 
 def read_tflite(path: Path) -> TfliteFile:
     """Read a TFLite model. Raises ModelError for one that is missing, damaged or another kind."""
-    data = _bytes_of(path)
+    data = model_bytes(path)
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise _damaged(path, "it does not begin as one")
     try:
         return _Reader(path, data).file()
     except _BROKEN as error:
         raise _damaged(path, "its tables point outside of it") from error
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return read_bounded(path, MAX_FILE_BYTES)
-    except FileNotFoundError:
-        raise ModelError("file not found", where=str(path), hint="check the path") from None
-    except OSError as error:
-        raise ModelError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
-    except ValueError as error:
-        raise ModelError(f"the file cannot be read: {error}", where=str(path)) from error
 
 
 def _damaged(path: Path, why: str) -> ModelError:

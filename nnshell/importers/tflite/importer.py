@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnshell.importers.problems import report
+from nnshell.importers.model_file import imported_by
 from nnshell.importers.tflite.file import TensorEntry, TfliteFile, read_tflite
 from nnshell.importers.tflite.names import tensor_keys
 from nnshell.importers.tflite.nodes import Importer
@@ -49,17 +49,11 @@ def import_tflite(
     shapes = _input_shapes(file, input_shapes or {})
     if file.subgraphs > 1:
         _LOG.warning("%s: only the first of its %d graphs is read", file.path.name, file.subgraphs)
-    importer = Importer(file, shapes, quantized=quantized)
-    imported = importer.run()
-    if importer.problems and importer.batch_size > 1:
-        # a first axis that is not 1 is usually a batch; if it is not, there is no batch axis
-        unbatched = Importer(file, shapes, batched=False, quantized=quantized)
-        of_one = unbatched.run()
-        if not unbatched.problems:
-            return _finished(of_one)
-    if importer.problems:
-        raise report(file.path.name, importer.problems)
-    return _finished(imported)
+
+    def importer(batched: bool) -> Importer:
+        return Importer(file, shapes, batched=batched, quantized=quantized)
+
+    return _finished(imported_by(importer, file.path.name))
 
 
 def _input_shapes(file: TfliteFile, values: Mapping[str, Sequence[int]]) -> list[tuple[int, ...]]:
