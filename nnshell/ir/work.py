@@ -134,3 +134,27 @@ class Work:
     pool: Window | None = None
     pool_kind: Literal["max", "average"] | None = None
     activation: str | None = None  # "relu", "relu6", "leaky", "hsigmoid", "hswish", "sigmoid", ...
+
+    @classmethod
+    def of_maps(
+        cls,
+        kind: WorkKind,
+        inputs: Sequence[TensorType],
+        outputs: Sequence[TensorType],
+        stored: ElementBytes,
+        *,
+        constant_bytes: int = 0,
+        activation: str | None = None,
+    ) -> Work:
+        """Work without a window: ``inputs``, the first of the node's, become output 0."""
+        shape = outputs[0].chw
+        return cls(
+            kind,
+            tuple(source.chw for source in inputs),
+            shape,
+            shape,
+            input_bytes=stored.of_inputs(inputs),
+            output_bytes=stored.of_outputs(outputs),
+            constant_bytes=constant_bytes,
+            activation=activation,
+        )

@@ -117,16 +117,8 @@ class BatchNorm(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "elementwise",
-            (shape,),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs[:1]),
-            output_bytes=stored.of_outputs(outputs),
-            constant_bytes=2 * shape[0] + INFOS_BYTES,  # int8 factor and offset per channel
-        )
+        constants = 2 * outputs[0].chw[0] + INFOS_BYTES  # int8 factor and offset per channel
+        return Work.of_maps("elementwise", inputs[:1], outputs, stored, constant_bytes=constants)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

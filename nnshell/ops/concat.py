@@ -110,15 +110,7 @@ class Concat(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "move",
-            tuple(t.chw for t in inputs),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs),
-            output_bytes=stored.of_outputs(outputs),
-        )
+        return Work.of_maps("move", inputs, outputs, stored)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

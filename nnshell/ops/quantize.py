@@ -78,15 +78,7 @@ class Quantize(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "convert",
-            (shape,),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs[:1]),
-            output_bytes=stored.of_outputs(outputs),
-        )
+        return Work.of_maps("convert", inputs[:1], outputs, stored)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

@@ -84,16 +84,7 @@ class Softmax(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "softmax",
-            (shape,),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs[:1]),
-            output_bytes=stored.of_outputs(outputs),
-            constant_bytes=INFOS_BYTES,
-        )
+        return Work.of_maps("softmax", inputs[:1], outputs, stored, constant_bytes=INFOS_BYTES)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

@@ -15,16 +15,15 @@ import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.engines import tensor_keys
 from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.integer_engine import IntegerEngine
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import graph_of, random_inputs
-from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS, Example
 from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import ADJUST, SCALE8
 from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
 from nnshell.quantization.options import DIMENSIONS
 from nnshell.support.errors import InputError, QuantizationError
-from tests.passes.nets import random_graph
+from tests.passes.nets import random_graph, stretched
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}
 CASES = [
@@ -61,17 +60,6 @@ def test_every_operator_gives_the_integers_of_the_reference(example: Example) ->
     for given_batch in (batch, wild):
         for target in ("simulation", "chip"):
             assert assert_same(graph, given_batch, target).fallback_reason == ""
-
-
-def stretched(graph: Graph, random: Random) -> None:
-    """Weights and biases far apart in size, some channels nearly dead."""
-    for _, node, _ in all_nodes(graph):
-        if not isinstance(node.op, Constant) or random.random() < 0.5 or not node.op.value.ndim:
-            continue
-        value = node.op.value
-        factors = np.array([10.0 ** random.uniform(-9, 1.5) for _ in range(len(value))])
-        rows = (-1, *(1 for _ in value.shape[1:]))
-        node.op = Constant((value * factors.reshape(rows)).astype(np.float32))
 
 
 @SLOW

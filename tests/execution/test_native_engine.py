@@ -31,8 +31,7 @@ from nnshell.quantization import calibrate_graph, quantize_graph
 from nnshell.support.errors import InputError, QuantizationError
 from nnshell.support.processor import processor_features
 from nnshell.targets.c.structs import kernels, structs
-from tests.passes.nets import Net, random_graph
-from tests.targets.c.test_networks import stretched
+from tests.passes.nets import Net, random_graph, stretched
 
 NO_EXAMPLES = {"input", "output", "constant", "fusion", "fusion_input", "fusion_output"}
 KINDS = sorted(set(OPERATORS) - NO_EXAMPLES)

@@ -12,8 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nnshell.exporters.onnx import export_onnx
-from nnshell.ir.basic_operators import Fusion, Input, Output, Reshape
-from nnshell.ir.graph import Graph, Node, Ref, constant_node
+from nnshell.ir.basic_operators import Constant, Fusion, Input, Output, Reshape
+from nnshell.ir.graph import Graph, Node, Ref, all_nodes, constant_node
 from nnshell.ir.operator import Operator
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ir.work import Window
@@ -512,3 +512,14 @@ def run_passes(
 
 def records_of(graph: Graph) -> list[PassRecord]:
     return _RECORDS.get(graph, [])
+
+
+def stretched(graph: Graph, random: Random) -> None:
+    """Weights and biases far apart in size, some channels nearly dead."""
+    for _, node, _ in all_nodes(graph):
+        if not isinstance(node.op, Constant) or random.random() < 0.5 or not node.op.value.ndim:
+            continue
+        value = node.op.value
+        factors = np.array([10.0 ** random.uniform(-9, 1.5) for _ in range(len(value))])
+        rows = (-1, *(1 for _ in value.shape[1:]))
+        node.op = Constant((value * factors.reshape(rows)).astype(np.float32))

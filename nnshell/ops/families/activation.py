@@ -45,14 +45,11 @@ class Activation(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
+        return Work.of_maps(
             "activation",
-            (shape,),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs[:1]),
-            output_bytes=stored.of_outputs(outputs),
+            inputs[:1],
+            outputs,
+            stored,
             constant_bytes=INFOS_BYTES,
             activation=self.kind,
         )

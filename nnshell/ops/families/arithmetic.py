@@ -52,16 +52,7 @@ class Arithmetic(Operator):
         body: Graph | None = None,
         stored: ElementBytes = ONE_BYTE,
     ) -> Work:
-        shape = outputs[0].chw
-        return Work(
-            "elementwise",
-            tuple(t.chw for t in inputs),
-            shape,
-            shape,
-            input_bytes=stored.of_inputs(inputs),
-            output_bytes=stored.of_outputs(outputs),
-            constant_bytes=INFOS_BYTES,
-        )
+        return Work.of_maps("elementwise", inputs, outputs, stored, constant_bytes=INFOS_BYTES)
 
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types

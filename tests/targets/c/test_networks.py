@@ -8,29 +8,17 @@ from random import Random
 import numpy as np
 import pytest
 
-from nnshell.ir.basic_operators import Constant
 from nnshell.ir.examples import random_inputs
-from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.graph import Graph
 from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import ADJUST, SCALE8
 from nnshell.quantization import calibrate_graph, quantize_graph
 from nnshell.support.errors import InputError, QuantizationError
-from tests.passes.nets import random_graph
+from tests.passes.nets import random_graph, stretched
 from tests.targets.c.building import assert_project_computes, compiler, side_by_side
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 NETWORKS = 24  # in one program
-
-
-def stretched(graph: Graph, random: Random) -> None:
-    """Weights and biases far apart in size, some channels nearly dead."""
-    for _, node, _ in all_nodes(graph):
-        if not isinstance(node.op, Constant) or random.random() < 0.5 or not node.op.value.ndim:
-            continue
-        value = node.op.value
-        factors = np.array([10.0 ** random.uniform(-9, 1.5) for _ in range(len(value))])
-        rows = (-1, *(1 for _ in value.shape[1:]))
-        node.op = Constant((value * factors.reshape(rows)).astype(np.float32))
 
 
 def usable_network(seed: int) -> Graph | None:
