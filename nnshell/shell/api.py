@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nnshell.execution import engines, scores
     from nnshell.experiments import bench, mixed, quantized_values, sensitivity, speed
     from nnshell.experiments import sweep as sweeps
-    from nnshell.importers.onnx import fold as onnx_folding
+    from nnshell.importers.onnx import importer as onnx_importer
     from nnshell.importers.tflite import fold as tflite_folding
     from nnshell.importers.tflite import operators as tflite_operators
     from nnshell.inputs import binding as image_sets
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
-    from nnshell.reading import registry as operator_registry
     from nnshell.reports import (
         distributions,
         experiment_tables,
@@ -98,8 +97,7 @@ else:
     ranges = _Lazy("nnshell.learning.ranges")
     labels = _Lazy("nnshell.inputs.labels")
     norm_functions = _Lazy("nnshell.inputs.norm_parser")
-    onnx_folding = _Lazy("nnshell.importers.onnx.fold")
-    operator_registry = _Lazy("nnshell.reading.registry")
+    onnx_importer = _Lazy("nnshell.importers.onnx.importer")
     tflite_folding = _Lazy("nnshell.importers.tflite.fold")
     tflite_operators = _Lazy("nnshell.importers.tflite.operators")
     recipe = _Lazy("nnshell.session.recipe")
@@ -152,8 +150,7 @@ __all__ = [
     "learning_tables",
     "mixed",
     "norm_functions",
-    "onnx_folding",
-    "operator_registry",
+    "onnx_importer",
     "outliers",
     "project_sizes",
     "quantization_options",

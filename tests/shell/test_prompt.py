@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +89,14 @@ def test_help_lists_every_command_once_under_its_task(run: Run, shell: Shell) ->
         assert len(re.findall(rf"^  {name} ", out, re.MULTILINE)) == 1, name
     assert all(topic in out for topic in TOPICS)
     assert example(shell, "set") in run("-e", "help -v").out
+
+
+@pytest.mark.parametrize("files", ["onnx", "tflite"])
+def test_help_knows_all_operators_before_anything_is_opened(run: Run, files: str) -> None:
+    command = [sys.executable, "-m", "nnshell", "-e", f"help {files}"]
+    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert first == run("-e", "open sample:lenet", "-e", f"help {files}").out.split("\n", 1)[1]
+    assert re.search(r"\bS(oftmax|OFTMAX)\b", first.split("constants")[0])
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -9,8 +9,7 @@ from cmd2 import Choices
 
 from nnshell.shell import suggestions, topics
 from nnshell.shell.api import (
-    onnx_folding,
-    operator_registry,
+    onnx_importer,
     tflite_folding,
     tflite_operators,
 )
@@ -66,8 +65,8 @@ def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
 
 def onnx_operators() -> str:
     """The operators of ONNX files that `open` reads."""
-    folded = set(onnx_folding.FOLDABLE)
-    return _operators("ONNX files (opset 7 and newer)", set(operator_registry.IMPORTS), folded)
+    steps, folded = set(onnx_importer.IMPORTS), set(onnx_importer.FOLDABLE)
+    return _operators("ONNX files (opset 7 and newer)", steps, folded)
 
 
 def tflite_operator_names() -> str:
