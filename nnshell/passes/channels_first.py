@@ -13,14 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.permutations import Perm, identity, inverse
+from nnshell.ir.graph import Graph, Node
+from nnshell.ir.permutations import Perm, inverse
 from nnshell.ops.channels_last import TO_FIRST, TO_LAST, ChannelsLast
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.kernel_axes import axis_fits
 from nnshell.passes.move_transposes import MoveTransposes, fold_into_constants
 from nnshell.passes.rewriting import insert_on_edge, make_node, retype
+from nnshell.passes.transposes import kernel_order, restore_order
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,9 @@ def _unwrap(graph: Graph, node: Node, notes: Notes) -> None:
 
 def _turn_axis(graph: Graph, node: Node, notes: Notes) -> None:
     """Concat, split and softmax along an axis that no kernel works along."""
-    role, axis = node.op.role, node.op.works_along
-    if axis is None:
+    axis, perm = node.op.works_along, kernel_order(graph, node)
+    if axis is None or perm is None:
         return
-    whole = graph.type_of(node.inputs[0]) if role == "cut" else node.type
-    if axis_fits(role, whole.shape, axis, max(len(node.inputs), len(node.outputs))):
-        return
-    others = [other for other in identity(len(whole.shape)) if other != axis]
-    perm = (*others, axis) if role == "softmax" else (axis, *others)
     for position in range(len(node.inputs)):
         _before(graph, node, position, perm)
     to = perm.index(axis)
@@ -98,12 +93,4 @@ def _before(graph: Graph, node: Node, position: int, perm: Perm) -> None:
 
 
 def _after(graph: Graph, node: Node, index: int, perm: Perm) -> None:
-    """One transpose for all readers of output ``index``; none where nobody reads it."""
-    edges = [(n, p) for n, p in graph.consumers(node.name) if n.inputs[p].index == index]
-    if not edges:
-        return
-    name = f"{node.name}_trans_out{index}"
-    back = make_node(graph, name, Transpose(perm), [Ref(node.name, index)], node.origin)
-    graph.insert(back, before=edges[0][0].name)
-    for reader, position in edges:
-        reader.inputs[position] = Ref(back.name)
+    restore_order(graph, node, index, perm, f"{node.name}_trans_out{index}")

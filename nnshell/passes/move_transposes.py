@@ -15,7 +15,6 @@ The direction in which more transposes go than come is taken at once, up where b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,7 +23,15 @@ from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.permutations import Perm, after, inverse, moves_nothing, permuted
 from nnshell.ops.transpose import Transpose
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.regions import FROZEN, permute_constants, sort_columns, turn_input, turn_output
+from nnshell.passes.regions import (
+    FROZEN,
+    absorbs,
+    edges_of,
+    permute_constants,
+    sort_columns,
+    turn_input,
+    turn_output,
+)
 from nnshell.passes.reorder import Reordered, reorder
 from nnshell.passes.rewriting import place_after
 
@@ -33,9 +40,8 @@ _ALL = 1 << 30  # more steps than any graph needs
 
 @dataclass(slots=True)
 class Move:
-    """What changes when ``transpose`` goes: the new order of tensors, and nodes in new form."""
+    """What changes when a transpose goes: the new order of tensors, and nodes in new form."""
 
-    transpose: str
     up: bool
     order: dict[Ref, Perm]
     nodes: dict[str, Reordered] = field(default_factory=dict)
@@ -87,26 +93,18 @@ def _planned(graph: Graph, node: Node, up: bool) -> Move | None:
     assert isinstance(node.op, Transpose)
     start = node.inputs[0] if up else Ref(node.name)
     perm = node.op.perm if up else inverse(node.op.perm)
-    move = Move(node.name, up, {start: perm}, deleted={node.name})
-    consumers = graph.consumer_map()
+    move = Move(up, {start: perm}, deleted={node.name})
     waiting = deque([start])
     while waiting:
         ref = waiting.popleft()
-        neighbours = [(graph[ref.node], None), *_readers(consumers, ref)]
+        neighbours: list[tuple[Node, int | None]] = [(graph[ref.node], None)]
+        neighbours += edges_of(graph, ref)
         for neighbour, position in neighbours:
             result = _visit(graph, move, ref, neighbour, position)
             if result is None:
                 return None
             waiting.extend(result)
     return move
-
-
-def _readers(
-    consumers: dict[str, list[tuple[Node, int]]], ref: Ref
-) -> Iterator[tuple[Node, int | None]]:
-    for reader, position in consumers[ref.node]:
-        if reader.inputs[position].index == ref.index:
-            yield reader, position
 
 
 def _visit(
@@ -137,7 +135,7 @@ def _takes_any_order(graph: Graph, node: Node, position: int | None) -> bool:
         return FROZEN not in node.options
     if node.op.role == "constant":
         return True
-    return node.op.role == "filter" and node.op.reads_flat and position == 0
+    return position is not None and absorbs(graph, node, position)
 
 
 def _form(graph: Graph, node: Node, perm: Perm, position: int | None) -> Reordered | None:
@@ -169,7 +167,7 @@ def _join(graph: Graph, move: Move, node: Node, form: Reordered) -> list[Ref] | 
 
 
 def _apply(graph: Graph, move: Move) -> None:
-    edges = {ref: list(_readers(graph.consumer_map(), ref)) for ref in move.order}
+    edges = {ref: edges_of(graph, ref) for ref in move.order}
     shapes = {ref: graph.type_of(ref).shape for ref in move.order}
     sources = {ref: _source(graph, move, ref) for ref in move.order}
     for name, form in move.nodes.items():
@@ -177,7 +175,6 @@ def _apply(graph: Graph, move: Move) -> None:
         permute_constants(graph, graph[name], form)
     for ref, readers in edges.items():
         for reader, position in readers:
-            assert position is not None
             _connect(graph, move, ref, shapes[ref], sources[ref], reader, position)
     for name in move.deleted:
         value = graph[name].inputs[0]
@@ -233,7 +230,7 @@ def _connect(
     elif reader.op.role == "output" and FROZEN not in reader.options:
         turn_output(reader, perm)
         reader.inputs[position] = source
-    elif reader.op.role == "filter" and reader.op.reads_flat and position == 0:
+    elif absorbs(graph, reader, position):
         sort_columns(graph, reader, shape, perm)
         reader.inputs[position] = source
     else:

@@ -164,7 +164,7 @@ def _saved_entering(graph: Graph, region: Region, ref: Ref) -> int:
     if order is None:
         return -_cost(graph.type_of(ref).shape, perm)
     source = graph.type_of(producer.inputs[0]).shape
-    alone = all(reader.name in region.nodes for reader, _ in _edges(graph, ref))
+    alone = all(reader.name in region.nodes for reader, _ in edges_of(graph, ref))
     before = _cost(source, order) if alone else 0
     return before - _cost(source, after(order, perm))
 
@@ -174,7 +174,7 @@ def _saved_leaving(graph: Graph, region: Region, ref: Ref) -> int:
     perm, shape = region.order[ref], graph.type_of(ref).shape
     changed = tuple(shape[axis] for axis in perm)
     saved, restored = 0, False
-    for reader, position in _edges(graph, ref):
+    for reader, position in edges_of(graph, ref):
         if reader.name in region.nodes or absorbs(graph, reader, position):
             continue
         order = reader.op.permutation
@@ -187,7 +187,8 @@ def _saved_leaving(graph: Graph, region: Region, ref: Ref) -> int:
     return saved
 
 
-def _edges(graph: Graph, ref: Ref) -> list[tuple[Node, int]]:
+def edges_of(graph: Graph, ref: Ref) -> list[tuple[Node, int]]:
+    """Readers of a tensor, and where they read it, in the order of the nodes."""
     return [(n, p) for n, p in graph.consumers(ref.node) if n.inputs[p].index == ref.index]
 
 
@@ -223,7 +224,7 @@ def apply_region(graph: Graph, region: Region) -> None:
     """Give every node of the region its new form and transpose at the borders."""
     for ref in [ref for ref in region.order if ref.node not in region.nodes]:
         _enter(graph, region, ref)
-    leaving = [(ref, _edges(graph, ref)) for ref in region.order if ref.node in region.nodes]
+    leaving = [(ref, edges_of(graph, ref)) for ref in region.order if ref.node in region.nodes]
     for name, form in region.nodes.items():
         graph[name].op = form.op
         permute_constants(graph, graph[name], form)
@@ -246,7 +247,7 @@ def _enter(graph: Graph, region: Region, ref: Ref) -> None:
     if input_takes(graph, producer, region, perm):
         turn_input(producer, perm)
         return
-    edges = [(n, p) for n, p in _edges(graph, ref) if n.name in region.nodes]
+    edges = [(n, p) for n, p in edges_of(graph, ref) if n.name in region.nodes]
     name = f"{edges[0][0].name}_transpose"
     node = make_node(graph, name, Transpose(perm), [ref], producer.origin)
     insert_on_edge(graph, *edges[0], node)

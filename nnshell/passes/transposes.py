@@ -22,6 +22,7 @@ from nnshell.passes.regions import (
     Search,
     absorbs,
     apply_region,
+    edges_of,
     may_turn,
     search,
     sort_columns,
@@ -49,7 +50,7 @@ class InsertTransposes(Pass):
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
         for node in live_nodes(graph):
-            perm = _wanted_order(graph, node)
+            perm = kernel_order(graph, node)
             if perm is not None:
                 _surround(graph, node, perm, notes)
         turned = any(node.type.layout is Layout.HWC for node in graph.inputs)
@@ -58,7 +59,7 @@ class InsertTransposes(Pass):
             notes.info(graph.name, text)
 
 
-def _wanted_order(graph: Graph, node: Node) -> Perm | None:
+def kernel_order(graph: Graph, node: Node) -> Perm | None:
     """The order in which a kernel can run ``node``, or None when it can as it is."""
     axis = node.op.works_along
     if axis is None:
@@ -85,25 +86,27 @@ def _surround(graph: Graph, node: Node, perm: Perm, notes: Notes) -> None:
     node.op = node.op.along(perm.index(before))
     retype(graph, node)
     for index in range(len(node.outputs)):
-        _restore(graph, node, index, inverse(perm), notes)
+        suffix = index if len(node.outputs) > 1 else ""
+        name = f"{node.name}_transpose_out{suffix}"
+        back = restore_order(graph, node, index, inverse(perm), name)
+        if back is not None:
+            notes.touch(back)
     notes.touch(node)
     where = "last" if perm[-1] == before else "first"
     text = f"transposed around {node.name}: its kernel works along the {where} axis, not {before}"
     notes.did(node.name, text)
 
 
-def _restore(graph: Graph, node: Node, index: int, perm: Perm, notes: Notes) -> None:
-    """Readers of output ``index`` get the old order back."""
-    edges = [(n, p) for n, p in graph.consumers(node.name) if n.inputs[p].index == index]
+def restore_order(graph: Graph, node: Node, index: int, perm: Perm, name: str) -> Node | None:
+    """One transpose for all readers of output ``index``; None where nobody reads it."""
+    edges = edges_of(graph, Ref(node.name, index))
     if not edges:
-        return
-    suffix = index if len(node.outputs) > 1 else ""
-    name = f"{node.name}_transpose_out{suffix}"
+        return None
     back = make_node(graph, name, Transpose(perm), [Ref(node.name, index)], node.origin)
     graph.insert(back, before=edges[0][0].name)
     for reader, position in edges:
         reader.inputs[position] = Ref(back.name)
-    notes.touch(back)
+    return back
 
 
 @dataclass(frozen=True)

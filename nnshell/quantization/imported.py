@@ -14,15 +14,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nnshell.ir.basic_operators import Constant
-from nnshell.ir.graph import Graph, Node, Ref, numbered_name
+from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import QParams
 from nnshell.ir.records import ALL_PINS, Answer, Record
 from nnshell.ir.requests import Range
-from nnshell.ir.types import Origin
 from nnshell.ops.channels_last import ChannelsLast
 from nnshell.ops.families.record_rules import plain
-from nnshell.ops.quantize import Quantize
 from nnshell.passes.memory import renew_copies
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
@@ -33,11 +31,9 @@ from nnshell.quantization.quantize import (
     warn_of_losses,
 )
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
-from nnshell.quantization.solving.placing import PLACED
+from nnshell.quantization.solving.placing import insert_quantize
 from nnshell.quantization.solving.solution import solve
 from nnshell.reading.registry import StoredTensor
-
-_ORIGIN = Origin(passes=(PLACED,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,16 +202,8 @@ class _Carrier:
                     continue
                 source, expected = self._made(ref), self.records[node.name].inputs[index]
                 if not source.equals(expected):
-                    self._insert(node, index, source, expected)
-
-    def _insert(self, node: Node, index: int, value: Record, expected: Record) -> None:
-        source = node.inputs[index]
-        op = Quantize()
-        types = op.infer((self.graph.type_of(source),))
-        name = numbered_name(self.graph, f"{node.name}_qin{index}")
-        self.graph.add(Node(name, op, [source], types, _ORIGIN))
-        node.inputs[index] = Ref(name)
-        self.records[name] = Answer((value,), (expected,))
+                    added = insert_quantize(self.graph, node, index)
+                    self.records[added.name] = Answer((source,), (expected,))
 
 
 def _wide(op: Operator, answer: Answer) -> Record:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from nnshell.ir.qparams import INT8_BITS
 from nnshell.ir.records import INT8, Answer, Record, RecordQuestion, RecordRule
 from nnshell.numeric.kernels.filters import FilterParameters, filter_records
-from nnshell.numeric.records import symmetric_record
-from nnshell.ops.families.record_rules import asymmetric, plain
+from nnshell.ops.families.record_rules import asymmetric, from_seen, plain
 
 DATA, WEIGHTS, BIAS = 0, 1, 2
 _RESULTS = frozenset(("int8", "int32"))
@@ -41,12 +39,8 @@ def _decide(question: RecordQuestion, padded: bool) -> Answer:
 
 def _data(question: RecordQuestion, padded: bool) -> Record:
     data, arriving = question.inputs[DATA], question.arriving[DATA]
-    if data is None and arriving.asymmetric and not padded:
-        data = asymmetric(question, question.seen.input(DATA))
-    elif data is None or (padded and data.asymmetric):
-        bits = arriving.params.bits if arriving.dtype == "int8" else INT8_BITS
-        seen = question.seen.input(DATA)
-        data = plain(symmetric_record(seen, f"node {question.path}", bits=bits))
+    if data is None or (padded and data.asymmetric):
+        data = from_seen(question, bent=arriving.asymmetric and not padded)
     if padded:
         data.pins.add("zero_point")
     return data

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from nnshell.ir.qparams import INT8_BITS
-from nnshell.ir.records import ALL_PINS, INT8, Answer, Record, RecordQuestion, RecordRule
-from nnshell.numeric.records import symmetric_record
-from nnshell.ops.families.record_rules import asymmetric, own, plain, to_symmetric
+from nnshell.ir.records import INT8, Answer, Record, RecordQuestion, RecordRule
+from nnshell.ops.families.record_rules import from_seen, own, to_symmetric
 
 _POOLED = frozenset(("int8", "int16", "int32"))  # int32 inside a fusion only
 _MEANS = frozenset(("int8", "int32"))
@@ -38,25 +36,15 @@ def _decide_pool(question: RecordQuestion, padded: bool) -> Answer | None:
 def _given(question: RecordQuestion, padded: bool) -> Record | None:
     source, arriving = question.inputs[0], question.arriving[0]
     if source is None:
-        return _from_seen(question, bent=arriving.asymmetric and not padded)
+        return from_seen(question, bent=arriving.asymmetric and not padded)
     return to_symmetric(question, source) if padded and question.wish is None else source
-
-
-def _from_seen(question: RecordQuestion, *, bent: bool, pins: bool = False) -> Record:
-    """A record of the input over what calibration saw of it."""
-    seen, arriving = question.seen.input(0), question.arriving[0]
-    if bent:
-        return asymmetric(question, seen)
-    bits = arriving.params.bits if arriving.dtype == "int8" else INT8_BITS
-    result = symmetric_record(seen, f"node {question.path}", bits=bits)
-    return plain(result, *(ALL_PINS if pins else ()))
 
 
 def _decide_mean(question: RecordQuestion) -> Answer | None:
     """The mean has its own record; a wish is taken when its zero point is the input's, or 0."""
     source, wish = question.inputs[0], question.wish
     if source is None:
-        source = _from_seen(question, bent=question.arriving[0].asymmetric)
+        source = from_seen(question, bent=question.arriving[0].asymmetric)
     if wish is None:
         centred = to_symmetric(question, source)
         if centred is None:

@@ -89,9 +89,19 @@ def to_symmetric(
 
 def remade(question: RecordQuestion, record: Record, *pins: Pin) -> Record:
     """int8 and symmetric over the nominal range of ``record``."""
+    return _symmetric(question, record, record.nominal, *pins)
+
+
+def from_seen(question: RecordQuestion, *, bent: bool) -> Record:
+    """A record of input 0 over what calibration saw of it; with a zero point where ``bent``."""
+    seen = question.seen.input(0)
+    return asymmetric(question, seen) if bent else _symmetric(question, question.arriving[0], seen)
+
+
+def _symmetric(question: RecordQuestion, record: Record, seen: Range, *pins: Pin) -> Record:
+    """Over ``seen``, in the bits of ``record`` where it is int8."""
     bits = record.params.bits if record.dtype == "int8" else INT8_BITS
-    result = symmetric_record(record.nominal, f"node {question.path}", bits=bits)
-    return plain(result, *pins)
+    return plain(symmetric_record(seen, f"node {question.path}", bits=bits), *pins)
 
 
 def all_symmetric(

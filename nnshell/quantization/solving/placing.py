@@ -49,6 +49,16 @@ def _border_records(unit: Unit) -> Answer | None:
     return Answer((link.upper,) if unit.inputs else (), (link.upper,))
 
 
+def insert_quantize(graph: Graph, reader: Node, index: int) -> Node:
+    """A quantize node, ``X_qin0`` for input 0 of X, between an input and what it read."""
+    source, op = reader.inputs[index], Quantize()
+    types = op.infer((graph.type_of(source),))
+    name = numbered_name(graph, f"{reader.name}_qin{index}")
+    node = graph.add(Node(name, op, [source], types, _ORIGIN))
+    reader.inputs[index] = Ref(name)
+    return node
+
+
 @dataclass(slots=True, eq=False)
 class _Placing:
     graph: Graph
@@ -61,17 +71,8 @@ class _Placing:
         for link in search.split_links():
             if link.upper is None or link.lower is None:
                 continue
-            reader = self.graph[link.reader.path]
-            source = reader.inputs[link.index]
-            node = self._add(f"{reader.name}_qin{link.index}", source)
-            reader.inputs[link.index] = Ref(node.name)
+            node = insert_quantize(self.graph, self.graph[link.reader.path], link.index)
             self.records[node.name] = Answer((link.upper,), (link.lower,))
-
-    def _add(self, expected: str, source: Ref) -> Node:
-        op = Quantize()
-        types = op.infer((self.graph.type_of(source),))
-        node = Node(numbered_name(self.graph, expected), op, [source], types, _ORIGIN)
-        return self.graph.add(node)
 
     def merge(self) -> None:
         """One quantize node instead of several equal ones, where no reader does without."""
@@ -84,7 +85,7 @@ class _Placing:
 
     def _merge_equal(self, readers: list[Node]) -> None:
         kept: list[Node] = []
-        for node in sorted(readers, key=list(self.graph.nodes.values()).index):
+        for node in readers:
             twin = next((k for k in kept if self._same_change(k, node)), None)
             if twin is None:
                 kept.append(node)
