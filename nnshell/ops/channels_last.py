@@ -22,7 +22,7 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moving import moved, narrowest
 from nnshell.ir.operator import Example, IntArray, Operator, Types, register
-from nnshell.ir.permutations import Perm
+from nnshell.ir.permutations import Perm, inverse, permuted
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.records import Answer, RecordQuestion, RecordRule
 from nnshell.ir.requests import KernelOptions, QuantizeRequest, Range
@@ -81,8 +81,7 @@ class ChannelsLast(Operator):
         height, width, channels = types[0].shape
         results[0] = TensorType((channels, height, width), Layout.CHW, types[0].dtype)
         if self.weights:
-            shape = tuple(types[1].shape[axis] for axis in self.weights)
-            results[1] = replace(types[1], shape=shape)
+            results[1] = replace(types[1], shape=permuted(types[1].shape, self.weights))
         return tuple(results)
 
     @staticmethod
@@ -95,7 +94,7 @@ class ChannelsLast(Operator):
     @staticmethod
     def _outputs_first(outputs: Types) -> tuple[TensorType, ...]:
         return tuple(
-            replace(t, shape=tuple(t.shape[axis] for axis in TO_FIRST), layout=Layout.CHW)
+            replace(t, shape=permuted(t.shape, TO_FIRST), layout=Layout.CHW)
             if len(t.shape) == 3
             else t
             for t in outputs
@@ -179,7 +178,7 @@ class ChannelsLast(Operator):
     def with_border(self, border: Border, given: Range) -> Operator | str:
         if len(border.pads) != 3:
             return "it is no border of a feature map"
-        first = Border(tuple(border.pads[axis] for axis in TO_FIRST), border.value)
+        first = Border(permuted(border.pads, TO_FIRST), border.value)
         padding = self.inner.with_border(first, given)
         return padding if isinstance(padding, str) else replace(self, inner=padding)
 
@@ -214,9 +213,8 @@ class ChannelsLast(Operator):
         )
         if not self.weights or not quantization.constants or quantization.constants[1] is None:
             return quantization
-        back = tuple(self.weights.index(axis) for axis in range(len(self.weights)))
         kept = list(quantization.constants)
-        kept[1] = quantization.constants[1].transpose(back)
+        kept[1] = quantization.constants[1].transpose(inverse(self.weights))
         records = list(quantization.inputs)
         if records[1].axis is not None:
             records[1] = replace(records[1], axis=self.weights[records[1].axis])
@@ -266,8 +264,7 @@ def _moved(build: ForeignGraph, name: str, perm: tuple[int, ...]) -> str:
 
 def _turned(build: IntegerGraph, x: IntegerTensor, perm: tuple[int, ...]) -> IntegerTensor:
     x = settled(build, x)
-    shape = tuple(x.shape[axis] for axis in perm)
-    return moved(build, x, _moved(build, narrowest(x), perm), shape)
+    return moved(build, x, _moved(build, narrowest(x), perm), permuted(x.shape, perm))
 
 
 def _filter(

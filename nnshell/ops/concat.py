@@ -185,10 +185,9 @@ def _common_record(question: RecordQuestion, inputs: Sequence[Record]) -> Record
     losses = [loss(largest.params, record.nominal) for record in inputs]
     if max(losses) <= LARGEST_LOSS:
         return largest
-    ranges = [record.nominal for record in inputs]
-    joined = Range(min(r.minimum for r in ranges), max(r.maximum for r in ranges))
+    both = union([record.nominal for record in inputs])
     make = asymmetric_record if largest.asymmetric else symmetric_record
-    return plain(make(joined, f"node {question.path}", bits=largest.params.bits))
+    return plain(make(both, f"node {question.path}", bits=largest.params.bits))
 
 
 def _for_each_sample(build: ForeignGraph, name: str, source: TensorType, activation: str) -> str:

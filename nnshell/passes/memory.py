@@ -16,7 +16,7 @@ from nnshell.ir.graph import Graph, Node, Ref, constant_node, numbered_name
 from nnshell.ir.types import TensorType
 from nnshell.ops.copy import Copy
 from nnshell.passes.base import Notes, Pass
-from nnshell.passes.rewriting import live_nodes, make_node
+from nnshell.passes.rewriting import bypass, live_nodes, make_node
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,8 @@ class InsertCopies(Pass):
 
 def _copy(graph: Graph, reader: Node, position: int, reason: str, notes: Notes) -> None:
     source = reader.inputs[position]
-    copy = make_node(graph, f"{source.node}_copy", Copy(), [source], reader.origin)
-    copy.name = numbered_name(graph, f"{source.node}_copy")
-    graph.add(copy)
+    name = numbered_name(graph, f"{source.node}_copy")
+    copy = graph.add(make_node(graph, name, Copy(), [source], reader.origin))
     reader.inputs[position] = Ref(copy.name)
     notes.touch(copy)
     text = f"inserted {copy.name} before {reader.name}: {reason}"
@@ -97,8 +96,7 @@ def placed_by(node: Node, pass_name: str) -> bool:
 def renew_copies(graph: Graph) -> None:
     """Take out all copies that were inserted and put in those that the graph needs now."""
     for node in [node for node in graph if placed_by(node, InsertCopies.name)]:
-        graph.redirect(Ref(node.name), node.inputs[0])
-        del graph.nodes[node.name]
+        bypass(graph, node)
     InsertCopies().rewrite(graph, Notes(InsertCopies.name))
 
 

@@ -16,6 +16,7 @@ from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.records import Answer, Record
 from nnshell.ir.requests import ChosenFilter, QuantizeRequest
 from nnshell.passes.memory import placed_by, renew_copies
+from nnshell.passes.rewriting import bypass
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.ranges.statistics import Statistics
@@ -86,8 +87,7 @@ def remove_quantization(graph: Graph) -> None:
     """Make the graph a float graph again: no records, no quantize nodes, no copies beside them."""
     graph.clear_quantization()
     for node in [node for node in graph if node.op.made_by_quantizer or placed_by(node, PLACED)]:
-        graph.redirect(Ref(node.name), node.inputs[0])
-        del graph.nodes[node.name]
+        bypass(graph, node)
 
 
 class _Filler:

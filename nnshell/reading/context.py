@@ -41,7 +41,6 @@ class Options:
     """What the whole import is told."""
 
     fold_batchnorm: bool = True
-    double_weights: bool = False  # float64 constants stay float64, as do the scales made of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +164,17 @@ class ImportContext:
         return tuple(int(n) for n in tensor.reshape(-1))
 
     def weights(self, index: int) -> NDArray[Any]:
-        """The constant input ``index`` as finite numbers, float32 unless ``double_weights``."""
+        """The constant input ``index`` as finite numbers, float64 where the file has it."""
         tensor = self.tensor(index)
         if tensor is None:
             raise Unsupported(f"input {index} is missing")
         return self.finite(tensor, self.node.inputs[index])
 
     def finite(self, tensor: NDArray[Any], name: str) -> NDArray[Any]:
-        """The tensor as float32; Unsupported for other types, nothing at all, NaN and infinity."""
+        """The tensor as float32, or float64 where it is.
+
+        Unsupported for other types, nothing at all, NaN and infinity.
+        """
         if tensor.dtype.kind not in "fiu":
             raise Unsupported(f"'{name}' has element type {tensor.dtype}", accepted="real numbers")
         if not tensor.size:
@@ -186,8 +188,7 @@ class ImportContext:
                 accepted="finite float32 numbers",
                 hint="train the model again: its weights have diverged",
             )
-        doubles = self.options.double_weights and tensor.dtype == np.float64
-        return np.asarray(tensor) if doubles else numbers
+        return np.asarray(tensor) if tensor.dtype == np.float64 else numbers
 
     # -- attributes of the node ------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -77,8 +76,7 @@ def load_state(
         project = _replay(state, replay, model, settings, path)
         _apply_node_options(project.graph, state, path)
     except BaseException:
-        for item in dataclasses.fields(before):
-            setattr(settings, item.name, getattr(before, item.name))
+        settings.restore(before)
         raise
     return project
 

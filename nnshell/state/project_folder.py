@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from nnshell.importers.model_file import MAX_FILE_BYTES
 from nnshell.session.project import Project
 from nnshell.state.document import to_text
 from nnshell.state.write import quantized_source, state_of
 from nnshell.support.files import read_bounded, write_all_atomically
 from nnshell.targets.autotiler import application_files
-
-_MAX_MODEL_BYTES = 1 << 30  # what the importers read
 
 
 def generate_project(
@@ -35,7 +34,7 @@ def generate_project(
     contents = {folder / name: text.encode() for name, text in texts.items()}
     copy = folder / model.name
     if not (copy.exists() and copy.samefile(model)):
-        contents[copy] = read_bounded(model, _MAX_MODEL_BYTES)
+        contents[copy] = read_bounded(model, MAX_FILE_BYTES)
     written = {path: overwrite or not path.exists() for path in contents}
     files = {path: content for path, content in contents.items() if written[path]}
     write_all_atomically({**files, folder / state_name: to_text(state).encode()})

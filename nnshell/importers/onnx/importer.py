@@ -11,7 +11,6 @@ Every node that cannot be imported is collected, and all are reported at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -57,7 +56,7 @@ def import_onnx(
         return _imported(
             Path(path),
             native,
-            Options(fold_batchnorm, double_weights=True),
+            Options(fold_batchnorm),
             subs or {},
             input_shapes or {},
         )
@@ -75,8 +74,6 @@ def _imported(
     model = converted(file, native)
     shapes = known_shapes(model, file.path.name, subs, input_shapes)
     set_input_shapes(model, shapes)
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
-        options = replace(options, double_weights=True)  # products of integers and scales
 
     def importer(batched: bool) -> Importer:
         return Importer(file, model, shapes, options, native, batched=batched)

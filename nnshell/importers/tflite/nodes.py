@@ -26,6 +26,7 @@ from nnshell.importers.tflite.unsupported import advice
 from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
+from nnshell.ir.permutations import inverse
 from nnshell.ir.qparams import QParams
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, Origin, TensorType
@@ -86,7 +87,7 @@ class Importer:
             any_batch=any(file.tensors[i].any_batch for i in file.inputs),
             uses=dict(uses),
             reserved={f"output_{index + 1}" for index in range(len(file.outputs))},
-            options=Options(double_weights=True),
+            options=Options(),
             naming=Naming(self._names, "bias"),
         )
 
@@ -203,10 +204,11 @@ class Importer:
                         accepted="constants",
                         hint=advice(operator.op),
                     )
-                before = set(self.context.graph.nodes)
+                before = set(self.context.graph.nodes) if self._ranges is not None else None
                 TRANSLATIONS[operator.op](Step(self, operator))
-                results = [name for name in self.context.graph.nodes if name not in before]
-                self._note_ranges(results, operator.outputs[0])
+                if before is not None:
+                    results = [name for name in self.context.graph.nodes if name not in before]
+                    self._note_ranges(results, operator.outputs[0])
         except Unsupported as problem:
             self._fail(operator, problem.reason, problem.hint)
         except _MALFORMED as error:
@@ -476,10 +478,9 @@ class Step:
         node.op = ChannelsLast(node.op, weights)
         if weights:
             constant = graph[node.inputs[1].node]
-            back = tuple(weights.index(axis) for axis in range(len(weights)))
             value = graph.constant(node.inputs[1])
             assert value is not None
-            constant.op = Constant(np.ascontiguousarray(value.transpose(back)))
+            constant.op = Constant(np.ascontiguousarray(value.transpose(inverse(weights))))
             constant.outputs = constant.op.infer(())
         node.outputs = node.op.infer(graph.input_types(node))
 

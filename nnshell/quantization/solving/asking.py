@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from nnshell.ir.arithmetic import SQ8
 from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.operator import Operator
 from nnshell.ir.records import (
@@ -34,7 +35,6 @@ from nnshell.quantization.solving.network import Unit
 from nnshell.quantization.solving.seen import Surroundings
 from nnshell.support.errors import QuantizationError
 
-SCHEME = "SQ8"
 Inputs = tuple[Record | None, ...]
 
 
@@ -96,7 +96,7 @@ def _fitting(
 
 def rules_of(op: Operator) -> tuple[RecordRule, ...]:
     """The operator's own rules, or those of any that keeps its record or computes."""
-    own_rules = op.record_rules(SCHEME)
+    own_rules = op.record_rules(SQ8)
     if own_rules:
         return own_rules
     if isinstance(op, Constant):

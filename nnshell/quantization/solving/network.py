@@ -34,7 +34,7 @@ class Unit:
     records: Answer | None = None
     accepted: Answer | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
-    _settled: list[tuple[Link, Any]] = field(default_factory=list)
+    settled: list[tuple[Link, Any]] = field(default_factory=list)  # when accepted: inner, record
 
     @property
     def is_fusion(self) -> bool:
@@ -54,11 +54,7 @@ class Unit:
         """What is recorded now is what a refusal comes back to."""
         self.accepted = self.records
         if self.is_fusion:
-            self._settled = [(link, link.upper) for link in self.inner_links()]
-
-    def settled(self) -> list[tuple[Link, Any]]:
-        """Inner links and the records they had when the fusion's were accepted."""
-        return self._settled
+            self.settled = [(link, link.upper) for link in self.inner_links()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

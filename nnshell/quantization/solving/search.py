@@ -277,7 +277,7 @@ class Search:
 
     def _restore(self, fusion: Unit) -> None:
         """The inner nodes go back to what the fusion had before the trial."""
-        for link, record in fusion.settled():
+        for link, record in fusion.settled:
             self.board.settle(link, record)
         for unit in fusion.inside:
             if unit.accepted is not None:

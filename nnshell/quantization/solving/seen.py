@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.facts import union
 from nnshell.ir.flat import FlatGraph, Item, Tensor
 from nnshell.ir.qparams import INT8_BITS
 from nnshell.ir.records import Record, RecordOptions, RecordQuestion
@@ -112,7 +113,7 @@ class Surroundings:
         ranges = [part for part in parts if part is not None]
         if len(ranges) < len(parts):
             return None
-        return Range(min(r.minimum for r in ranges), max(r.maximum for r in ranges))
+        return union(ranges)
 
     def _entry(self, item: Item) -> TensorStatistics | None:
         entry = self.statistics.find(item.path)

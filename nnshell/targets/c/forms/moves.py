@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from nnshell.ir.permutations import Perm, permuted
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.channels_last import TO_FIRST, TO_LAST
 from nnshell.ops.image_format import FORMATS, WIDE_SHIFT, ImageFormat
@@ -35,10 +35,10 @@ def transpose(build: Builder, site: Site) -> list[Value]:
     return [_turned(site.inputs[0], site.op.perm)]
 
 
-def _turned(x: Value, perm: Sequence[int]) -> Value:
+def _turned(x: Value, perm: Perm) -> Value:
     place = {old: new for new, old in enumerate(perm)}
     order = tuple(place[axis] for axis in x.order)
-    return replace(x, shape=tuple(x.shape[axis] for axis in perm), order=order)
+    return replace(x, shape=permuted(x.shape, perm), order=order)
 
 
 @form("channels_last")
@@ -59,7 +59,7 @@ def channels_last(build: Builder, site: Site) -> list[Value]:
 def _channels_first(type: TensorType) -> TensorType:
     if len(type.shape) != 3:
         return type
-    return TensorType(tuple(type.shape[axis] for axis in TO_FIRST), Layout.CHW, type.dtype)
+    return TensorType(permuted(type.shape, TO_FIRST), Layout.CHW, type.dtype)
 
 
 @form("concat")
