@@ -14,7 +14,7 @@ from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import IntArray
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.widths import check_chip_widths
-from nnshell.support.errors import InputError, QuantizationError, UsageError
+from nnshell.support.errors import InputError, UsageError
 
 TARGETS = ("simulation", "chip")
 
@@ -30,10 +30,7 @@ class IntegerEngine:
     def __init__(self, graph: Graph, target: str = "simulation") -> None:
         if target not in TARGETS:
             raise UsageError(f"no int8 target '{target}'", hint=f"one of {', '.join(TARGETS)}")
-        if not graph.quantized:
-            raise QuantizationError(
-                "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-            )
+        graph.require_quantized()
         check_chip_widths(graph)
         self._graph = graph
         self._chip = target == "chip"

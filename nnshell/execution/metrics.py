@@ -19,7 +19,7 @@ from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import QParams
-from nnshell.support.errors import InputError, QuantizationError
+from nnshell.support.errors import InputError
 from nnshell.support.html import html_table
 
 
@@ -151,10 +151,7 @@ def compare_engines(
     simulated engine does. Raises QuantizationError when the graph is not quantized, InputError
     when there are no samples.
     """
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     flat = flatten(graph)
     items = dict(_compared(flat, inner))
     keys = list(items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,6 @@ class Mixer:
         self._weights = {name: weights_of(items) for name, items in self._steps.items()}
         self._noise = {name: _noise_by_width(self._bench, name, progress) for name in self._steps}
 
-    def uniform(self, bits: int) -> Mixture:
-        """The same width for all weights."""
-        return self._measured(self._same(bits))
-
     def within_size(self, size_bytes: int) -> Mixture:
         """The least measured noise among the best mixture and the widest uniform one that fits."""
         graph = self._bench.graph
@@ -130,15 +127,20 @@ class Mixer:
                 high = middle
         return self._measured(result)
 
+    @cached_property
+    def _full(self) -> Outcome:
+        """All weights in 8 bits."""
+        return self._bench.try_options(self._same(INT8_BITS))
+
     def _measured(self, chosen: QuantizationOptions) -> Mixture:
-        graph, full = self._bench.graph, self._same(INT8_BITS)
+        graph = self._bench.graph
         items = self._steps.items()
         return Mixture(
             {name: chosen.for_node(parts[0].path).weight_bits for name, parts in items},
             weight_bytes(graph, chosen),
             self._bench.try_options(chosen),
-            self._bench.try_options(full),
-            weight_bytes(graph, full),
+            self._full,
+            weight_bytes(graph, self._same(INT8_BITS)),
         )
 
     def _same(self, bits: int) -> QuantizationOptions:

@@ -32,7 +32,6 @@ from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.ops.mul import MulKernel
-from nnshell.support.errors import QuantizationError
 
 _ROUNDED = ("int8", "int16")  # element types of activations that are simulated
 _RELU = Range(0.0, inf)
@@ -49,10 +48,7 @@ def export_simulated(
     as the floats that this gives, which is faster to run. Raises QuantizationError when the graph
     is not quantized.
     """
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     names = outputs if outputs is not None else [node.name for node in graph.outputs]
     keys = list(dict.fromkeys(names))
     return SimulatedWriter(graph, keys, integers).model(keys)

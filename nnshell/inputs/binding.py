@@ -117,13 +117,9 @@ def watched(batches: Iterable[Batch], specs: Sequence[InputSpec]) -> Iterator[Ba
         _LOG.warning("%s", warning)
 
 
-def bind(context: InputContext, images: Images | InputSet | Batch) -> InputSet:
+def bind(context: InputContext, images: Images | InputSet) -> InputSet:
     """An open set of inputs, whatever stands for it."""
-    if isinstance(images, Images):
-        return images.open(context)
-    if isinstance(images, Batch):
-        raise TypeError("a batch is no set of inputs; pass images or an open input set")
-    return images
+    return images.open(context) if isinstance(images, Images) else images
 
 
 def resolve_options(context: InputContext, given: InputOptions) -> MergedOptions:

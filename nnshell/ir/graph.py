@@ -21,7 +21,7 @@ from nnshell.ir.edges import Inputs, NodeMap
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import Origin, TensorType
-from nnshell.support.errors import GraphError
+from nnshell.support.errors import GraphError, QuantizationError
 from nnshell.support.html import html_table
 
 
@@ -167,6 +167,13 @@ class Graph:
     def quantized(self) -> bool:
         """Whether every node has its records; False for a graph without nodes."""
         return bool(self.nodes) and all(node.quantization is not None for node in self)
+
+    def require_quantized(self) -> None:
+        """QuantizationError when a node has no records, or there is no node."""
+        if not self.quantized:
+            raise QuantizationError(
+                "the graph is not quantized", where=self.name, hint="run aquant IMAGES first"
+            )
 
     def type_of(self, ref: Ref) -> TensorType:
         """Shape, layout and element type of a tensor."""

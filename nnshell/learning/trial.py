@@ -14,7 +14,7 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
 from nnshell.learning.blocks import is_filter
 from nnshell.quantization import Basis, Learned
-from nnshell.support.errors import InputError, QuantizationError
+from nnshell.support.errors import InputError
 
 Runner: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 
@@ -31,10 +31,7 @@ class Trial:
     """
 
     def __init__(self, graph: Graph, basis: Basis, batches: Sequence[Batch] | None) -> None:
-        if not graph.quantized:
-            raise QuantizationError(
-                "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-            )
+        graph.require_quantized()
         if batches is not None and not batches:
             raise InputError("there are no samples to learn from", hint="check the file pattern")
         self.graph, self.batches = graph, batches or ()

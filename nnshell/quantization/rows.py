@@ -14,7 +14,6 @@ from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
-from nnshell.support.errors import QuantizationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +136,7 @@ def quantization_rows(graph: Graph) -> list[QuantizationRow]:
 
     Raises QuantizationError when the graph is not quantized.
     """
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     return list(_rows(graph))
 
 

@@ -16,7 +16,7 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
 from nnshell.ir.select import select
 from nnshell.numeric.kernels.filters import FilterKernel
-from nnshell.support.errors import QuantizationError, UsageError
+from nnshell.support.errors import UsageError
 
 _FILTER = (
     "Oq = clip(RS((sum(Wq * Iq) + Bq) * m, n), {low}, {high})        for each output value",
@@ -79,10 +79,7 @@ class Layer:
 
 def formula_text(graph: Graph, selector: str | None = None) -> str:
     """Formulas of the selected nodes; without a selector, the chain of the network's filters."""
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     flat = flatten(graph)
     if selector is None:
         return "\n".join(_chain_lines(flat, _layers(flat)))

@@ -30,7 +30,7 @@ from nnshell.numeric.fixed_point import (
     wrap_int32,
 )
 from nnshell.numeric.kernels.filters import FilterKernel
-from nnshell.support.errors import QuantizationError, UsageError
+from nnshell.support.errors import UsageError
 
 _EQUAL = 1e-6  # relative: two scales are the same
 
@@ -41,10 +41,7 @@ def scales_text(graph: Graph, selector: str, channel: int = 0, weight_clip: str 
     ``weight_clip`` names the clip type of the weights, for the formula of their scale. Raises
     QuantizationError when the graph is not quantized, UsageError when a node has no such channel.
     """
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     flat = flatten(graph)
     items = list(_items(flat, selector))
     if not items:

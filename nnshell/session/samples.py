@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard, cast
 
 from nnshell.inputs.binding import Images, bind, checked, input_specs, noted, watched
 from nnshell.inputs.input_set import Batch, InputSet
@@ -13,9 +13,10 @@ from nnshell.ir.graph import Graph
 from nnshell.session.project import Project
 from nnshell.support.samples import resolve
 
-Samples: TypeAlias = Images | InputSet | Batch | Arrays | str | Path
-"""What ``load_inputs`` returns, a file pattern, or arrays in memory: one sample, a stack of them,
-a list with an array for each graph input, a mapping by input name, or an iterable of these."""
+Samples: TypeAlias = Images | InputSet | Batch | list[Batch] | Arrays | str | Path
+"""What ``load_inputs`` returns, batches of it, a file pattern, or arrays in memory: one sample, a
+stack of them, a list with an array for each graph input, a mapping by input name, or an iterable of
+these."""
 
 _BATCH = 64  # samples per run: enough to keep both cores busy, small enough for large networks
 _BATCH_ELEMENTS = 8_000_000  # feature map elements a batch may hold
@@ -27,7 +28,12 @@ def batch_size(graph: Graph) -> int:
     return max(1, min(_BATCH, _BATCH_ELEMENTS // max(largest, 1)))
 
 
-def opened(project: Project, samples: Samples) -> InputSet | Batch | Arrays:
+def are_batches(source: InputSet | Batch | list[Batch] | Arrays) -> TypeGuard[list[Batch]]:
+    """Whether it is a list of batches, which are read already."""
+    return isinstance(source, list) and bool(source) and isinstance(source[0], Batch)
+
+
+def opened(project: Project, samples: Samples) -> InputSet | Batch | list[Batch] | Arrays:
     """Patterns and images as an open set; what is in memory as it is."""
     if isinstance(samples, str | Path):
         samples = Images((str(resolve(samples)),))
@@ -44,13 +50,17 @@ def batches_of(project: Project, samples: Samples, *, check: bool = False) -> It
         return checked(source, size) if check else noted(source, size)
     if isinstance(source, Batch):
         return iter([source])
+    if are_batches(source):
+        return iter(source)
     specs = input_specs(project.graph)
-    batches = memory_batches(source, specs, size)
+    batches = memory_batches(cast(Arrays, source), specs, size)
     return watched(batches, specs) if check else batches
 
 
-def is_one_sample(project: Project, source: InputSet | Batch | Arrays) -> bool:
+def is_one_sample(project: Project, source: InputSet | Batch | list[Batch] | Arrays) -> bool:
     """Whether results have no sample axis: one file, or an array without a leading axis."""
     if isinstance(source, InputSet | Batch):
         return len(source) == 1
+    if are_batches(source):
+        return sum(len(batch) for batch in source) == 1
     return is_single(source, input_specs(project.graph))

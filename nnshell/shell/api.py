@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from nnshell.ir import verify as verification
     from nnshell.learning import (
         adaround,
-        bias_correction,
-        layers,
         outliers,
-        ranges,
     )
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
@@ -51,7 +48,7 @@ if TYPE_CHECKING:
     )
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
-    from nnshell.session import edits, improve, recipe, simulation
+    from nnshell.session import edits, improve, recipe, simulation, studies
     from nnshell.session import sizes as project_sizes
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
@@ -69,7 +66,6 @@ else:
             return getattr(import_module(self._name), attribute)
 
     adaround = _Lazy("nnshell.learning.adaround")
-    bias_correction = _Lazy("nnshell.learning.bias_correction")
     clusters = _Lazy("nnshell.cluster.dask")
     compat_names = _Lazy("nnshell.compat.names")
     codegen = _Lazy("nnshell.targets.autotiler")
@@ -91,10 +87,9 @@ else:
     value_tables = _Lazy("nnshell.reports.value_tables")
     experiment_tables = _Lazy("nnshell.reports.experiment_tables")
     improve = _Lazy("nnshell.session.improve")
-    layers = _Lazy("nnshell.learning.layers")
+    studies = _Lazy("nnshell.session.studies")
     learning_tables = _Lazy("nnshell.reports.learning_tables")
     outliers = _Lazy("nnshell.learning.outliers")
-    ranges = _Lazy("nnshell.learning.ranges")
     labels = _Lazy("nnshell.inputs.labels")
     norm_functions = _Lazy("nnshell.inputs.norm_parser")
     onnx_importer = _Lazy("nnshell.importers.onnx.importer")
@@ -128,7 +123,6 @@ else:
 __all__ = [
     "adaround",
     "bench",
-    "bias_correction",
     "catalogue",
     "clusters",
     "codegen",
@@ -146,7 +140,6 @@ __all__ = [
     "image_sets",
     "improve",
     "labels",
-    "layers",
     "learning_tables",
     "mixed",
     "norm_functions",
@@ -156,7 +149,6 @@ __all__ = [
     "quantization_options",
     "quantization_tables",
     "quantized_values",
-    "ranges",
     "recipe",
     "scales",
     "scores",
@@ -169,6 +161,7 @@ __all__ = [
     "speed",
     "speed_table",
     "states",
+    "studies",
     "svg",
     "sweep_tables",
     "sweeps",

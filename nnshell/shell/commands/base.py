@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmd2 import CommandSet
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from nnshell.session.project import Project
     from nnshell.shell.app import Shell  # noqa: F401 - names the type in the string below
     from nnshell.shell.session import Session
+
+
+def write_json(path: str, content: Any) -> None:
+    """What --json FILE asks for, on one line."""
+    write_atomically(Path(path), (json.dumps(content) + "\n").encode())
 
 
 class Commands(CommandSet["Shell"]):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cmd2
@@ -21,11 +19,10 @@ from nnshell.shell.api import (
     tensor_text,
     tensors,
 )
-from nnshell.shell.commands.base import Commands
+from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 from nnshell.support.errors import GraphError, UsageError
-from nnshell.support.files import write_atomically
 from nnshell.support.settings import Settings
 
 if TYPE_CHECKING:
@@ -163,7 +160,7 @@ class ChipCommands(Commands):
         trace = partial(simulation.chrome_trace, report)
         for path, content in ((args.json, report.to_json), (args.trace, trace)):
             if path is not None:
-                write_atomically(Path(path), (json.dumps(content()) + "\n").encode())
+                write_json(path, content())
         remark = simulation.remark(self.project())
         if remark and args.format == "table":
             self.write(remark)
@@ -186,8 +183,7 @@ class ChipCommands(Commands):
                 self.project(), lists, kernels=args.kernels, chip=args.chip, run=run
             )
         if args.json is not None:
-            text = json.dumps(simulation_tables.sweep_json(result)) + "\n"
-            write_atomically(Path(args.json), text.encode())
+            write_json(args.json, simulation_tables.sweep_json(result))
         self.show(simulation_tables.sweep_table(result), args)
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:

@@ -7,11 +7,11 @@ import argparse
 import cmd2
 
 from nnshell.shell.api import (
-    edits,
     experiment_tables,
     flow,
     mixed,
     sensitivity,
+    studies,
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
@@ -135,10 +135,9 @@ class LaboratoryCommands(Commands):
     def do_mixed(self, args: argparse.Namespace) -> None:
         """Give each node's weights the bits they need."""
         project, batches = self.project(), self.batches(args)
-        graph, basis = project.graph, project.basis
+        graph = project.graph
         with progress("trying widths", mixed.mixture_steps(graph)) as done:
-            result = mixed.mixed(
-                graph, basis, batches, drop=args.drop, size_bytes=args.size, progress=done
+            result = studies.mixed(
+                project, batches, drop=args.drop, size_bytes=args.size, progress=done
             )
-        edits.tune(project, {name: {"weight_bits": bits} for name, bits in result.bits.items()})
         self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", result), args)

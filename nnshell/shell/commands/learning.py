@@ -10,14 +10,12 @@ import cmd2
 
 from nnshell.shell.api import (
     adaround,
-    bias_correction,
     experiment_tables,
     flow,
     improve,
-    layers,
     learning_tables,
     outliers,
-    ranges,
+    studies,
 )
 from nnshell.shell.api import (
     bench as benches,
@@ -132,14 +130,11 @@ class LearningCommands(Commands):
         project = self.project()
         batches = self.batches(args, "train")
         if args.analytic:
-            result = bias_correction.corrected_analytically(project.graph, project.basis)
+            change = studies.correct_biases(project, batches, analytic=True)
         else:
             count = adaround.parts(project.graph, project.basis, batches)
             with progress("correcting", count) as done:
-                result = bias_correction.corrected_by_means(
-                    project.graph, project.basis, batches, done
-                )
-        change = improve.apply_if_better(project, "bcorr", [result], batches)
+                change = studies.correct_biases(project, batches, progress=done)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(scale_search_parser)
@@ -150,10 +145,7 @@ class LearningCommands(Commands):
         with progress(
             "searching scales", adaround.parts(project.graph, project.basis, batches)
         ) as done:
-            scales = layers.search_scales(project.graph, project.basis, batches, done)
-        reach = ranges.searched_ranges(project.graph, project.basis, batches)
-        both = scales.updated(reach)
-        change = improve.apply_if_better(project, "scale_search", [scales, reach, both], batches)
+            change = studies.search_scales(project, batches, progress=done)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(adaround_parser)
@@ -168,18 +160,16 @@ class LearningCommands(Commands):
             "learning",
             adaround.parts(project.graph, project.basis, batches, args.method, args.iterations),
         ) as done:
-            result = adaround.learn_rounding(
-                project.graph,
-                project.basis,
+            change = studies.adaround(
+                project,
                 batches,
                 args.method,
                 iterations=args.iterations,
                 drop=args.drop,
                 seed=args.seed or 0,
-                ranges=args.ranges,
+                tune_ranges=args.ranges,
                 progress=done,
             )
-        change = improve.apply_if_better(project, "adaround", [result], batches)
         self.write(learning_tables.change_text(change))
 
     @cmd2.with_argparser(outliers_parser)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cmd2
 
 from nnshell.shell.api import flow, labels, quantization_tables, scores, select, tensor_text
-from nnshell.shell.commands.base import Commands
+from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import (
     add_cluster_option,
@@ -21,7 +20,6 @@ from nnshell.shell.options import (
 from nnshell.shell.parser import Parser, not_here
 from nnshell.shell.progress import progress
 from nnshell.support.errors import GraphError
-from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
     from nnshell.execution.engines import EngineName
@@ -212,8 +210,7 @@ class ResultCommands(Commands):
         else:
             compared = flow.compare_file(project)
         if args.json:
-            text = json.dumps(compared.to_json()) + "\n"
-            write_atomically(Path(args.json), text.encode())
+            write_json(args.json, compared.to_json())
         title = f"{project.name}: the chip's integers against the file's own"
         self.show(quantization_tables.file_table(title, compared), args)
 
@@ -265,7 +262,7 @@ class ResultCommands(Commands):
                 runner=runner,
             )
         if args.json:
-            write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
+            write_json(args.json, report.to_json())
         self._show_report(report, args)
         self.session.partial = not report.complete
 
@@ -284,7 +281,7 @@ class ResultCommands(Commands):
 
     def _show_scores(self, report: ScoreReport, args: argparse.Namespace) -> None:
         if args.json:
-            write_atomically(Path(args.json), (json.dumps(report.to_json()) + "\n").encode())
+            write_json(args.json, report.to_json())
         self.write_lines(scores.describe_scores(report))
         self.session.partial = not report.complete
 

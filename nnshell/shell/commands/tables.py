@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cmd2
 
 from nnshell.shell.api import flow, project_sizes, size_table, sweep_tables, sweeps
-from nnshell.shell.commands.base import Commands
+from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.options import add_input_options, add_table_options, input_options
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
 from nnshell.support.errors import UsageError
-from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
     from nnshell.experiments.sweep import Row
@@ -92,8 +89,7 @@ class TableCommands(Commands):
         batches = self.batches(args)
         rows, complete = self._rows(args, axes, batches, count)
         if args.json:
-            text = json.dumps([row.to_json() for row in rows])
-            write_atomically(Path(args.json), f"{text}\n".encode())
+            write_json(args.json, [row.to_json() for row in rows])
         samples = sum(len(batch) for batch in batches)
         title = f"{self.graph().name}: sweep"
         self.show(sweep_tables.sweep_table(title, rows, samples, complete=complete), args)
@@ -132,7 +128,7 @@ class TableCommands(Commands):
         """Show how large the network is."""
         sizes = project_sizes.measure_sizes(self.project())
         if args.json:
-            write_atomically(Path(args.json), f"{json.dumps(sizes.to_json())}\n".encode())
+            write_json(args.json, sizes.to_json())
         title = f"{sizes.model}: sizes"
         rows, sentences = sizes.rows(), sizes.sentences()
         self.show(size_table.size_table(title, rows, sentences, sizes.to_json()), args)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 import cmd2
 
 from nnshell.shell.api import flow, speed, speed_table
-from nnshell.shell.commands.base import Commands
+from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.options import add_format_option
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
-from nnshell.support.files import write_atomically
 
 
 def speed_parser() -> Parser:
@@ -51,6 +48,5 @@ class TimingCommands(Commands):
             project.graph, samples, batch=args.batch, threads=args.threads, target=target
         )
         if args.json:
-            rows = json.dumps([time.to_json() for time in times])
-            write_atomically(Path(args.json), f"{rows}\n".encode())
+            write_json(args.json, [time.to_json() for time in times])
         self.show(speed_table.speed_table(f"{project.name}: engines", times), args)

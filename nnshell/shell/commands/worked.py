@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,12 @@ from nnshell.shell.api import (
     value_tables,
     worked,
 )
-from nnshell.shell.commands.base import Commands
+from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options, input_options
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
-from nnshell.support.files import read_text, write_atomically
+from nnshell.support.files import read_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +127,7 @@ class WorkedCommands(Commands):
         key, _ = select.select_one(project.graph, args.what)
         value = worked.work_through(project.graph, key, self._sample(args), args.at)
         if args.json:
-            write_atomically(Path(args.json), f"{json.dumps(value.to_json())}\n".encode())
+            write_json(args.json, value.to_json())
         self.write_lines(value.lines)
 
     def _sample(self, args: argparse.Namespace) -> list[NDArray[Any]]:
@@ -151,8 +150,7 @@ class WorkedCommands(Commands):
             forms=_chosen(args.form, quantized_values.FORMS),
         )
         if args.json:
-            text = json.dumps([row.to_json() for row in rows])
-            write_atomically(Path(args.json), f"{text}\n".encode())
+            write_json(args.json, [row.to_json() for row in rows])
         self.show(value_tables.summary_table(rows), args)
         if args.format in ("table", "plain") and not args.csv:
             self.show_beside(value_tables.integer_table(numbers, rows), args)

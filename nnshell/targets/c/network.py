@@ -9,7 +9,6 @@ from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.types import TensorType
-from nnshell.support.errors import QuantizationError
 from nnshell.targets.c.builder import Builder, Site
 from nnshell.targets.c.forms import form_of
 from nnshell.targets.c.merging import merged
@@ -22,10 +21,7 @@ def network_of(graph: Graph, keys: dict[str, Tensor], *, chip: bool = False) -> 
     Raises QuantizationError where a node is not quantized or has no C form, GraphError where
     tensors are too large for 32 bits.
     """
-    if not graph.quantized:
-        raise QuantizationError(
-            "the graph is not quantized", where=graph.name, hint="run aquant IMAGES first"
-        )
+    graph.require_quantized()
     return _Network(graph, keys, chip).program()
 
 
