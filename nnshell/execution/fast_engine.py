@@ -148,8 +148,8 @@ class _Lowered:
             self._build.fresh(node.name)  # reserved
         self._tensors: dict[Tensor, IntegerTensor] = {}
         expected = result_tensors(graph, self._flat)
-        needed = self._needed({expected[key] for key in keys})
         kept = {expected[key] for key in keys}
+        needed = self._flat.needed(kept)
         for item in self._flat.items:
             if item.path in needed:
                 self._build.deferring = self._may_defer(item, kept)
@@ -163,14 +163,6 @@ class _Lowered:
         inputs = [Port(node.name, TensorType(node.type.shape)) for node in self._graph.inputs]
         ports = list(self._ports.values())
         return foreign_to_bytes(self._build, inputs, ports, self._graph.name)
-
-    def _needed(self, tensors: set[Tensor]) -> set[str]:
-        """Paths of the nodes that make ``tensors``, and of all nodes before them."""
-        needed = {tensor.path for tensor in tensors}
-        for item in reversed(self._flat.items):
-            if item.path in needed:
-                needed.update(tensor.path for tensor in item.inputs)
-        return needed
 
     def _lower(self, item: Item) -> tuple[IntegerTensor, ...]:
         op, quantization = item.node.op, _quantization(item)

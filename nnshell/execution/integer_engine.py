@@ -161,7 +161,7 @@ def result_tensors(graph: Graph, flat: FlatGraph) -> dict[str, Tensor]:
     results: dict[str, Tensor] = {}
     for item in flat.items:
         if item.node.op.role != "constant":
-            results.update({_key(tensor.path, tensor.index): tensor for tensor in item.outputs})
+            results.update({tensor.key: tensor for tensor in item.outputs})
         fusion = item.fusion
         if fusion is not None and fusion.body is not None and fusion.name not in results:
             results.update(_fusion_results(flat, fusion, item))
@@ -173,11 +173,7 @@ def _fusion_results(flat: FlatGraph, fusion: Node, item: Item) -> dict[str, Tens
     tensors = [flat.resolve(Ref(fusion.name, index)) for index in range(len(fusion.outputs))]
     if tensors[-1].path != item.path:
         return {}
-    return {_key(fusion.name, index): tensor for index, tensor in enumerate(tensors)}
-
-
-def _key(path: str, index: int) -> str:
-    return f"{path}[{index}]" if index else path
+    return {Tensor(fusion.name, index).key: tensor for index, tensor in enumerate(tensors)}
 
 
 def _quantization(node: Node) -> NodeQuantization:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.execution.engines import Engine
 from nnshell.execution.float_engine import FloatEngine
-from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.execution.integer_engine import IntegerEngine, ReferenceEngine
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import QParams
@@ -37,13 +38,6 @@ class NamedSamples(Samples, Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """A name for each sample."""
-
-
-class Engine(Protocol):
-    """What computes the integers of a batch, by key."""
-
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Arrays by key, (samples, *shape), of one array for each graph input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +149,7 @@ def compare_engines(
     flat = flatten(graph)
     items = dict(_compared(flat, inner))
     keys = list(items)
-    integers = engine(graph, keys) if engine is not None else _Selected(IntegerEngine(graph), keys)
+    integers = (engine or ReferenceEngine)(graph, keys)
     records = {} if real else {key: _record(item) for key, item in items.items()}
     floats = FloatEngine(graph, keys)
     sums = {key: Accumulator() for key in keys}
@@ -210,18 +204,6 @@ class Comparisons(list[Comparison]):
         headings = ("Step", "Name", "Operator", "QSNR [dB]", "Cosine", "Largest error")
         rows = [(c.step, c.key, c.op, c.qsnr_db, c.cosine, c.max_error) for c in self]
         return html_table("integers against floats", headings, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Selected:
-    """The reference, computing only some tensors."""
-
-    engine: IntegerEngine
-    keys: Sequence[str]
-
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Integers of the chosen keys."""
-        return self.engine.run(batch, self.keys)
 
 
 def _record(item: Item) -> QParams:

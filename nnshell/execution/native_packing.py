@@ -90,6 +90,7 @@ def _scratch(call: Call, channels: int, planes: int = 1) -> dict[str, int]:
         **sizes,
         "planes": planes,
         "border": call.fields["pad_value"],
+        "filled": 0,
     }
 
 
@@ -107,14 +108,24 @@ def _conv2d(call: Call, library: NativeLibrary) -> list[FastCall]:
     size = _scratch_bytes(scratch, library)
     if size > _LARGEST_SCRATCH:
         return []
+    everything = fields["weights"].reshape(fields["output_channels"], -1)
+    correction = -library.offset * everything.astype(np.int64).sum(axis=1)
     return [
-        FastCall("fast_conv2d", _group(call, library, scratch, group), size)
+        FastCall(
+            "fast_conv2d",
+            _group(call, library, scratch | {"filled": int(group > 0)}, group, correction),
+            size,
+        )
         for group in range(fields["groups"])
     ]
 
 
 def _group(
-    call: Call, library: NativeLibrary, scratch: dict[str, int], group: int
+    call: Call,
+    library: NativeLibrary,
+    scratch: dict[str, int],
+    group: int,
+    correction: NDArray[np.int64],
 ) -> dict[str, Any]:
     fields, w = call.fields, call.fields["window"]
     filters = fields["output_channels"] // fields["groups"]
@@ -141,8 +152,6 @@ def _group(
     pixels = (tops[:, np.newaxis] + lefts).reshape(-1) + group * depth * element
     lanes = -(-filters // library.lanes) * library.lanes
     channels = np.where(np.arange(lanes) < filters, np.arange(lanes) + first, -1)
-    everything = fields["weights"].reshape(fields["output_channels"], -1)
-    correction = -library.offset * everything.astype(np.int64).sum(axis=1)
     return {
         "scratch": scratch,
         "finish": _finish(call, channels, correction),
@@ -314,13 +323,8 @@ _PACKERS: dict[str, Packer] = {
 }
 
 
-def supported(library: NativeLibrary) -> bool:
-    """Whether the library has fast kernels at all."""
-    return library.lanes > 0
-
-
 def pack_all(calls: Sequence[Call], library: NativeLibrary) -> list[list[FastCall]]:
     """The fast calls for each portable one."""
-    if not supported(library):
+    if not library.lanes:
         return [[FastCall(call.kernel, call.fields)] for call in calls]
     return [packed(call, library) for call in calls]

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.execution.engines import Engine
 from nnshell.inputs.input_set import Batch
 from nnshell.support.errors import InputError
 from nnshell.support.html import html_table
 
 _TOP = 5
 _TOP_NEEDS_CLASSES = 20  # top-5 of ten classes says little
-
-
-class Engine(Protocol):
-    """What runs a batch: arrays by key, batch axis first."""
-
-    def run(self, batch: Sequence[NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Arrays by key, (samples, *shape), of one array for each graph input."""
 
 
 @dataclass(frozen=True, slots=True)

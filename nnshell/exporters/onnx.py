@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell import __version__
+from nnshell.ir.flat import Tensor
 from nnshell.ir.foreign import ForeignGraph, ForeignNode
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.types import TensorType
@@ -103,7 +104,7 @@ def _keys(graph: Graph) -> Iterator[tuple[str, int, Node]]:
     """(key, output number, node) of every output of every node."""
     for name, node, _ in all_nodes(graph):
         for index in range(len(node.outputs)):
-            yield (f"{name}[{index}]" if index else name), index, node
+            yield Tensor(name, index).key, index, node
 
 
 def _output_names(graph: Graph) -> list[str]:
@@ -155,7 +156,7 @@ class GraphWriter:
             else:
                 results = self._write_node(graph, node, key, scope)
             for index, tensor in enumerate(results):
-                self.tensors[f"{key}[{index}]" if index else key] = tensor
+                self.tensors[Tensor(key, index).key] = tensor
         return [self.tensors[f"{scope}{node.name}"] for node in graph.outputs]
 
     def _write_input(self, node: Node, index: int, values: Sequence[str]) -> str:

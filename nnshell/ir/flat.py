@@ -6,6 +6,7 @@ reads it, and a fusion's inner nodes read and make tensors like all others.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nnshell.ir.basic_operators import FusionInput, FusionOutput
@@ -18,6 +19,11 @@ class Tensor:
 
     path: str
     index: int = 0
+
+    @property
+    def key(self) -> str:
+        """What engines call it."""
+        return f"{self.path}[{self.index}]" if self.index else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,14 @@ class FlatGraph:
     def maker(self, tensor: Tensor) -> Item:
         """The item that makes a tensor."""
         return self.by_path[tensor.path]
+
+    def needed(self, tensors: Iterable[Tensor]) -> set[str]:
+        """Paths of the nodes that make ``tensors``, and of all nodes before them."""
+        paths = {tensor.path for tensor in tensors}
+        for item in reversed(self.items):
+            if item.path in paths:
+                paths.update(tensor.path for tensor in item.inputs)
+        return paths
 
     def resolve(self, ref: Ref) -> Tensor:
         """The tensor that a top-level edge names."""

@@ -19,11 +19,6 @@ from nnshell.support.errors import InputError
 Runner: TypeAlias = Callable[[Sequence[NDArray[Any]]], list[NDArray[Any]]]
 
 
-def key_of(tensor: Tensor) -> str:
-    """What engines call a tensor."""
-    return f"{tensor.path}[{tensor.index}]" if tensor.index else tensor.path
-
-
 class Trial:
     """The graph, samples, and what was learned so far; the graph itself stays as it is.
 
@@ -67,7 +62,7 @@ class Trial:
 
     def runner(self, name: EngineName, tensors: Sequence[Tensor]) -> Runner:
         """What computes tensors from one array for each graph input."""
-        keys = [key_of(tensor) for tensor in tensors]
+        keys = [tensor.key for tensor in tensors]
         engine = make_engine(self._twin, name, keys=list(dict.fromkeys(keys)))
 
         def run(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

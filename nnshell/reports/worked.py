@@ -132,7 +132,7 @@ class _Worker:
             )
             _RULES.get(step_item.node.op.role, _any)(self, step_item, step_place, worked)
         tensor, record = item.outputs[0], self._record(item)
-        worked.integer = int(self._value(tensor)[place])
+        worked.integer = int(self.value(tensor)[place])
         worked.real = _real(record, worked.integer)
         floats = FloatEngine(self._graph, [tensor.path]).run(self._batch)[tensor.path]
         worked.floating = float(floats[0][place])
@@ -185,12 +185,8 @@ class _Worker:
 
     def value(self, tensor: Tensor) -> IntArray:
         """Integers of a tensor; of a constant, those its node was quantized to."""
-        return self._value(tensor)
-
-    def _value(self, tensor: Tensor) -> IntArray:
-        key = f"{tensor.path}[{tensor.index}]" if tensor.index else tensor.path
-        if key in self._integers:
-            integers: IntArray = self._integers[key]
+        if tensor.key in self._integers:
+            integers: IntArray = self._integers[tensor.key]
             return integers
         quantization = self._flat.maker(tensor).node.quantization
         assert quantization is not None and quantization.kernel is not None
@@ -203,7 +199,7 @@ class _Worker:
 
     def window(self, item: Item, place: Place) -> tuple[list[Place], IntArray]:
         """Places and integers that a pool sees, those in the padding left out."""
-        x = self._value(item.inputs[0])
+        x = self.value(item.inputs[0])
         types = item.graph.input_types(item.node)
         window = item.node.op.work(types, item.node.outputs).window
         channel, row, column = place[0], *(place[1:3] if len(place) == 3 else (0, 0))

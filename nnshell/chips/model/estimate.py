@@ -11,7 +11,14 @@ from nnshell.chips.model.geometry import constant_arrays
 from nnshell.chips.model.kernels import KernelTable, load_kernels
 from nnshell.chips.model.network import Layer, Network, check
 from nnshell.chips.model.parameters import Parameters
-from nnshell.chips.model.plan import Plan, budget_for, buffers, hidden_bytes, make_plan
+from nnshell.chips.model.plan import (
+    Plan,
+    budget_for,
+    buffers,
+    hidden_bytes,
+    make_plan,
+    prefetch_span,
+)
 from nnshell.chips.model.report import LayerReport, SimulationReport
 from nnshell.chips.model.search import Choice, Operands, choose
 from nnshell.chips.model.shortfalls import (
@@ -143,7 +150,7 @@ class _Simulation:
                 continue
             before = self._cycles_around(plan, picked, at)
             plan.weights[at], whole = "streamed", picked[at]
-            span = (at - 1, at) if at else (0,)
+            span = prefetch_span(at)
             for step in span:
                 used[step] -= layer.constant_bytes
             picked[at] = self._choice_at(plan, used, at)

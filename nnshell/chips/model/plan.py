@@ -100,7 +100,7 @@ class Plan:
             if self.weights[at] == "resident":
                 resident += layer.constant_bytes
             elif self.weights[at] == "prefetched":
-                used[list(_prefetch_span(at))] += layer.constant_bytes
+                used[list(prefetch_span(at))] += layer.constant_bytes
         return [int(held) for held in used + resident]
 
     def spilled_bytes(self) -> int:
@@ -298,7 +298,7 @@ def _prefetch_weights(network: Network, plan: Plan, load: _Load) -> None:
     """Bring weights in during the layer before, where both layers have room for them."""
     room = load.room
     for at, layer in enumerate(network.layers):
-        size, span = layer.constant_bytes, _prefetch_span(at)
+        size, span = layer.constant_bytes, prefetch_span(at)
         if plan.weights[at] != "streamed":
             continue
         if all(load.used[step] + size <= room[step] for step in span):
@@ -320,7 +320,7 @@ def _keep_weights(network: Network, plan: Plan, load: _Load, hidden_bytes: list[
         size = network.layers[at].constant_bytes
         without = slack.copy()
         if plan.weights[at] == "prefetched":
-            without[list(_prefetch_span(at))] += size
+            without[list(prefetch_span(at))] += size
         if without.min() >= size:
             plan.weights[at] = "resident"
             slack = without - size
@@ -333,7 +333,7 @@ def _keep_order(network: Network, at: int, hidden_bytes: list[float]) -> tuple[f
     return -round(exposed, 3), size, at
 
 
-def _prefetch_span(at: int) -> tuple[int, ...]:
+def prefetch_span(at: int) -> tuple[int, ...]:
     """Layers during which prefetched weights take L2: the one before and their own."""
     return (at - 1, at) if at else (0,)
 
@@ -377,7 +377,7 @@ def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
         if plan.weights[at] == "resident":
             result.append(Buffer(layer.name, "weights", size, 0, last, at))
         elif plan.weights[at] == "prefetched":
-            result.append(Buffer(layer.name, "weights", size, max(0, at - 1), at, at))
+            result.append(Buffer(layer.name, "weights", size, prefetch_span(at)[0], at, at))
         if staging[at]:
             result.append(Buffer(layer.name, "staging", staging[at], at, at, at))
     return result

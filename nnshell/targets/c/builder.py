@@ -205,3 +205,8 @@ def is_aligned(value: Value, output: Value) -> bool:
         and value.lies_as(output.order)
         and value.element_bytes == output.element_bytes
     )
+
+
+def in_place(value: Value, output: Value) -> tuple[int, ...]:
+    """The inputs of a call with one input that its output may take the place of."""
+    return (0,) if is_aligned(value, output) else ()

@@ -39,7 +39,7 @@ class _Network:
         self._flat: FlatGraph = flatten(graph)
         self._build = Builder(chip)
         self._values: dict[Tensor, Value] = {}
-        self._needed = self._sources({tensor.path for tensor in keys.values()})
+        self._needed = self._flat.needed(keys.values())
         self._inputs = {node.name: index for index, node in enumerate(graph.inputs)}
         for item in self._flat.items:
             if item.path in self._needed and not isinstance(item.node.op, Constant):
@@ -58,13 +58,6 @@ class _Network:
             {item.path: _note(item) for item in items},
             self._graph.macs(),
         )
-
-    def _sources(self, paths: set[str]) -> set[str]:
-        needed = set(paths)
-        for item in reversed(self._flat.items):
-            if item.path in needed:
-                needed.update(tensor.path for tensor in item.inputs)
-        return needed
 
     def _enter(self, item: Item) -> None:
         """Write the item's calls; what it makes is copied out where that was asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,13 +63,7 @@ def c_project(
     project = CProject(
         files, arena.size_bytes, arena.live_bytes, sources.constant_bytes, program.macs
     )
-    return CProject(
-        {**files, "README.md": _readme(program, project, batch)},
-        project.arena_bytes,
-        project.live_bytes,
-        project.constant_bytes,
-        project.macs,
-    )
+    return replace(project, files={**files, "README.md": _readme(program, project, batch)})
 
 
 def export_c(

@@ -47,7 +47,7 @@ class _Constants:
         flat = np.ascontiguousarray(value).reshape(-1)
         key = (str(flat.dtype), flat.tobytes())
         if key not in self._names:
-            name = self._names[key] = f"{owner}"
+            name = self._names[key] = owner
             declaration = f"const {_C_TYPES[str(flat.dtype)]} {name}[{max(flat.size, 1)}]"
             self.declarations.append(f"extern {declaration};")
             self._texts.append(f"{declaration} = {{\n{_rows(flat)}\n}};")
@@ -60,9 +60,7 @@ class _Constants:
 
 
 def _rows(flat: NDArray[Any]) -> str:
-    numbers = [str(n) for n in flat.tolist()] or ["0"]
-    if flat.dtype == np.int32:  # -2147483648 is no int constant
-        numbers = [f"(-{0x7FFFFFFF} - 1)" if n == f"-{1 << 31}" else n for n in numbers]
+    numbers = [_integer(n) for n in flat.tolist()] or ["0"]
     starts = range(0, len(numbers), _VALUES_PER_LINE)
     return ",\n".join("    " + ", ".join(numbers[s : s + _VALUES_PER_LINE]) for s in starts)
 

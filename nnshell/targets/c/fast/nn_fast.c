@@ -168,9 +168,12 @@ static const uint8_t *prepare(const nn_scratch *s, const int8_t *x, uint8_t *scr
     const int64_t channels = s->channels, line = (int64_t) s->width * channels;
     const int64_t inside = (int64_t) s->input_width * channels, left = s->left * channels;
     const int64_t bottom = s->height - s->top - s->input_height;
-    if (s->width == s->input_width && s->planes == 1) {
-        if (!OFFSET && ELEMENT_BYTES == 1 && s->height == s->input_height)
-            return (const uint8_t *) x;
+    const int whole = s->width == s->input_width && s->planes == 1;
+    if (whole && !OFFSET && ELEMENT_BYTES == 1 && s->height == s->input_height)
+        return (const uint8_t *) x;
+    if (s->filled)
+        return scratch;
+    if (whole) {
         copy_row(x, scratch + s->top * line * ELEMENT_BYTES, inside * s->input_height);
     } else {
         for (int64_t row = 0; row < s->input_height; row++) {

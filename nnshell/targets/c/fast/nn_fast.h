@@ -19,6 +19,7 @@ typedef struct {
     int32_t width;  /* a multiple of planes */
     int32_t planes; /* 1 where columns lie in order */
     int32_t border; /* value of the border */
+    int32_t filled; /* the call before had the same input: the map is there */
 } nn_scratch;
 
 /* What comes after the sums, for each output channel: RS(sum * multiplier, shift), bounds.

@@ -23,13 +23,12 @@ from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.numeric.lookup import SIGMOID_TABLE
 from nnshell.ops.div import QUOTIENT_BITS
 from nnshell.support.errors import QuantizationError
-from nnshell.targets.c.builder import Builder, Site, is_aligned, loop_fields
+from nnshell.targets.c.builder import Builder, Site, in_place, is_aligned, loop_fields
 from nnshell.targets.c.forms.table import form, form_of_role
 from nnshell.targets.c.program import Value
 
 _LOWEST = {"int8": -128, "uint8": 0}
 _LIMITS = {"int16": (-(1 << 15), (1 << 15) - 1), "uint16": (0, (1 << 16) - 1)}
-_MOST_STEPS = 1 << 16  # of a staircase: all results of 16 bits
 
 
 def scaling_fields(scaling: Multiplier) -> dict[str, int]:
@@ -65,7 +64,7 @@ def look_up(build: Builder, x: Value, y: Value, table: NDArray[Any]) -> Value:
         "lowest": _LOWEST[x.dtype],
         "table": table.astype(y.dtype),
     }
-    return build.call("table", fields, [x], y, in_place=(0,) if is_aligned(x, y) else ())
+    return build.call("table", fields, [x], y, in_place=in_place(x, y))
 
 
 def _table(build: Builder, site: Site, dtype: str) -> NDArray[np.int64]:
@@ -88,10 +87,6 @@ def _shared_fields(site: Site, x: Value, y: Value) -> dict[str, int]:
     }
 
 
-def _in_place(x: Value, y: Value) -> tuple[int, ...]:
-    return (0,) if is_aligned(x, y) else ()
-
-
 @form("relu", "relu6", "relun", "clip")
 def rectifier(build: Builder, site: Site) -> list[Value]:
     return _unary(build, site, _wide_rectifier)
@@ -107,7 +102,7 @@ def _wide_rectifier(build: Builder, site: Site, x: Value, y: Value) -> Value:
         "rescales": int(not kernel.same_record),
         **scaling_fields(kernel.scaling),
     }
-    return build.call("rectifier", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("rectifier", fields, [x], y, in_place=in_place(x, y))
 
 
 @form_of_role("activation")
@@ -144,16 +139,12 @@ def _staircase(build: Builder, site: Site, x: Value, y: Value) -> Value:
         "steps": int(grows.sum()),
         "thresholds": np.repeat(integers[1:], grows).astype(np.int32),
     }
-    return build.call("staircase", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("staircase", fields, [x], y, in_place=in_place(x, y))
 
 
 @form("leaky")
 def leaky(build: Builder, site: Site) -> list[Value]:
-    return _unary(build, site, _wide_leaky)
-
-
-def _wide_leaky(build: Builder, site: Site, x: Value, y: Value) -> Value:
-    return _leaky_call(build, site, x, y)
+    return _unary(build, site, _leaky_call)
 
 
 @form("prelu")
@@ -175,7 +166,7 @@ def _leaky_call(build: Builder, site: Site, x: Value, y: Value) -> Value:
         "slopes": build.constants.pop(),
     }
     fields.pop("count")
-    return build.call("leaky", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("leaky", fields, [x], y, in_place=in_place(x, y))
 
 
 @form("hsigmoid", "hswish")
@@ -192,7 +183,7 @@ def _wide_gate(build: Builder, site: Site, x: Value, y: Value) -> Value:
         "times_input": int(kernel.times_input),
         **scaling_fields(kernel.scaling),
     }
-    return build.call("gate", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("gate", fields, [x], y, in_place=in_place(x, y))
 
 
 @form("sigmoid")
@@ -216,7 +207,7 @@ def _wide_look_up(build: Builder, site: Site, x: Value, y: Value, *, twice: bool
     }
     if wide:
         fields["input_zero"] = 0
-    return build.call("look_up", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("look_up", fields, [x], y, in_place=in_place(x, y))
 
 
 def _binary(build: Builder, site: Site) -> tuple[list[Value], Value, dict[str, Any]]:
@@ -308,4 +299,4 @@ def _constant_quotient(build: Builder, site: Site) -> Value:
         **output_fields(site.quantization.output),
         "factors": np.stack([factors.reshape(-1), shifts.reshape(-1)], axis=1),
     }
-    return build.call("scaled", fields, [x], y, in_place=_in_place(x, y))
+    return build.call("scaled", fields, [x], y, in_place=in_place(x, y))

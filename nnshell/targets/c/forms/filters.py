@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nnshell.ir.work import Window
 from nnshell.numeric.fixed_point import INT32_LIMITS
 from nnshell.numeric.kernels.filters import FilterKernel
-from nnshell.targets.c.builder import Builder, Site, is_aligned
+from nnshell.targets.c.builder import Builder, Site, in_place
 from nnshell.targets.c.forms.table import form
 from nnshell.targets.c.program import Value
 
@@ -127,4 +127,4 @@ def batch_norm(build: Builder, site: Site) -> list[Value]:
         "weights": np.ascontiguousarray(site.kernel.weights.reshape(1, channels)),
         **_finish_fields(site),
     }
-    return [build.call("depthwise", fields, [x], y, in_place=(0,) if is_aligned(x, y) else ())]
+    return [build.call("depthwise", fields, [x], y, in_place=in_place(x, y))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnshell.ir.work import Window
 from nnshell.numeric.softmax import distance_shift, dropped_bits
-from nnshell.targets.c.builder import Builder, Site, is_aligned
+from nnshell.targets.c.builder import Builder, Site, in_place
 from nnshell.targets.c.forms.elementwise import output_fields, scaling_fields
 from nnshell.targets.c.forms.filters import window_fields
 from nnshell.targets.c.forms.table import form
@@ -104,5 +104,4 @@ def softmax(build: Builder, site: Site) -> list[Value]:
         "low": -limit,
         "high": limit - 1,
     }
-    in_place = (0,) if is_aligned(x, y) else ()
-    return [build.call("softmax", fields, [x], y, in_place=in_place)]
+    return [build.call("softmax", fields, [x], y, in_place=in_place(x, y))]
