@@ -29,7 +29,6 @@ NOT_HERE: dict[str, str] = {
     "fuse_matscale_pair": "its kernel is not part of nnshell",
     "partial_split": "slices that leave gaps stay slices",
     "combine_reductions": "reductions over height and width are imported as one global pool",
-    "duplicate_operations": "insert_copies makes tensors linkable",
     "rnn_reverse": "recurrent layers are not part of nnshell yet",
     "rnn_unpack": "recurrent layers are not part of nnshell yet",
     "remove_ssd_output": "detection heads are not part of nnshell yet",

@@ -41,7 +41,7 @@ PACKAGES = (
     Package("rich", "14.0", "tables and progress bars"),
     Package("prompt_toolkit", "3.0.50", "editing and completion"),
     Package("pillow", "11.0", "reading images"),
-    Package("torch", "2.4", "training the sample model", "train"),
+    Package("torch", "2.4", "adaround brecq and network, training the sample model", "train"),
     Package("distributed", "2025.1", "--cluster: evaluation on many machines", "cluster"),
     Package("ziglang", "0.13", "a C compiler, where the system has none", "native"),
     Package("pytest", "8.0", "running the tests", "test"),

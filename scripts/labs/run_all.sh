@@ -22,7 +22,7 @@ trap 'rm -f "$made"' EXIT
     echo "# The quantization laboratory"
     echo
     echo "Ours beside published figures, which are of other trainings and, where named, other networks."
-    echo "Written by \`scripts/labs/run_all.sh\` at commit $(git -C "$root" rev-parse --short HEAD || echo unknown)."
+    echo "Written by \`scripts/labs/run_all.sh\` DATA, section by section where \`LABS\` names them."
     echo "Data: CIFAR-10, the test set for accuracy, the first images of the training set for calibration."
     echo "Each section says how many; a smaller count is the first so many, which are class-balanced."
     echo
