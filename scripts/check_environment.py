@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,7 @@ def run(environment: Environment, python: str, base: Path) -> str:
     done = subprocess.run(
         ["bash", "-c", f"{command} {environment.after}"],
         cwd=folder,
-        env={**variables, "PYTHONPATH": str(_ROOT)},
+        env=variables,
         capture_output=True,
         timeout=_SECONDS,
         check=False,
@@ -107,7 +108,7 @@ def run(environment: Environment, python: str, base: Path) -> str:
 
 
 def _has(program: str) -> bool:
-    return subprocess.run(["which", program], capture_output=True, check=False).returncode == 0
+    return shutil.which(program) is not None
 
 
 def _with_nnshell(python: str, base: Path) -> str:

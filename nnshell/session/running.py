@@ -89,11 +89,7 @@ def validate(
 
     key = output or project.outputs[0].name
     batches = samples_of(project, images, check=True)
-    if runner is not None:
-        batches, chosen, float_engine = runner(batches, engine, key)
-    else:
-        float_engine = engine_for(project, "float", [key])
-        chosen = float_engine if engine == "float" else engine_for(project, engine, [key])
+    batches, chosen, float_engine = _engines(project, batches, engine, key, runner)
     limit = None
     if threshold is not None:
         record = IntegerEngine(project.graph).record(key) if engine in INTEGER_ENGINES else None
@@ -109,6 +105,21 @@ def validate(
         threshold=limit,
         progress=progress,
     )
+
+
+def _engines(
+    project: Project,
+    batches: Iterator[Batch],
+    engine: EngineName,
+    key: str,
+    runner: Runner | None,
+) -> tuple[Iterator[Batch], Engine, Engine]:
+    """The batches, the engine and the float engine; from ``runner`` where there is one."""
+    if runner is not None:
+        return runner(batches, engine, key)
+    float_engine = engine_for(project, "float", [key])
+    chosen = float_engine if engine == "float" else engine_for(project, engine, [key])
+    return batches, chosen, float_engine
 
 
 def evaluate(
@@ -130,11 +141,7 @@ def evaluate(
 
     key = output or project.outputs[0].name
     batches = samples_of(project, images)
-    if runner is not None:
-        batches, chosen, float_engine = runner(batches, engine, key)
-    else:
-        float_engine = engine_for(project, "float", [key])
-        chosen = float_engine if engine == "float" else engine_for(project, engine, [key])
+    batches, chosen, float_engine = _engines(project, batches, engine, key, runner)
     quantization = project.graph[key].quantization
     integers = engine in INTEGER_ENGINES and quantization is not None
     return scores.evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from nnshell.chips.insight.explain import Explanation
 from nnshell.chips.insight.sweep import Axes, Run, Sweep
 from nnshell.chips.insight.sweep import sweep as sweep_network
 from nnshell.chips.tiled.run import TiledRun, run_tiled
-from nnshell.inputs.input_set import InputSet
+from nnshell.inputs.input_set import Batch
 from nnshell.ir.widths import has_chip_widths
 from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
@@ -76,16 +76,17 @@ def sweep(
 def tiled(
     project: Project,
     report: SimulationReport,
-    inputs: InputSet,
+    batches: Iterable[Batch],
     progress: Callable[[int], None] | None = None,
 ) -> list[TiledRun]:
     """The int8 graph tile by tile on every sample, each compared with the whole run."""
     runs = []
-    for batch in inputs.batches(1):
-        sample = [array[0] for array in batch.arrays]
-        runs.append(run_tiled(project.graph, report, sample, project.settings.int8_target))
-        if progress is not None:
-            progress(1)
+    for batch in batches:
+        for row in range(len(batch)):
+            sample = [array[row] for array in batch.arrays]
+            runs.append(run_tiled(project.graph, report, sample, project.settings.int8_target))
+            if progress is not None:
+                progress(1)
     return runs
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nnshell.chips import SimulationReport
 from nnshell.chips.insight.sweep import Sweep
-from nnshell.chips.tiled.run import TiledRun, run_tiled
+from nnshell.chips.tiled.run import TiledRun
 from nnshell.execution.engines import make_engine
 from nnshell.experiments import mixed as mixing
 from nnshell.experiments import sensitivity as ranking
@@ -164,12 +164,7 @@ def sweep(
 
 def tiled(project: Project, report: SimulationReport, samples: Samples) -> list[TiledRun]:
     """The int8 graph tile by tile, as a report plans it, each layer compared with the whole run."""
-    target = project.settings.int8_target
-    return [
-        run_tiled(project.graph, report, [array[row] for array in batch.arrays], target)
-        for batch in batches_of(project, samples)
-        for row in range(len(batch))
-    ]
+    return simulation.tiled(project, report, batches_of(project, samples))
 
 
 # -- why, and how values are spread ----------------------------------------------------------

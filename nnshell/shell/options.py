@@ -20,7 +20,7 @@ _WIDTHS = (8, 16, 32)
 _SCHEMES = ("SQ8", "POW2", "FLOAT")
 
 
-def add_format_option(parser: Parser) -> None:
+def add_format_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="table", help="Form of the table (`help formats`)."
     )
@@ -29,13 +29,8 @@ def add_format_option(parser: Parser) -> None:
 def add_table_options(parser: Parser) -> None:
     """NNTool's options of tables, and --format."""
     group = parser.add_argument_group("form of the table")
+    add_format_option(group)
     add_format = group.add_argument
-    add_format(
-        "--format",
-        choices=FORMATS,
-        default="table",
-        help="Form of the table (`help formats`).",
-    )
     add_format(
         "-t",
         "--terminal",

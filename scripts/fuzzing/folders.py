@@ -131,8 +131,7 @@ def signal_case(random: Random, folder: Path) -> str:
     number = random.choice(_ENDING)
 
     def run() -> None:
-        for entry, handler in ((signal.SIGINT, signal.default_int_handler),):
-            signal.signal(entry, handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         for entry in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(entry, signal.SIG_DFL)
         try:

@@ -188,7 +188,7 @@ class ChipCommands(Commands):
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
         with self.inputs(args, "running tile by tile") as (inputs, done):
-            runs = simulation.tiled(self.project(), report, inputs, done)
+            runs = simulation.tiled(self.project(), report, inputs.batches(1), done)
         self.show_beside(simulation_tables.tiled_table(runs), args)
         if not all(run.equal for run in runs):
             raise GraphError(
