@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nnshell.support.errors import NNShellError
@@ -79,18 +79,38 @@ def hold(descriptor: int) -> bool:
     return True
 
 
-def is_held(path: Path) -> bool:
-    """Whether a program that is alive holds the lock of a file.
+def hold_new(descriptor: int) -> bool:
+    """Lock a file that was just made; False when somebody has removed it before it was locked.
 
-    Where there are no locks it is taken to do so for a day.
+    Whoever removes files holds their locks meanwhile (``file_lock_if_free``), for no longer.
+    """
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
+
+
+@contextmanager
+def file_lock_if_free(path: Path) -> Iterator[bool]:
+    """Whether no program that is alive holds the lock of a file; it is held in the block then.
+
+    Where there are no locks, files are taken to be held for a day.
     """
     if fcntl is None:
-        return time.time() - path.stat().st_mtime < _DAY_SECONDS
+        yield time.time() - path.stat().st_mtime >= _DAY_SECONDS
+        return
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return False
+        yield True
+        return
     try:
-        return not hold(descriptor)
+        yield hold(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a program that is alive holds the lock of a file, as ``file_lock_if_free``."""
+    with file_lock_if_free(path) as free:
+        return not free

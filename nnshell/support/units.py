@@ -34,7 +34,13 @@ from typing import IO
 
 from nnshell.support.errors import NNShellError
 from nnshell.support.interrupts import interrupts_waiting
-from nnshell.support.locks import folder_lock_if_free, folder_locks, hold, is_held
+from nnshell.support.locks import (
+    file_lock_if_free,
+    folder_lock_if_free,
+    folder_locks,
+    hold_new,
+    is_held,
+)
 
 Content = bytes | Callable[[IO[bytes]], object]  # what a file holds, or what writes it
 
@@ -91,16 +97,25 @@ class Unit:
             mode = 0o666 & ~_umask()
         number = len(self._staged)
         path = _staged_path(target.parent, self._token, number)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = self._opened(path)
         self._staged.append(_Staged(number, path, target))
-        if target.parent not in self._anchors and hold(handle):
-            self._anchors[target.parent] = os.dup(handle)
         with os.fdopen(handle, "wb") as stream:
             if callable(content):
                 content(stream)
             else:
                 stream.write(content)
         path.chmod(stat.S_IMODE(mode))
+
+    def _opened(self, path: Path) -> int:
+        """A new file; the first of a folder is locked, as a sign that this program is alive."""
+        while True:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            if path.parent in self._anchors:
+                return handle
+            if hold_new(handle):
+                self._anchors[path.parent] = os.dup(handle)
+                return handle
+            os.close(handle)
 
     # -- committing ------------------------------------------------------------------------
 
@@ -300,13 +315,15 @@ def _sweep(folder: Path) -> None:
             if match := _OURS.fullmatch(entry):
                 groups.setdefault(match["token"] or entry, []).append(folder / entry)
         for token, paths in groups.items():
-            if any(is_held(path) for path in paths):
-                continue
-            plan = _plan(folder, token)
-            if plan is not None and _commit_path(plan.first, token).is_file():
-                _carry_out(plan, token)
-            elif all(_age_seconds(path) > _OLD_SECONDS for path in paths):
-                _remove(paths)
+            paths.sort(key=_number)
+            with file_lock_if_free(paths[0]) as free:  # what its writer would lock
+                if not free or any(is_held(path) for path in paths[1:]):
+                    continue
+                plan = _plan(folder, token)
+                if plan is not None and _commit_path(plan.first, token).is_file():
+                    _carry_out(plan, token)
+                elif all(_age_seconds(path) > _OLD_SECONDS for path in paths):
+                    _remove(paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +393,12 @@ def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _number(path: Path) -> tuple[bool, int]:
+    """The staged files of a unit, the first one first; then its plan and the like."""
+    match = re.fullmatch(r"\.nnshell-[0-9a-f]{12}-(\d+)\.part", path.name)
+    return match is None, int(match[1]) if match else 0
 
 
 def _staged_path(folder: Path, token: str, number: int) -> Path:
