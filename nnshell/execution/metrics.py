@@ -234,7 +234,7 @@ def _of_item(
         return _comparison(sums, key, steps[item.node.name], None, item.node.kind, clipped)
     step = steps[item.fusion.name]
     if key == item.fusion.name:
-        return _comparison(sums, key, step, None, item.fusion.op.name, False)  # type: ignore[attr-defined]
+        return _comparison(sums, key, step, None, item.fusion.op.label, False)
     siblings = [other for other in flat.items if other.fusion is item.fusion]
     position = next(i for i, other in enumerate(siblings) if other is item)
     clipped = any(other.node.op.pushes_range for other in siblings[position + 1 :])

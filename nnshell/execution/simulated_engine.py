@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from nnshell.execution.chunks import samples_per_chunk
 from nnshell.execution.float_engine import RUNTIME_ERRORS, FloatEngine, one_line, open_with
 from nnshell.exporters.onnx import to_bytes
-from nnshell.exporters.simulated import export_simulated
+from nnshell.exporters.simulated import export_simulated, is_rounded
 from nnshell.ir.graph import Graph
+from nnshell.ir.qparams import QParams
 from nnshell.support.cores import usable_cores
 from nnshell.support.errors import GraphError
 
@@ -38,6 +39,7 @@ class SimulatedEngine(FloatEngine):
         self._name = graph.name
         self._chunk = samples_per_chunk(graph)
         self._threads = threads if threads is not None else usable_cores()
+        self._read = _rounded_inputs(graph, self.keys)
         self._model = to_bytes(export_simulated(graph, self.keys))
         self._session = self._open(1)  # rounding is too little work to share
 
@@ -62,6 +64,15 @@ class SimulatedEngine(FloatEngine):
         done = list(each(super().run, parts))
         return {key: np.concatenate([part[key] for part in done]) for key in self.keys}
 
+    def _run(
+        self, session: onnxruntime.InferenceSession, batch: Sequence[NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """As in FloatEngine; the file's inputs are as they were given, their readers' are not."""
+        results = super()._run(session, batch)
+        for key, record in self._read.items():
+            results[key] = record.dequantize(record.quantize(results[key]))
+        return results
+
     def _open(self, threads: int) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -71,3 +82,10 @@ class SimulatedEngine(FloatEngine):
             return open_with(self._model, options)
         except RUNTIME_ERRORS as error:
             raise GraphError(one_line(error), where=f"graph {self._name} simulated") from error
+
+
+def _rounded_inputs(graph: Graph, keys: Sequence[str]) -> dict[str, QParams]:
+    """Records of the graph inputs among the keys, as far as the simulation rounds them."""
+    quantizations = {node.name: node.quantization for node in graph.inputs if node.name in keys}
+    records = {name: each.output for name, each in quantizations.items() if each is not None}
+    return {name: record for name, record in records.items() if is_rounded(record)}

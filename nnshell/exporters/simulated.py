@@ -54,6 +54,11 @@ def export_simulated(
     return SimulatedWriter(graph, keys, integers).model(keys)
 
 
+def is_rounded(record: QParams) -> bool:
+    """Whether activations of the record are rounded, not left in float or as they are."""
+    return record.dtype in _ROUNDED and record.bits != FLOAT_BITS
+
+
 class SimulatedWriter(GraphWriter):
     """Writes nodes as ``GraphWriter`` does, and rounds what they read and make."""
 
@@ -125,7 +130,7 @@ class SimulatedWriter(GraphWriter):
 
     def _rounded(self, tensor: str, record: QParams, step: float | None = None) -> str:
         """The tensor on its record's grid; ``step`` is what a kernel divides by for the scale."""
-        if record.dtype not in _ROUNDED or record.bits == FLOAT_BITS:
+        if not is_rounded(record):
             return tensor
         scale = self.build.constant(np.float32(record.first_scale), "scale")
         if record.bits < INT8_BITS:

@@ -194,6 +194,10 @@ class Fusion(Operator):
     role: ClassVar[Role] = "fusion"
     name: str = "conv_fusion_conv_active"
 
+    @property
+    def label(self) -> str:
+        return self.name
+
     def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
         body = self._body(body)
         for node, source in zip(body.inputs, inputs, strict=True):

@@ -73,6 +73,11 @@ class Operator(ABC):
         """Parameters as `show` prints them, in NNTool's notation."""
         return ""
 
+    @property
+    def label(self) -> str:
+        """What reports call it: its kind, or of a fusion which fusion it is."""
+        return self.kind
+
     # -- cost ------------------------------------------------------------------------------
 
     def macs(self, inputs: Types, outputs: Types, body: Graph | None = None) -> int:

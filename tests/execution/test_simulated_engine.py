@@ -98,6 +98,19 @@ def test_means_and_sums_round_as_the_kernels_do(name: str, low: float) -> None:
     assert (np.rint(simulated) + record.zero_point == integers).all()
 
 
+def test_an_input_is_what_its_readers_read(lenet: Graph) -> None:
+    """On the record's grid and inside it, so that learning sees what the first filter sees."""
+    (node,) = quantized(lenet).inputs
+    x = 3 * images(4, 2)
+    rounded = SimulatedEngine(lenet, [node.name]).run([x])[node.name]
+    assert node.quantization is not None
+    record = node.quantization.output
+    assert np.abs(x).max() > record.maximum.max()
+    np.testing.assert_array_equal(rounded, record.dequantize(record.quantize(x)))
+    kept = SimulatedEngine(quantized(lenet, act_bits=32), [node.name]).run([x])[node.name]
+    np.testing.assert_array_equal(kept, x)
+
+
 def test_batches_larger_than_a_chunk_are_run_in_parts(lenet: Graph) -> None:
     x = images(200, 2)
     engine = SimulatedEngine(quantized(lenet))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from nnshell.learning.outliers import activation_outliers, weight_outliers
 from nnshell.learning.rows import filter_constants, rows_of
 from nnshell.ops.conv2d import Conv2D
 from nnshell.ops.relu import Relu
-from nnshell.quantization import Statistics, TensorStatistics
+from nnshell.quantization import Basis, QuantizationOptions, Statistics, TensorStatistics
 from nnshell.session.improve import equalize
 from nnshell.session.project import Project
 from tests.learning.nets import SHAPE, conv, pictures, quantized
@@ -110,3 +111,19 @@ def test_a_bias_takes_back_the_difference_of_the_means() -> None:
     assert found is not None
     moved = found - graph["conv_biases"].op.value
     assert moved == pytest.approx(shift, abs=0.25 * float(np.abs(shift).max()))
+
+
+def test_a_bias_gives_back_what_clipping_took_from_the_input() -> None:
+    """b' - b = W E[x] - W_q E[min(x, 1)]: the means of both inputs, each with its own weights."""
+    graph = _filter((0, 0, 0, 0), 1)
+    seen = Statistics({"input_1": TensorStatistics(-1.0, 1.0), "conv": TensorStatistics(-64, 64)})
+    project = Project(graph)
+    project.quantize(Basis(seen, QuantizationOptions()))
+    arrays = np.random.default_rng(5).uniform(0, 3, (32, *SHAPE)).astype(np.float32)
+    batch = replace(pictures(32), arrays=(arrays,))
+    bias = corrected_by_means(graph, project.basis, [batch]).filters["conv"].bias
+    assert bias is not None
+    per_tap = arrays.mean() - np.minimum(arrays, 1).mean()  # 5/3 - 5/6 of uniform inputs
+    expected = graph["conv_weights"].op.value.sum(axis=(1, 2, 3)) * per_tap
+    moved = bias - graph["conv_biases"].op.value
+    np.testing.assert_allclose(moved, expected, atol=0.1 * np.abs(expected).max())

@@ -214,7 +214,7 @@ def test_refusals_say_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tuned_ranges_leave_less_noise_where_they_are_learned() -> None:
-    project, batches = quantized(residual()), [pictures(16)]
+    project, batches = quantized(residual(), bits=3), [pictures(16)]
     bench = Bench(project.graph, project.basis, batches)
     plain = learn_rounding(project.graph, project.basis, batches)
     tuned = learn_rounding(project.graph, project.basis, batches, ranges=True)
