@@ -23,9 +23,24 @@ from nnshell.quantization import (
     Statistics,
 )
 from nnshell.reading.registry import ImportNote
+from nnshell.reports.table import Table
 from nnshell.session.steps import Step
 from nnshell.support.errors import QuantizationError
 from nnshell.support.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a question of a lab or a tutorial, as the page to hand in shows it.
+
+    ``right`` is None where nothing can check it; ``explanation`` is what was said to it.
+    """
+
+    question: str
+    answer: str
+    right: bool | None = None
+    explanation: str = ""
+    lesson: str = ""  # the tutorial or lab that asked
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +61,8 @@ class Project:
     import_notes: tuple[ImportNote, ...] = ()  # what reading the model file did
     pass_records: list[PassRecord] = field(default_factory=list)  # in the order they ran
     told: set[str] = field(default_factory=set)  # notes on its inputs that are news only once
+    answers: list[Answer] = field(default_factory=list)  # to questions, oldest first
+    tables: list[Table] = field(default_factory=list)  # of sweeps, oldest first
     snapshots: list[Project] = field(default_factory=list)  # before each command, for undo
     imported: ImportedQuantization | None = None  # what the model file says, opened with -q
 
@@ -138,7 +155,7 @@ class Project:
     # -- copies --------------------------------------------------------------------------------
 
     def copy(self) -> Project:
-        """An independent graph and lists; settings, notes told and values are shared.
+        """An independent graph and lists; settings, notes, answers, tables and values are shared.
 
         The copy has no snapshots of its own.
         """
@@ -153,6 +170,8 @@ class Project:
             self.import_notes,
             list(self.pass_records),
             self.told,
+            self.answers,
+            self.tables,
             imported=self.imported,
         )
 
