@@ -6,6 +6,7 @@ numbers; its findings are warnings with a reason, for the caller to show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from nnshell.inputs.input_set import Batch
 from nnshell.inputs.layout import InputSpec
 
 LARGEST_USUAL = 4.0  # what (x - mean) / std leaves of 0..255 stays within about +-3
+_FEWEST_PIXELS = 64  # of an image; the smallest digits in use are 8x8
 SMALLEST_USUAL = 1 / 64  # values divided by 255 twice stay below 1/255
 _NORMALIZE = 'use -D 255, or set input_norm_func "x: x/128-1": what the network was trained with'
 
@@ -44,6 +46,11 @@ class _Column:
     not_finite: str = ""
     first: npt.NDArray[Any] | None = None
     all_alike: bool = True
+
+    @property
+    def pictures(self) -> bool:
+        """Whether samples may be images; a few numbers may be large or all alike."""
+        return len(self.spec.shape) > 1 or math.prod(self.spec.shape) >= _FEWEST_PIXELS
 
     def update(self, array: npt.NDArray[Any], names: Sequence[str]) -> None:
         """Look at a batch of one graph input, (samples, *shape)."""
@@ -100,14 +107,14 @@ class InputChecker:
         if column.not_finite:
             message = f"{name}: NaN or infinite values in {column.not_finite}"
             result.append(InputWarning(message, "they spoil every range after them"))
-        if column.constant:
+        if column.constant and column.pictures:
             message = f"{name}: {column.constant} of {self.count} samples are constant"
             message += f", the first is {column.first_constant}"
             result.append(InputWarning(message, "an empty image adds nothing to calibration"))
         if self.count > 1 and column.all_alike:
             message = f"{name}: all {self.count} samples are identical"
             result.append(InputWarning(message, "give images that differ, as those in use will"))
-        if not column.spec.raw and column.low <= column.high:
+        if column.pictures and not column.spec.raw and column.low <= column.high:
             result += _range_warnings(name, column.low, column.high)
         return result
 

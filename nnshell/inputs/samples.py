@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nnshell.inputs.images import ImageReader, bombs_are_errors, is_image_shape
 from nnshell.inputs.rows import Rows
+from nnshell.support.samples import shown
 
 Array = npt.NDArray[Any]
 Label = int | None
@@ -76,7 +77,7 @@ class FileStore:
 
     def name(self, row: int) -> str:
         """The path of a sample's file."""
-        return self.paths[row]
+        return shown(self.paths[row])
 
     def head(self, count: int) -> FileStore:
         """The first ``count`` samples."""
@@ -86,7 +87,7 @@ class FileStore:
         """The samples of these rows in blocks of one shape, decoded; InputError names the file."""
         with bombs_are_errors():
             arrays = [self.decode(self.paths[row]) for row in rows]
-        yield from stacked(arrays, [self.paths[row] for row in rows], self.are_images)
+        yield from stacked(arrays, [self.name(row) for row in rows], self.are_images)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ArrayStore:
 
     def name(self, row: int) -> str:
         """The file and, in brackets, the row in it."""
-        return f"{self.path}[{row}]"
+        return f"{shown(self.path)}[{row}]"
 
     def head(self, count: int) -> ArrayStore:
         """The first ``count`` samples."""

@@ -203,7 +203,8 @@ def _held(folder: str) -> str:
     files = [name for name in names if os.path.isfile(os.path.join(folder, name))]
     parts = [_endings(files)] if files else []
     if len(names) > len(files):
-        parts.append(f"{len(names) - len(files)} folders")
+        count = len(names) - len(files)
+        parts.append(f"{count} folder{'s' if count > 1 else ''}")
     return f"{folder} holds {', '.join(parts) or 'nothing'}"
 
 

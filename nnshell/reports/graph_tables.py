@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -55,6 +56,9 @@ def show_table(
         f"active memory peaks at {peak:,} bytes, parameters take {graph.parameters():,} bytes, "
         f"{graph.macs():,} MACs (sizes at one byte per element, as int8 will take)"
     ]
+    key = _description_key([str(row[-1]) for row in rows])
+    if key:
+        notes.append(key)
     if unused:
         notes.append(f"nothing reads {', '.join(unused)}")
     return Table(f"{graph.name}: steps", _SHOW, tuple(rows), notes=tuple(notes))
@@ -86,6 +90,25 @@ def _show_row(
         node.op.macs(types, node.outputs, node.body) or None,
         node.op.describe(types, node.outputs, node.body).strip(),
     )
+
+
+_DESCRIBED = (  # how a description begins or goes on, and what that means
+    (r"\bF \d+x\d+x\d+x\d+", "F filter (out x in x rows x columns)"),
+    (r"\bF \d+x\d+(?![x\d])", "F filter or window"),
+    (r"\bS \d", "S stride"),
+    (r"\bD \d", "D dilation"),
+    (r"\bG \d", "G groups"),
+    (r"\bM \d", "M filters a channel (depthwise)"),
+    (r"\bP \(", "P padding (top, bottom)x(left, right)"),
+    (r"\bT (max|average)", "T kind of pool"),
+    (r"\bB \d", "B bias"),
+)
+
+
+def _description_key(texts: Sequence[str]) -> str:
+    """What the letters of the descriptions stand for, those that there are."""
+    parts = [what for form, what in _DESCRIBED if any(re.search(form, text) for text in texts)]
+    return f"description: {', '.join(parts)}" if parts else ""
 
 
 def operator_name(node: Node) -> str:

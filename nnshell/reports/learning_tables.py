@@ -12,9 +12,15 @@ from nnshell.reports.experiment_tables import before_and_after
 from nnshell.reports.table import Column, Table
 
 
-def change_text(change: Change) -> str:
-    """Before and after, and whether it was kept."""
-    kept = "" if change.applied else "\nnot kept: the output would be noisier; nothing has changed"
+def change_text(change: Change, learned: Sequence[str] = ()) -> str:
+    """Before and after, and whether it was kept.
+
+    ``learned`` names commands whose choice was not to be lost.
+    """
+    why = "the output would be noisier"
+    if learned:
+        why = f"what {', '.join(learned)} chose belongs to these weights; equalize before it"
+    kept = "" if change.applied else f"\nnot kept: {why}; nothing has changed"
     return before_and_after(change.before, change.after) + kept
 
 

@@ -240,6 +240,8 @@ def _other_lines(flat: FlatGraph, item: Item, quantization: NodeQuantization) ->
     for index, (tensor, record) in enumerate(zip(item.inputs, quantization.inputs, strict=False)):
         name = "sI" if count == 1 else f"s{index}"
         lines.append(_record_text(name, flat.maker(tensor).path, record))
+    if quantization.output.bits == FLOAT_BITS:
+        return [*lines, "  sO  = float, not rounded: real numbers go through as they are"]
     lines.append(
         f"  sO  = {record_rule(quantization.output)}, zO = {quantization.output.zero_point}"
     )

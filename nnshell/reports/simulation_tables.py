@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nnshell.chips.tiled.run import TiledRun
 
 _LAYERS = (
-    Column("Layer", "right"),
+    Column("Step", "right"),
     Column("Name", wraps=True),
     Column("Operator", wraps=True, detail=3),
     Column("MACs", "right", grouped=True, detail=1),
@@ -66,10 +66,8 @@ def layer_table(report: SimulationReport) -> Table:
     """One row per layer, totals below, what does not fit and what would help as notes."""
     total, known = max(report.total_cycles, 1), ranges(report)
     rows = tuple(
-        _layer_row(number, layer, entry, total)
-        for number, (layer, entry) in enumerate(
-            zip(report.layers, known.layers, strict=True), start=1
-        )
+        _layer_row(layer, entry, total)
+        for layer, entry in zip(report.layers, known.layers, strict=True)
     )
     footer: tuple[Cell, ...] = (
         *(None, "total", None, report.macs, report.total_cycles, _error(known.total, ""), 100.0),
@@ -158,10 +156,10 @@ def _relaxation_notes(result: Sweep) -> Iterator[str]:
         )
 
 
-def _layer_row(number: int, layer: LayerReport, known: LayerRange, total: int) -> tuple[Cell, ...]:
+def _layer_row(layer: LayerReport, known: LayerRange, total: int) -> tuple[Cell, ...]:
     return (
-        number,
-        layer.name,
+        layer.step,
+        layer.node,
         layer.op,
         layer.macs,
         layer.cycles,

@@ -111,9 +111,9 @@ def _slowest(report: SimulationReport) -> Iterable[str]:
     longest = order[0].cycles
     count = len(report.layers)
     yield f"slowest layers (of {count})" if count > SLOWEST else "layers, slowest first"
-    room = min(24, max(len(layer.name) for layer in order))
+    room = min(24, max(len(layer.node) for layer in order))
     for layer in order:
-        name = layer.name if len(layer.name) <= room else "…" + layer.name[1 - room :]
+        name = layer.node if len(layer.node) <= room else "…" + layer.node[1 - room :]
         yield (
             f"  {name:{room}s} {bar(layer.cycles, longest, 12)} "
             f"{_percent(layer.cycles, report.total_cycles)}  {_roof(layer)}"
@@ -148,7 +148,7 @@ def explanation(report: SimulationReport, found: Explanation) -> tuple[str, ...]
 def _about(report: SimulationReport, result: Explanation) -> Iterable[str]:
     layer, roof = result.layer, result.roofline
     share = 100 * layer.cycles / max(1, report.total_cycles)
-    yield f"layer {result.number}, {layer.name}: {layer.op}, kernel '{layer.kernel}'"
+    yield f"step {layer.step}, {layer.node}: {layer.op}, kernel '{layer.kernel}'"
     known = ranges(report).layers[result.number - 1]
     low, high = known.range.low_cycles, known.range.high_cycles
     blind = "" if known.measured else ", of a kernel that no measurement covers"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from nnshell.experiments.bench import Bench, Outcome
 from nnshell.inputs.input_set import Batch
 from nnshell.learning.equalization import THRESHOLD, Pair, equalize_filters
 from nnshell.learning.judged import Change, best_of
@@ -11,7 +13,7 @@ from nnshell.quantization import Learned, QuantizationOptions
 from nnshell.quantization.ranges.calibration import calibrate_graph
 from nnshell.session.edits import requantized
 from nnshell.session.project import Project
-from nnshell.session.recipe import recorded
+from nnshell.session.recipe import LEARNING, recorded
 from nnshell.session.steps import Step
 from nnshell.support.errors import UsageError
 
@@ -32,14 +34,28 @@ def apply_if_better(
     return change
 
 
+@dataclass(frozen=True, slots=True)
+class Equalization:
+    """Pairs of filters, and for a quantized graph the noise before and after.
+
+    ``learned`` names commands whose choice belongs to the weights as they are, so that the graph
+    was left alone.
+    """
+
+    pairs: list[Pair]
+    change: Change | None = None
+    learned: tuple[str, ...] = ()
+
+
 def equalize(
     project: Project, batches: Sequence[Batch] | None = None, threshold: float = THRESHOLD
-) -> list[Pair]:
-    """Equalize all pairs of filters; recorded. A quantized graph is quantized again.
+) -> Equalization:
+    """Equalize all pairs of filters; recorded.
 
-    It is calibrated again for that, on ``batches``: the ranges it has are of the old channels.
-    Raises UsageError when there is no pair or the samples are missing, GraphError when the float
-    function would change.
+    A quantized graph is calibrated again on ``batches``, for the ranges it has are of the old
+    channels, and quantized again; that is kept only when its output is less noisy and nothing
+    was learned for the weights as they are. Raises UsageError when there is no pair or the
+    samples are missing, GraphError when the float function would change.
     """
     if project.quantized and not batches:
         raise UsageError(
@@ -47,7 +63,24 @@ def equalize(
             where=project.name,
             hint="weight_equalization IMAGES",
         )
-    with recorded(project, "weight_equalization", {"threshold": threshold}), requantized(project):
+    if not project.quantized:
+        with recorded(project, "weight_equalization", {"threshold": threshold}):
+            return Equalization(_equalized(project, batches, threshold))
+    twin = project.copy()
+    pairs = _equalized(twin, batches, threshold)
+    before, after = (_outcome(entry, batches or ()) for entry in (project, twin))
+    learned = tuple(step.command for step in project.recipe if step.command in LEARNING)
+    keep = project.learned is None and after.noise < before.noise
+    if keep:
+        with recorded(project, "weight_equalization", {"threshold": threshold}):
+            project.restore(twin)
+    names = tuple(dict.fromkeys(learned)) if project.learned is not None else ()
+    return Equalization(pairs, Change(before, after, keep), names)
+
+
+def _equalized(project: Project, batches: Sequence[Batch] | None, threshold: float) -> list[Pair]:
+    """Equalize the filters; a quantized graph gets ranges and records of the new channels."""
+    with requantized(project):
         project.learned = None  # was chosen for the old weights
         pairs = equalize_filters(project.graph, threshold)
         if batches and project.statistics is not None:
@@ -56,6 +89,10 @@ def equalize(
                 project.graph, batches, clip_type=options.clip_types
             )
     return pairs
+
+
+def _outcome(project: Project, batches: Sequence[Batch]) -> Outcome:
+    return Bench(project.graph, project.basis, batches).try_basis(project.basis)
 
 
 def replay_learned(command: str, project: Project, step: Step) -> None:

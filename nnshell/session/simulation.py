@@ -23,6 +23,7 @@ from nnshell.chips.insight.sweep import Axes, Run, Sweep
 from nnshell.chips.insight.sweep import sweep as sweep_network
 from nnshell.chips.tiled.run import TiledRun, run_tiled
 from nnshell.inputs.input_set import Batch
+from nnshell.ir.select import select_one
 from nnshell.ir.widths import has_chip_widths
 from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
@@ -50,6 +51,18 @@ def remark(project: Project) -> str:
             "cycles and bytes are those of int8"
         )
     return ""
+
+
+def explain_layer(project: Project, report: SimulationReport, text: str) -> Explanation:
+    """What a layer costs, and why; ``text`` selects its node as in every command.
+
+    An inner node stands for its fusion. A name of the model file selects, too. UsageError when
+    the node takes no cycles, GraphError when no node matches.
+    """
+    if any(layer.name == text for layer in report.layers):
+        return explain(report, text)
+    key, _ = select_one(project.graph, text)
+    return explain(report, key.partition("/")[0] if key not in project.graph else key)
 
 
 def sweep(
@@ -126,7 +139,7 @@ __all__ = [
     "TiledRun",
     "check_setting",
     "chrome_trace",
-    "explain",
+    "explain_layer",
     "levers",
     "one_inference",
     "sweep",

@@ -20,7 +20,6 @@ from nnshell.experiments.sensitivity import Advice, Sensitivity
 from nnshell.ir.select import select_one
 from nnshell.learning import adaround as rounding
 from nnshell.learning import bias_correction, equalization, layers, outliers, ranges
-from nnshell.learning.equalization import Pair
 from nnshell.learning.judged import Change
 from nnshell.learning.outliers import Outlier
 from nnshell.passes import explain
@@ -29,6 +28,7 @@ from nnshell.quantization import QuantizationRow, quantization_rows
 from nnshell.reports import distributions, scales
 from nnshell.reports.distributions import Distribution
 from nnshell.session import edits, improve, simulation
+from nnshell.session.improve import Equalization
 from nnshell.session.project import Project
 from nnshell.session.samples import Samples, batches_of
 
@@ -80,8 +80,8 @@ def mixed(
 
 def equalize(
     project: Project, samples: Samples | None = None, *, threshold: float = equalization.THRESHOLD
-) -> list[Pair]:
-    """Even out channels between filters; a quantized project is calibrated again on samples."""
+) -> Equalization:
+    """Even out channels between filters; a quantized one is judged on samples, too."""
     batches = None if samples is None else list(batches_of(project, samples))
     return improve.equalize(project, batches, threshold)
 

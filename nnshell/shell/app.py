@@ -149,7 +149,7 @@ class Shell(cmd2.Cmd):
             return " no graph is open: `open MODEL.onnx`, or `tutorial` for a walkthrough"
         current = self.session.current
         state = "quantized" if current.graph.quantized else "float"
-        saved = "unsaved changes" if current.unsaved else "saved"
+        saved = "unsaved changes" if current.unsaved else current.unchanged
         return f" {len(current.graph)} steps | {state} | {saved}"
 
     def write(self, text: str) -> None:

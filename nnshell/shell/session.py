@@ -35,6 +35,12 @@ class Opened:
         same = len(recipe) == len(self.saved)
         return not same or any(a is not b for a, b in zip(recipe, self.saved, strict=True))
 
+    @property
+    def unchanged(self) -> str:
+        """What the toolbar says of a graph that has no unsaved changes."""
+        changing = any(step.command not in ("open", "set") for step in self.project.recipe)
+        return "saved" if changing else "as opened"
+
     def mark_saved(self) -> None:
         self.saved = tuple(self.project.recipe)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nnshell.support.errors import NNShellError
@@ -24,6 +25,12 @@ def samples_folder() -> Path:
 def is_installed(path: Path) -> bool:
     """Whether a file belongs to the installed package, where nothing is to be written."""
     return _INSTALLED in path.parents
+
+
+def shown(path: str) -> str:
+    """A file of the samples as ``sample:NAME``, which can be typed; any other path as it is."""
+    folder = f"{samples_folder()}{os.sep}"
+    return PREFIX + path.removeprefix(folder) if path.startswith(folder) else path
 
 
 def sample_names() -> list[str]:

@@ -109,8 +109,8 @@ class Tour:
         self._advance()
 
     def again(self) -> None:
-        """Show the step once more."""
-        self._show()
+        """Show the step once more, after it is done with its answer."""
+        self._show(keys=not self.done)
         if self.done:
             self._show_result()
 
@@ -135,14 +135,15 @@ class Tour:
         self._restore.append(self._host.remember())
         self._host.forget_output()
 
-    def _show(self) -> None:
+    def _show(self, *, keys: bool = True) -> None:
         step, host = self.step, self._host
         host.say(_title(self.walkthrough, self._index), "title")
         host.say(step.why, "prose")
         host.say("Type:", "note")
         for line in step.commands:
             host.say(line.text, "command")
-        host.say(f"({KEYS})", "note")
+        if keys:
+            host.say(f"({KEYS})", "note")
 
     def _judge(self, *, reason: bool) -> None:
         """Whether the step is done; ``reason`` tells what is missing, not only what to type."""

@@ -81,7 +81,7 @@ def test_files_that_cannot_be_inputs_are_left_out_with_a_note(
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("*.jpg", r"no file matches .*holds 2 \.png, 1 \.txt, 1 folders"),
+        ("*.jpg", r"no file matches .*holds 2 \.png, 1 \.txt, 1 folder"),
         ("*.txt", r"no images or arrays .*give \.png"),
         ("empty", r"no images or arrays .*holds nothing"),
         ("empty/*", r"no file matches .*holds nothing"),

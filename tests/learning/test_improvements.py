@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnshell import flow
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.experiments.bench import Bench
 from nnshell.ir.basic_operators import Constant, Output
@@ -13,11 +14,12 @@ from nnshell.ir.graph import Graph
 from nnshell.ir.work import Window
 from nnshell.learning.bias_correction import corrected_analytically, corrected_by_means
 from nnshell.learning.channel_moments import channel_moments
+from nnshell.learning.layers import search_scales
 from nnshell.learning.outliers import activation_outliers, weight_outliers
 from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.relu import Relu, Relu6
 from nnshell.ops.transpose import Transpose
-from nnshell.quantization import Statistics, TensorStatistics
+from nnshell.quantization import QuantizationOptions, Statistics, TensorStatistics
 from nnshell.session.improve import apply_learned, equalize
 from nnshell.session.project import Project
 from nnshell.support.errors import UsageError
@@ -46,7 +48,7 @@ def outputs(graph: Graph) -> np.ndarray:
 def test_equalized_channels_are_even_and_the_function_is_kept() -> None:
     graph = chain()
     before, project = outputs(graph), Project(graph)
-    pairs = equalize(project)
+    pairs = equalize(project).pairs
     assert [(p.first, p.second) for p in pairs] == [
         ("conv_1", "depthwise"),
         ("depthwise", "conv_2"),
@@ -64,7 +66,9 @@ def test_channels_that_a_bound_cuts_off_are_not_scaled() -> None:
 
 
 def test_a_branch_that_others_read_is_not_scaled() -> None:
-    assert [(p.first, p.second) for p in equalize(Project(residual()))] == [("first", "second")]
+    assert [(p.first, p.second) for p in equalize(Project(residual())).pairs] == [
+        ("first", "second")
+    ]
 
 
 def test_a_quantized_graph_needs_samples_to_be_equalized() -> None:
@@ -72,9 +76,35 @@ def test_a_quantized_graph_needs_samples_to_be_equalized() -> None:
     with pytest.raises(UsageError, match="weight_equalization IMAGES"):
         equalize(project)
     old = project.statistics
-    equalize(project, [pictures(32)])
+    change = equalize(project, [pictures(32)]).change
+    assert change is not None and change.applied and change.after.noise < change.before.noise
     assert project.quantized
     assert project.statistics["relu_1"].maximum < old["relu_1"].maximum
+
+
+def test_equalization_that_makes_more_noise_is_not_kept() -> None:
+    project = flow.open_graph("sample:lenet")
+    flow.adjust(project)
+    flow.fuse(project, "scale8")
+    images = flow.load_inputs("sample:calibration", norm="x: x/128-1")
+    options = QuantizationOptions(weight_bits=3, act_bits=4)
+    flow.quantize(project, flow.calibrate(project, images), options)
+    weights, steps = np.array(project["_conv1_Conv_weights"].op.known_value), len(project.recipe)
+    change = equalize(project, flow.batches_of(project, images)).change
+    assert change is not None and not change.applied and change.after.noise > change.before.noise
+    assert len(project.recipe) == steps
+    assert np.array_equal(project["_conv1_Conv_weights"].op.known_value, weights)
+
+
+def test_what_was_learned_is_not_dropped_by_equalization() -> None:
+    project = quantized(chain(), 4)
+    batches = [pictures(32)]
+    apply_learned(project, "scale_search", search_scales(project.graph, project.basis, batches))
+    learned, result = project.learned, equalize(project, batches)
+    assert result.learned == ("scale_search",)
+    assert result.change is not None and not result.change.applied
+    assert project.learned is learned
+    assert project.recipe[-1].command == "scale_search"
 
 
 def test_moments_are_those_of_normally_distributed_inputs() -> None:

@@ -64,6 +64,39 @@ def test_simulate_explains_a_layer_by_the_name_of_its_node(
     assert printed[0] == printed[1]
 
 
+def test_simulate_numbers_and_names_layers_as_show_does(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ("open sample:lenet", "adjust", "fusions --scale8")
+    assert run(*lines, "simulate --explain 9") == 0
+    assert "step 9, _fc1_Gemm_fusion" in capsys.readouterr().out
+    assert run(*lines, "simulate --format csv") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.startswith("9,_fc1_Gemm_fusion,") for row in rows)
+
+
+def test_a_model_that_is_not_there_gets_near_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.onnx").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert run("open net.onnx") == 1
+    assert "did you mean models/net.onnx?" in capsys.readouterr().err
+    assert run("open lenet.onnx") == 1
+    assert "did you mean sample:lenet?" in capsys.readouterr().err
+
+
+def test_samples_are_named_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ("open sample:lenet", 'set input_norm_func "x: x/128-1"')
+    assert run(*lines, "dump sample:test --limit 1 -s output_1") == 0
+    assert capsys.readouterr().out.splitlines()[-3].startswith("sample:test/test_0000_0.png")
+
+
+def test_letters_of_descriptions_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("open sample:lenet", "show") == 0
+    key = capsys.readouterr().out.splitlines()[-1]
+    assert key.startswith("description: F filter") and "P padding" in key
+
+
 def test_no_options_and_written_pictures_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

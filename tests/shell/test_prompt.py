@@ -189,6 +189,6 @@ def test_the_prompt_names_the_graph_and_the_toolbar_its_state(shell: Shell) -> N
     shell.session.add(Opened(Project(Graph("lenet")), "models/lenet.onnx"), keep=False)
     shell.refresh()
     assert shell.prompt == "(NNT lenet.onnx 0) "
-    assert "saved" in shell.get_bottom_toolbar()
+    assert "as opened" in shell.get_bottom_toolbar()
     shell.session.project.recipe.append(Step("adjust"))
     assert "unsaved changes" in shell.get_bottom_toolbar()

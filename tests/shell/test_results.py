@@ -157,7 +157,8 @@ def test_simulate_writes_its_outward_forms(commands: Any) -> None:
     assert report["total_cycles"] == sum(layer["cycles"] for layer in report["layers"])
     assert json.loads(Path("t.json").read_text())
     assert "predictions of the int8 engine" in out and "net: L2" in out
-    assert out.index("predictions of") < out.index("inferences a second")  # the summary ends it
+    assert out.index("predictions of") < out.index("net: L2")
+    assert "Cycles" not in out  # the map is not below a table of layers
 
 
 def test_simulate_runs_tile_by_tile_and_says_that_it_is_equal(commands: Any) -> None:
@@ -167,7 +168,7 @@ def test_simulate_runs_tile_by_tile_and_says_that_it_is_equal(commands: Any) -> 
 
 
 def test_simulate_explains_a_layer_and_sweeps_settings(commands: Any) -> None:
-    out = commands("simulate --explain 1", "simulate --cores 1,8 --l2 64k,300k --format json")
+    out = commands("simulate --explain 3", "simulate --cores 1,8 --l2 64k,300k --format json")
     assert "tiles: the chosen one and the best others" in out.out
     points = json.loads(out.out[out.out.index("[\n") :])
     assert len(points) == 4 and {point["cores"] for point in points} == {1, 8}
@@ -218,7 +219,7 @@ def test_qtune_changes_chosen_nodes_only(commands: Any) -> None:
         ("qtune --step fc nonsense=1", "nonsense"),
         ("simulate --json no/such/../", "no/such"),
         ("simulate --tiled", "--tiled needs inputs"),
-        ("simulate --explain nobody", "no layer nobody"),
+        ("simulate --explain nobody", "no node matches 'nobody'"),
         ("simulate --cores 1,x", "--cores 1,x"),
         ("simulate --cores 1,2 --trace t.json", "--trace is for one setting"),
         ("simulate img/* --l1 32k,64k", "INPUTS is for one setting"),

@@ -40,7 +40,7 @@ def _worst(entry: tuple[int, int, str]) -> tuple[int, int]:
 def _line(report: SimulationReport, lost: int, at: int, memory: str, total: int) -> str:
     layer, share = report.layers[at], 100 * lost / total
     cause = _cause(report, at) if memory == "L3" else _tiles(report, layer, at)
-    return f"{layer.name} waits {lost:,} cycles ({share:.0f} %) for {memory}: {cause}"
+    return f"{layer.node} waits {lost:,} cycles ({share:.0f} %) for {memory}: {cause}"
 
 
 def _cause(report: SimulationReport, at: int) -> str:

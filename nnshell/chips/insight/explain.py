@@ -76,7 +76,7 @@ class Explanation:
 
 
 def explain(report: SimulationReport, wanted: str) -> Explanation:
-    """A layer by its name, or by its number in the table.
+    """A layer by its node, its step, or its name in the model file.
 
     Raises:
         UsageError: there is no such layer.
@@ -96,18 +96,19 @@ def explain(report: SimulationReport, wanted: str) -> Explanation:
 
 
 def _find(report: SimulationReport, expected: str) -> int:
-    names = [layer.name for layer in report.layers]
-    outputs = [layer.output for layer in report.network.layers]  # nodes of the graph
-    if expected not in names and expected in outputs:
-        return outputs.index(expected)
-    if expected in names:
-        return names.index(expected)
-    if expected.isdecimal() and 1 <= int(expected) <= len(names):
-        return int(expected) - 1
+    for keys in (
+        [layer.node for layer in report.layers],
+        [str(layer.step) for layer in report.layers],
+        [layer.name for layer in report.layers],
+    ):
+        if expected in keys:
+            return keys.index(expected)
+    steps = ", ".join(f"{layer.step} {layer.node}" for layer in report.layers[:4])
+    more = ", ..." if len(report.layers) > 4 else ""
     raise UsageError(
         f"there is no layer {expected}",
         where=report.network.name,
-        hint=f"a name or a number from 1 to {len(names)} of `simulate`",
+        hint=f"layers of `simulate`: {steps}{more}",
     )
 
 

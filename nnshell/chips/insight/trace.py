@@ -50,17 +50,17 @@ def chrome_trace(report: SimulationReport) -> dict[str, Any]:
     """Replay all layers and write down what every resource does when."""
     events = _Events()
     for at, layer in enumerate(report.layers):
-        events.layer, events.busy = layer.name, []
+        events.layer, events.busy = layer.node, []
         events.add(
             "layers",
-            layer.name,
+            layer.node,
             0,
             layer.cycles,
             bound_by=layer.bound_by,
             kernel=layer.kernel,
             tiles=layer.tiles,
         )
-        events.add("micro-DMA", f"{layer.name}: load weights", 0, layer.stall_cycles)
+        events.add("micro-DMA", f"{layer.node}: load weights", 0, layer.stall_cycles)
         events.origin += layer.stall_cycles
         timing = schedule(report.choices[at].plan, report.setting, events.record)
         ahead = layer.dma_l3_l2_cycles - layer.stall_cycles - timing.l3_cycles
@@ -85,7 +85,7 @@ def _names() -> list[dict[str, Any]]:
 
 
 def _next_name(report: SimulationReport, at: int) -> str:
-    return report.layers[at + 1].name if at + 1 < len(report.layers) else ""
+    return report.layers[at + 1].node if at + 1 < len(report.layers) else ""
 
 
 def _fill(events: _Events, ahead: int, cycles: int, following: str) -> None:

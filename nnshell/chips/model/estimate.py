@@ -225,11 +225,13 @@ class _Simulation:
             l3_bytes=timing.l3_bytes + brought,
             energy_mj=energy,
             fits=choice.fits,
+            node=layer.output,
+            step=layer.step,
         )
 
     def _shortfalls(self, plan: Plan, picked: list[Choice], memory: MemoryMap) -> list[Shortfall]:
         results = [
-            l1_shortfall(layer.name, choice.l1_bytes, self.parameters, self.setting.chip)
+            l1_shortfall(layer.output, choice.l1_bytes, self.parameters, self.setting.chip)
             for layer, choice in zip(self.network.layers, picked, strict=True)
             if not choice.fits
         ]

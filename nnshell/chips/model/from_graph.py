@@ -26,7 +26,7 @@ def network_from_graph(graph: Graph) -> Network:
     layers: list[Layer] = []
     taken: set[str] = set()
     widths = element_bytes(graph)
-    for node in graph.steps():
+    for step, node in enumerate(graph.steps()):
         if node.op.role == "constant":
             continue
         if node.op.role == "input":
@@ -44,7 +44,7 @@ def network_from_graph(graph: Graph) -> Network:
         name = _layer_name(node, taken)
         taken.add(name)
         parts[node.name] = (node.name,)
-        layers.append(Layer(name, _filter(node).kind, work, value, node.name))
+        layers.append(Layer(name, _filter(node).kind, work, value, node.name, step))
     sizes = tuple(graph[name].type.size * widths[Ref(name)] for name in inputs)
     return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)), sizes)
 

@@ -17,6 +17,7 @@ class Layer:
     """One kernel call. ``inputs`` and ``output`` name activations, never constants.
 
     There may be more inputs than the work has when parts of a joined tensor are read as one.
+    ``name`` is that in the model file; the graph's node is ``output``, at step ``step``.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Layer:
     work: Work
     inputs: tuple[str, ...]
     output: str
+    step: int = -1  # of layers that no graph has
 
     @property
     def constant_bytes(self) -> int:

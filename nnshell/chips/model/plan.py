@@ -375,9 +375,9 @@ def buffers(network: Network, plan: Plan, staging: list[int]) -> list[Buffer]:
     for at, layer in enumerate(network.layers):
         size = network.layers[at].constant_bytes
         if plan.weights[at] == "resident":
-            result.append(Buffer(layer.name, "weights", size, 0, last, at))
+            result.append(Buffer(layer.output, "weights", size, 0, last, at))
         elif plan.weights[at] == "prefetched":
-            result.append(Buffer(layer.name, "weights", size, prefetch_span(at)[0], at, at))
+            result.append(Buffer(layer.output, "weights", size, prefetch_span(at)[0], at, at))
         if staging[at]:
-            result.append(Buffer(layer.name, "staging", staging[at], at, at, at))
+            result.append(Buffer(layer.output, "staging", staging[at], at, at, at))
     return result

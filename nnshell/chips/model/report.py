@@ -27,7 +27,8 @@ class LayerReport:
     ``dma_l3_l2_cycles`` is what the micro-DMA did while this layer ran, for itself or ahead for
     the next; ``l3_bytes`` is what this layer's own data moved from and to L3. The two waits are
     the cores': ``l3_wait_cycles`` includes ``stall_cycles``, the wait for weights before the
-    layer starts. ``tile_rows`` and ``tile_channels`` are those of a full output tile.
+    layer starts. ``name`` is that of the filter in the model file, ``node`` and ``step`` are the
+    graph's. ``tile_rows`` and ``tile_channels`` are those of a full output tile.
     """
 
     name: str
@@ -50,6 +51,8 @@ class LayerReport:
     l3_bytes: int
     energy_mj: float
     fits: bool
+    node: str
+    step: int
 
     @property
     def macs_per_cycle(self) -> float:
@@ -223,7 +226,7 @@ class SimulationReport:
 
     def memory_rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
         """The L2 map by offset: name, kind, offset, bytes, first and last layer."""
-        names = [layer.name for layer in self.layers]
+        names = [layer.node for layer in self.layers]
         for entry in sorted(
             self.memory.placements, key=lambda entry: (entry.offset_bytes, entry.buffer.first)
         ):

@@ -141,10 +141,10 @@ class RunState:
                 work = LayerTiles(choice, kernel, self, node, refs, at)
                 tiles, moved = work.run()
         except GraphError as error:
-            raise GraphError(error.message, where=layer.name) from error
+            raise GraphError(error.message, where=layer.output) from error
         equal = self._agrees(node)
         self._end(at)
-        return TiledLayer(layer.name, tiles, moved, equal)
+        return TiledLayer(layer.output, tiles, moved, equal)
 
     def _kernel(self, node: Node, refs: list[Ref], choice: Choice, at: int) -> TileKernel | None:
         """The tile kernel, where the inputs are stored tensors and the operator can be cut."""

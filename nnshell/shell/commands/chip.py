@@ -20,6 +20,7 @@ from nnshell.shell.api import (
     tensors,
 )
 from nnshell.shell.commands.base import Commands, write_json
+from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_cluster_option, add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 from nnshell.support.errors import GraphError, UsageError
@@ -38,12 +39,13 @@ def simulate_parser() -> Parser:
     parser = Parser(
         description="Estimate cycles, memory and energy of one inference on GAP8, layer by layer. "
         "With INPUTS, the int8 graph also runs on them and the predictions are shown.",
-        example="simulate sample_images/test/* --limit 5",
+        example="simulate sample:test --limit 5",
     )
     add = parser.add_argument
     path = cmd2.Cmd.path_complete
     add("--summary", action="store_true", help="Print the summary without the table of layers.")
-    add("--explain", metavar="LAYER", help="Explain what a layer (name or number) costs, and why.")
+    add("--explain", metavar="NODE", completer=complete_selector,
+        help="Explain what a layer costs, and why (`help selectors`).")  # fmt: skip
     add("--tiled", action="store_true", help="Run INPUTS tile by tile through the planned buffers.")
     add("--memory", action="store_true", help="Show what lies where in L2, as a map and a table.")
     add("--json", metavar="FILE", completer=path, help="Write the report to a file, as JSON.")
@@ -200,11 +202,11 @@ class ChipCommands(Commands):
             self.show(simulation_tables.memory_table(report), args)
             return
         if args.explain is not None:
-            result = simulation.explain(report, args.explain)
+            result = simulation.explain_layer(self.project(), report, args.explain)
             self.write_lines(simulation_text.explanation(report, result))
         elif args.summary:
             self.write_lines((*simulation_text.summary(report), *simulation.levers(report)))
-        else:
+        elif not args.memory:
             self.show(simulation_tables.layer_table(report), args)
         if args.memory:
             self.write_lines(simulation_text.memory_map(report))
@@ -273,7 +275,7 @@ class ChipCommands(Commands):
 def _check_form(args: argparse.Namespace) -> None:
     """Refuse what a command cannot do together, before it writes anything."""
     if args.tiled and not args.input_files:
-        raise UsageError("--tiled needs inputs", hint="simulate sample_images/test/* --tiled")
+        raise UsageError("--tiled needs inputs", hint="simulate sample:test --tiled")
     for name in ("summary", "explain"):
         if getattr(args, name) and args.format in _MACHINE:
             raise UsageError(

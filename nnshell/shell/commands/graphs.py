@@ -116,6 +116,13 @@ def verify_parser() -> Parser:
     return Parser(description=text, example="verify")
 
 
+def _absorbed_text(texts: list[str]) -> str:
+    """What became part of other nodes when the model was read: the first, and how many more."""
+    more = f" and {len(texts) - 1} more" if len(texts) > 1 else ""
+    keep = "; --no_fold_batchnorm keeps batch norms" if "folded" in " ".join(texts) else ""
+    return f"{texts[0]}{more} (`passes` lists what reading did{keep})"
+
+
 class GraphCommands(Commands):
     """Commands that open graphs and look at them."""
 
@@ -130,6 +137,9 @@ class GraphCommands(Commands):
         self.session.add(Opened(project, args.file), keep=args.new)
         self.session.current.mark_saved()
         self.write_lines([graph_tables.graph_summary(project.graph)])
+        absorbed = [note for note in project.import_notes if note.absorbed]
+        if absorbed:
+            self._cmd.note(_absorbed_text([note.text for note in absorbed]))
         if self.session.settings.adjust_order and recipe.only_opened(project):
             flow.adjust(project)  # a model, not a state, which has adjusted already
 

@@ -60,7 +60,7 @@ def sensitivity_parser() -> Parser:
         description="Quantize each node alone, and all but each node, with the bits and clip types "
         "of the last aquant; the node that does most harm comes first. Below: what to try with the "
         "worst, and what it makes of the output's noise.",
-        example="sensitivity sample_images/test/* --limit 20",
+        example="sensitivity sample:test --limit 20",
     )
     add_cluster_option(parser)
     add_input_options(parser)
@@ -72,7 +72,7 @@ def mixed_parser() -> Parser:
     parser = Parser(
         description="Choose the bits of each node's weights, as few bytes as a loss of accuracy "
         "allows or as little noise as a size allows, and quantize so (simulated).",
-        example="mixed sample_images/test/* --limit 20 --drop 0.5",
+        example="mixed sample:test --limit 20 --drop 0.5",
     )
     parser.add_argument(
         "--drop", type=float, metavar="POINTS", help="Accuracy that may be lost, in points."

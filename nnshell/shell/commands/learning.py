@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import cmd2
 
 from nnshell.shell.api import (
     adaround,
-    experiment_tables,
     flow,
     improve,
     learning_tables,
     outliers,
     studies,
-)
-from nnshell.shell.api import (
-    bench as benches,
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.options import add_input_options, add_table_options
@@ -26,18 +20,13 @@ from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
 from nnshell.support.errors import UsageError
 
-if TYPE_CHECKING:
-    from nnshell.experiments.bench import Bench
-    from nnshell.inputs.input_set import Batch
-    from nnshell.session.project import Project
-
 
 def weight_equalization_parser() -> Parser:
     parser = Parser(
         description="Scale channels between two filters so that their weights on both sides reach "
         "equally far (cross-layer equalization); float results stay the same. A graph that is "
-        "quantized is calibrated again on INPUTS.",
-        example="weight_equalization sample_images/calibration/*",
+        "quantized is calibrated again on INPUTS; kept when its output is less noisy.",
+        example="weight_equalization sample:calibration",
     )
     parser.add_argument(
         "--threshold", type=float, default=0.01, metavar="X",
@@ -52,7 +41,7 @@ def bcorr_parser() -> Parser:
     parser = Parser(
         description="Correct biases by the shift of means that quantization causes, layer by "
         "layer on calibration images; needs no labels. Kept when the output is less noisy.",
-        example="bcorr sample_images/calibration/* --limit 20",
+        example="bcorr sample:calibration --limit 20",
     )
     parser.add_argument(
         "--analytic", action="store_true",
@@ -66,7 +55,7 @@ def scale_search_parser() -> Parser:
     parser = Parser(
         description="Search the scales of weights and the ranges of activations that leave the "
         "least error of the layers' outputs on INPUTS. Kept when the output is less noisy.",
-        example="scale_search sample_images/calibration/* --limit 20",
+        example="scale_search sample:calibration --limit 20",
     )
     add_input_options(parser)
     return parser
@@ -79,7 +68,7 @@ def adaround_parser() -> Parser:
         "weights that are still free; brecq and network (need torch) go on from the integers there "
         "are and learn the scales of activations as well, brecq block by block, network all layers "
         "at once, which is best with 1000 images or more. Kept when the output is less noisy.",
-        example="adaround sample_images/calibration/* --limit 20",
+        example="adaround sample:calibration --limit 20",
     )
     add = parser.add_argument
     add("--method", choices=("gptq", "brecq", "network"), default="gptq",
@@ -98,7 +87,7 @@ def outliers_parser() -> Parser:
     parser = Parser(
         description="Which channel forces the scale of each tensor, worst first: of the weights "
         "of filters, or of what nodes make on INPUTS.",
-        example="outliers sample_images/test/* --limit 20",
+        example="outliers sample:test --limit 20",
     )
     add_input_options(parser, files="*")
     add_table_options(parser)
@@ -116,13 +105,10 @@ class LearningCommands(Commands):
         project, batches = self.project(), None
         if args.input_files:
             batches = self.batches(args, "train")
-        bench = _bench(project, batches) if project.quantized and batches else None
-        before = bench and bench.try_options(bench.options)
-        pairs = improve.equalize(project, batches, args.threshold)
-        self.show(learning_tables.equalization_table(project.name, pairs), args)
-        if bench and before and batches:
-            again = _bench(project, batches)
-            self.write(experiment_tables.before_and_after(before, again.try_options(again.options)))
+        result = improve.equalize(project, batches, args.threshold)
+        self.show(learning_tables.equalization_table(project.name, result.pairs), args)
+        if result.change is not None:
+            self.write(learning_tables.change_text(result.change, result.learned))
 
     @cmd2.with_argparser(bcorr_parser)
     def do_bcorr(self, args: argparse.Namespace) -> None:
@@ -188,7 +174,3 @@ class LearningCommands(Commands):
             batches = flow.batches_of(project, inputs)
             result = outliers.activation_outliers(project.graph, batches, done)
         self.show(learning_tables.outlier_table(project.graph, result), args)
-
-
-def _bench(project: Project, batches: Sequence[Batch]) -> Bench:
-    return benches.Bench(project.graph, project.basis, batches)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
-from nnshell.reports.table import Column, Table
+from nnshell.reports.table import Cell, Column, Table
 from nnshell.shell.api import catalogue, edits, explain, flow, image_format, recipe, select
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import (
@@ -203,8 +203,8 @@ class PrepareCommands(Commands):
         elif args.explain:
             project = self.project()
             notes = project.pass_records, project.import_notes
-            for line in explain.explain(project.graph, args.explain, *notes):
-                self.write(f"{line.pass_name}: {line.note.text}")
+            lines = explain.explain(project.graph, args.explain, *notes)
+            self.write_lines([f"{line.pass_name}: {line.note.text}" for line in lines])
         elif args.group or args.apply:
             groups = [args.group] if args.group else []
             self._report(flow.fuse(self.project(), *groups, *(args.apply or ())))
@@ -295,10 +295,15 @@ def _passes_table(project: Project, *, everything: bool) -> Table:
         Column("Changes", "right"),
         Column("Notes", wraps=True),
     )
-    rows = []
+    read = [note.text for note in project.import_notes if note.absorbed]
+    rows: list[tuple[Cell, ...]] = []
+    if read:
+        texts = "; ".join(text.removeprefix("reading the model, ") for text in read)
+        rows.append(("reading the model", None, len(read), texts))
     for record in project.pass_records:
         if record.changed or everything:
             done = sum(note.done for note in record.notes)
             texts = "; ".join(note.text for note in record.notes)
             rows.append((record.name, record.seconds * 1e3, done, texts))
-    return Table(f"{project.name}: passes", columns, tuple(rows))
+    nothing = () if rows else ("nothing has changed the graph yet: `adjust` and `fusions` do",)
+    return Table(f"{project.name}: passes", columns, tuple(rows), notes=nothing)

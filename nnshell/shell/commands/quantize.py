@@ -34,7 +34,7 @@ def aquant_parser() -> Parser:
     parser = Parser(
         description="Run the float graph on images to see the range of every tensor, and "
         "quantize it: give each tensor a scale and a zero point.",
-        example="aquant sample_images/calibration/* -D 128 -O -1",
+        example="aquant sample:calibration -D 128 -O -1",
     )
     add_input_options(parser, files="*")
     parser.add_argument(
@@ -79,7 +79,8 @@ def fquant_parser() -> Parser:
 
 def qtune_parser() -> Parser:
     parser = Parser(
-        description="Quantize again with other options for some nodes, from the ranges at hand.",
+        description="Quantize again with other options for some nodes, from the ranges at hand. "
+        f"KEY is one of {', '.join(quantization_options.ACCEPTED)}.",
         example="qtune --step * clip_type=std3",
     )
     parser.add_argument(

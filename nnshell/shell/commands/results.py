@@ -48,7 +48,7 @@ def qshow_parser() -> Parser:
 def qerror_parser() -> Parser:
     parser = Parser(
         description="Compare integers with floats on images, step by step, worst first.",
-        example="qerror sample_images/test/*",
+        example="qerror sample:test",
     )
     add = parser.add_argument
     add("-i", "--inner", action="store_true", help="Show the layers inside fusions as well.")
@@ -69,7 +69,7 @@ def compare_parser() -> Parser:
         description="Run the arithmetic of a quantized model file (ONNX Runtime, LiteRT) beside "
         "that of the chip, and name the first layer where they part. Without INPUTS there are 16 "
         "random samples.",
-        example="compare model_int8.onnx sample_images/test/*",
+        example="compare model_int8.onnx sample:test",
     )
     parser.add_argument(
         "model",
@@ -92,7 +92,7 @@ def validate_parser() -> Parser:
     parser = Parser(
         description="Count right answers on labelled images: the label is the number at the end "
         "of the file name (cat_3.png), the folder, or in the .npz, CIFAR-10 or MNIST file.",
-        example="validate sample_images/test/* -q",
+        example="validate sample:test -q",
     )
     add = parser.add_argument
     engine = parser.add_mutually_exclusive_group()

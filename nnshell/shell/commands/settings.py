@@ -141,7 +141,7 @@ def complete_value(
 def set_var_parser() -> Parser:
     parser = Parser(
         description="Define a script variable; $(NAME) stands for its value from then on.",
-        example="set_var IMAGES sample_images/calibration",
+        example="set_var IMAGES sample:calibration",
     )
     parser.add_argument("name", nargs="?", help="Name of the variable; without it, all are listed.")
     parser.add_argument("value", nargs="?", help="New value; without it, the variable is shown.")

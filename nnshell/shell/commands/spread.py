@@ -47,7 +47,7 @@ def astats_parser() -> Parser:
     parser = Parser(
         description="Run the float graph on inputs and show how the output of every step is "
         "spread.",
-        example="astats sample_images/test/* --limit 20",
+        example="astats sample:test --limit 20",
     )
     add_input_options(parser)
     _add_kept_options(parser)

@@ -38,7 +38,7 @@ def sweep_parser() -> Parser:
         description="Quantize with every combination of options and measure each on INPUTS: one "
         "row each. Every option takes a list. Ranges come from --calibrate_on, by default the "
         "inputs themselves; the graph stays as it is. Ctrl-C keeps the rows that are done.",
-        example="sweep sample_images/test/* --calibrate_on sample_images/calibration --bits 8,4",
+        example="sweep sample:test --calibrate_on sample:calibration --bits 8,4",
     )
     group = parser.add_argument_group("options to combine")
     for name, text in _AXES:

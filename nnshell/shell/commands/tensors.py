@@ -33,7 +33,7 @@ def dump_parser() -> Parser:
     parser = Parser(
         description="Run the graph on inputs and print, keep or write the output of every step: "
         "floats, or with -q the integers that the chip computes.",
-        example="dump sample_images/test/* -q --limit 4 --npz tensors.npz",
+        example="dump sample:test -q --limit 4 --npz tensors.npz",
     )
     add = parser.add_argument
     add(

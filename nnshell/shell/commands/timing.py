@@ -17,7 +17,7 @@ def speed_parser() -> Parser:
     parser = Parser(
         description="Time the engines: float, and int8 lowered to ONNX Runtime and in compiled C. "
         "Inputs are prepared as at the last aquant. The fastest of five rounds counts.",
-        example="speed sample_images/test/*",
+        example="speed sample:test",
     )
     add = parser.add_argument
     add("input_files", nargs="+", completer=cmd2.Cmd.path_complete, metavar="INPUTS",

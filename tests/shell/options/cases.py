@@ -377,7 +377,7 @@ COMMANDS: dict[str, Command] = {
         "--svg": Case("--svg table.svg", base="--l1 48k,32k"),
         "input_files": Case("data.npz"),
         "--summary": Case("--summary"),
-        "--explain": Case("--explain 1"),
+        "--explain": Case("--explain 3"),
         "--tiled": Case("--tiled", base="{inputs}"),
         "--memory": Case("--memory"),
         "--json": Case("--json report.json"),
