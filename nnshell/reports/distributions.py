@@ -1,6 +1,8 @@
-"""How values are spread: weights of a graph, activations over inputs (`weights`, `astats`).
+"""How values are spread: weights of a graph, activations over inputs (`weights`, `activations`).
 
 sigma    sqrt(mean(x**2) - mean(x)**2), over all values
+shares   of weights they are exact; of activations, which stream by, they come from a histogram of
+         4,096 bins, and a bin that a border cuts counts in part
 Q format Qm.n in 8 bits: a sign, m integer and n fraction bits, the finest that holds the range
 """
 
@@ -14,14 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.graph import Graph
+from nnshell.ir.graph import Graph, all_nodes
+from nnshell.ir.qparams import FLOAT_BITS, QParams
 from nnshell.ir.select import select
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.quantization.ranges.histogram import Histogram as FineHistogram
+from nnshell.quantization.ranges.histogram import StreamingHistogram
+from nnshell.reports.plots import Histogram
 from nnshell.support.errors import InputError, QuantizationError
 
 SIGMAS = (1, 2, 3, 5)
-_BINS = 24
-_SHADES = " .:-=+*#%@"  # from none to most
+BINS = 96  # of a stored histogram; those that are shown join 1, 2, 3, 4, 6, 8 or 12 of them
 _BITS = 8
 
 
@@ -47,7 +51,10 @@ class Distribution:
     sigma: float
     outside: tuple[float, ...] = ()  # shares outside mean +- n sigma, for each of SIGMAS
     histogram: tuple[int, ...] = ()  # counts in equal bins from minimum to maximum
+    zeros: float = 0.0  # share of values that are exactly 0
     qsnr_db: float | None = None  # of the Q format
+    representable: tuple[float, float] | None = None  # by the tensor's integers
+    bits: int = _BITS  # of these integers
 
     @property
     def fraction_bits(self) -> int:
@@ -59,6 +66,31 @@ class Distribution:
     def q_format(self) -> str:
         """The Qm.n form of 8 bits that holds the largest value."""
         return f"Q{_BITS - 1 - self.fraction_bits}.{self.fraction_bits}"
+
+    def as_histogram(self) -> Histogram:
+        """To be drawn, in as many bins as the values can fill."""
+        counts = shown_bins(self.histogram, self.count)
+        return Histogram(
+            self.name,
+            self.minimum,
+            self.maximum,
+            counts,
+            self.mean,
+            self.sigma,
+            self.representable,
+            self.bits,
+        )
+
+
+def shown_bins(counts: Sequence[int], values: int, most: int = BINS) -> tuple[int, ...]:
+    """Bins joined to at most ``most``, and to about twice the cube root of the number of values.
+
+    The rule is Rice's (Lane, "Histograms", Online Statistics Education).
+    """
+    wanted = min(most, max(8.0, 2 * values ** (1 / 3)))
+    size = next(n for n in (96, 48, 32, 24, 16, 12, 8) if n <= wanted)
+    joined = np.asarray(counts, np.int64).reshape(size, -1).sum(axis=1)
+    return tuple(int(n) for n in joined)
 
 
 def constant_distributions(
@@ -75,10 +107,25 @@ def constant_distributions(
             continue
         if names is not None and node.name not in names:
             continue
-        results.append(distribution(step, node.name, value))
+        record = None if node.quantization is None else node.quantization.output
+        results.append(_with_integers(distribution(step, node.name, value), record))
         if channels and value.ndim > 1:
             results += [distribution(step, f"{node.name}[{n}]", row) for n, row in enumerate(value)]
     return results
+
+
+def _with_integers(entry: Distribution, record: QParams | None) -> Distribution:
+    """With the range that the tensor's integers stand for; of channels, the widest."""
+    if record is None or record.bits == FLOAT_BITS:
+        return entry
+    low, high = record.limits
+    scales = record.scale.astype(np.float64)
+    ends = (
+        float((low - record.zero_point) * scales.max()),
+        float((high - record.zero_point) * scales.max()),
+    )
+    width = record.bits if record.dtype == "int8" else int(record.dtype.strip("uint"))
+    return replace(entry, representable=ends, bits=width)
 
 
 def constant_values(
@@ -126,6 +173,7 @@ def distribution(step: int, name: str, array: NDArray[Any]) -> Distribution:
         result,
         outside=tuple(float((distance > n * sigma).mean()) for n in SIGMAS),
         histogram=_histogram(values, low, high),
+        zeros=float((values == 0).mean()),
         qsnr_db=_qsnr_db(values, result.fraction_bits),
     )
 
@@ -135,7 +183,7 @@ def _histogram(values: NDArray[np.float64], low: float, high: float) -> tuple[in
     with np.errstate(over="ignore"):
         width = high / 2 - low / 2
     places = (values / 2 - low / 2) / width if width else np.zeros_like(values)
-    return tuple(int(n) for n in np.histogram(np.clip(places, 0, 1), _BINS, (0, 1))[0])
+    return tuple(int(n) for n in np.histogram(np.clip(places, 0, 1), BINS, (0, 1))[0])
 
 
 def _shape(array: NDArray[Any]) -> str:
@@ -152,23 +200,66 @@ def _qsnr_db(values: NDArray[np.float64], fraction_bits: int) -> float:
     return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
-class _Moments:
-    """Sums of one tensor over batches."""
+class _Spread:
+    """Sums and a histogram of one tensor over batches."""
 
     def __init__(self) -> None:
-        self.count, self.total, self.squares = 0, 0.0, 0.0
+        self.count, self.zeros, self.total, self.squares = 0, 0, 0.0, 0.0
         self.minimum, self.maximum = math.inf, -math.inf
         self.shape = ""
+        self.histogram = StreamingHistogram()
 
     def add(self, array: NDArray[Any]) -> None:
         """Take a batch of the tensor, (samples, *shape)."""
         values = array.astype(np.float64)
         self.shape = _shape(array[0])
         self.count += values.size
+        self.zeros += values.size - int(np.count_nonzero(values))
         self.total += float(values.sum())
         self.squares += float(np.square(values).sum())
         self.minimum = min(self.minimum, float(values.min()))
         self.maximum = max(self.maximum, float(values.max()))
+        self.histogram.add(values)
+
+    def result(self, step: int, key: str) -> Distribution:
+        """How everything was spread."""
+        mean = self.total / self.count
+        sigma = math.sqrt(max(self.squares / self.count - mean * mean, 0.0))
+        low, high, counted = self.minimum, self.maximum, self.histogram.result()
+        results = Distribution(step, key, self.shape, self.count, low, high, mean, sigma)
+        if not counted.total:  # not finite: there is nothing to draw
+            return results
+        outside = tuple(_outside(counted, mean - n * sigma, mean + n * sigma) for n in SIGMAS)
+        return replace(
+            results,
+            outside=outside if sigma else (0.0,) * len(SIGMAS),
+            histogram=_coarser(counted, low, high),
+            zeros=self.zeros / self.count,
+        )
+
+
+def _below(counted: FineHistogram, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many values lie below each place, as if the values of a bin were evenly spread."""
+    sums = np.concatenate([[0], np.cumsum(counted.counts)])
+    below: NDArray[np.float64] = np.interp(places, counted.edges, sums)
+    return below
+
+
+def _outside(counted: FineHistogram, low: float, high: float) -> float:
+    """The share of values below ``low`` or above ``high``."""
+    if low <= counted.minimum and high >= counted.maximum:
+        return 0.0
+    below, up_to = _below(counted, np.array([low, high]))
+    return max(0.0, 1 - float(up_to - below) / counted.total)
+
+
+def _coarser(counted: FineHistogram, low: float, high: float) -> tuple[int, ...]:
+    """The same counts in ``BINS`` bins from ``low`` to ``high``."""
+    if not high > low:
+        return (counted.total, *([0] * (BINS - 1)))
+    sums = np.rint(_below(counted, np.linspace(low, high, BINS + 1))).astype(np.int64)
+    sums[0], sums[-1] = 0, counted.total
+    return tuple(int(n) for n in np.diff(sums))
 
 
 def activation_distributions(
@@ -179,71 +270,27 @@ def activation_distributions(
     progress: Callable[[int], None] | None = None,
 ) -> list[Distribution]:
     """Every tensor that ``run`` computes, in its order, streaming over the batches."""
-    moments: dict[str, _Moments] = {}
+    spreads: dict[str, _Spread] = {}
     for batch in batches:
         for key, array in run(batch.arrays).items():
             if array.size:
-                moments.setdefault(key, _Moments()).add(array)
+                spreads.setdefault(key, _Spread()).add(array)
         if progress is not None:
             progress(len(batch.arrays[0]))
-    steps = graph.step_numbers()
-    return [_of_moments(steps, key, sums) for key, sums in moments.items()]
-
-
-def _of_moments(steps: Mapping[str, int], key: str, sums: _Moments) -> Distribution:
-    mean = sums.total / sums.count
-    variance = max(sums.squares / sums.count - mean * mean, 0.0)
-    step = steps[key.partition("/")[0].partition("[")[0]]
-    return Distribution(
-        step, key, sums.shape, sums.count, sums.minimum, sums.maximum, mean, math.sqrt(variance)
-    )
-
-
-def distribution_table(title: str, found: Sequence[Distribution]) -> Table:
-    """A row per tensor; columns that no tensor has a value for are left out."""
-    detailed = any(entry.histogram for entry in found)
-    columns = [
-        Column("Step", "right"),
-        Column("Name", wraps=True),
-        Column("Shape", detail=2),
-        Column("Min", "right", digits=4),
-        Column("Max", "right", digits=4),
-        Column("Mean", "right", digits=4, detail=1),
-        Column("Sigma", "right", digits=4, detail=1),
+    steps, records = graph.step_numbers(), _records(graph)
+    return [
+        _with_integers(
+            spread.result(steps[key.partition("/")[0].partition("[")[0]], key), records.get(key)
+        )
+        for key, spread in spreads.items()
     ]
-    for number in SIGMAS:
-        columns += [
-            Column(f"Mean -{number} sigma", "right", digits=4, key=f"low_{number}_sigma", detail=4),
-            Column(
-                f"Mean +{number} sigma", "right", digits=4, key=f"high_{number}_sigma", detail=4
-            ),
-        ]
-        if detailed:
-            outside = f"outside_{number}_sigma"
-            columns.append(
-                Column(f"Outside {number}", "right", "%", key=outside, digits=2, detail=2)
-            )
-    columns.append(Column("Q format", detail=3))
-    if detailed:
-        columns += [Column("QSNR", "right", "dB", digits=1, detail=3), Column("Histogram")]
-    rows = tuple(_cells(entry, detailed) for entry in found)
-    notes = (f"histogram: {_BINS} bins from min to max, darker is more",) if detailed else ()
-    return Table(title, tuple(columns), rows, notes=notes)
 
 
-def _cells(entry: Distribution, detailed: bool) -> tuple[Cell, ...]:
-    cells: list[Cell] = [entry.step, entry.name, entry.shape, entry.minimum, entry.maximum]
-    cells += [entry.mean, entry.sigma]
-    for place, number in enumerate(SIGMAS):
-        reach = number * entry.sigma
-        cells += [entry.mean - reach, entry.mean + reach]
-        cells += [100 * entry.outside[place]] if detailed else []
-    cells.append(entry.q_format)
-    return (*cells, entry.qsnr_db, _shaded(entry.histogram)) if detailed else tuple(cells)
-
-
-def _shaded(histogram: Sequence[int]) -> str:
-    """One character per bin."""
-    most = max(histogram)
-    levels = len(_SHADES) - 1
-    return "|" + "".join(_SHADES[math.ceil(levels * n / most)] for n in histogram) + "|"
+def _records(graph: Graph) -> dict[str, QParams]:
+    """The record of every tensor of a quantized graph, by the names that engines use."""
+    return {
+        f"{key}[{index}]" if index else key: record
+        for key, node, _ in all_nodes(graph)
+        if node.quantization is not None
+        for index, record in enumerate(node.quantization.outputs)
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
 from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.reports.table import Cell, Column, Table, with_bars
 
 if TYPE_CHECKING:
     from nnshell.execution.file_arithmetic import FileComparison
@@ -131,7 +131,7 @@ def comparison_table(
             f"worst: {', '.join(judged[:3])}; next: sensitivity INPUTS says which nodes cost most,"
             " outliers INPUTS why, adaround INPUTS learns better roundings"
         )
-    return Table(title, _QERROR, rows, notes=tuple(notes))
+    return with_bars(Table(title, _QERROR, rows, notes=tuple(notes)), "Name", "QSNR")
 
 
 def file_table(title: str, compared: FileComparison) -> Table:

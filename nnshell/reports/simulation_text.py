@@ -35,6 +35,11 @@ def summary(report: SimulationReport) -> tuple[str, ...]:
     return tuple(line for block in blocks for line in block)
 
 
+def headline(report: SimulationReport) -> tuple[str, ...]:
+    """Cycles, time, clocks, error and energy of one inference: the first lines of the summary."""
+    return tuple(_head(report))
+
+
 def _rate(per_second: float) -> str:
     """A rate below one keeps two digits, so that it is never 0.0."""
     return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2g}"

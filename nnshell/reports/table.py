@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from nnshell.reports.plots import Bars, Plot
 from nnshell.support.text import in_one_line
 
 _LONG = 1e12  # a number from here on is written with an exponent
@@ -78,7 +79,8 @@ class Table:
     """Rows under columns, totals in ``footer``, and ``notes`` below.
 
     ``records`` replaces the rows in JSON where a report has more to say to a program than fits
-    columns (qshow's scales per channel). ``brief`` is what a terminal shows of it.
+    columns (qshow's scales per channel). ``brief`` is what a terminal shows of it, ``plots`` what
+    there is to draw of it.
     """
 
     title: str
@@ -88,6 +90,7 @@ class Table:
     notes: tuple[str, ...] = ()
     records: tuple[Record, ...] | None = None
     brief: Table | None = None
+    plots: tuple[Plot, ...] = ()
 
     def __post_init__(self) -> None:
         for row in (*self.rows, *self.footer):
@@ -102,3 +105,33 @@ class Table:
             {key: cell for key, cell in zip(keys, row, strict=True) if cell is not None}
             for row in self.rows
         ]
+
+
+def with_bars(table: Table, label: str, *names: str) -> Table:
+    """The table with bars to draw: of the columns called ``names``, a row each, called ``label``.
+
+    Columns of one unit are drawn beside each other. Rows without any of the numbers are left out.
+    """
+    places = {column.name: index for index, column in enumerate(table.columns)}
+    units: dict[str, list[str]] = {}
+    for name in names:
+        units.setdefault(table.columns[places[name]].unit, []).append(name)
+    return replace(
+        table,
+        plots=(*table.plots, *(_bars(table, places, label, group) for group in units.values())),
+    )
+
+
+def _bars(table: Table, places: Mapping[str, int], label: str, names: list[str]) -> Bars:
+    rows = [
+        row for row in table.rows if any(_number(row[places[name]]) is not None for name in names)
+    ]
+    texts = tuple(table.columns[places[label]].text(row[places[label]]) for row in rows)
+    series = {name: tuple(_number(row[places[name]]) for row in rows) for name in names}
+    return Bars(texts, series, table.columns[places[names[0]]].unit)
+
+
+def _number(cell: Cell) -> float | None:
+    if isinstance(cell, bool | str) or cell is None or not math.isfinite(cell):
+        return None
+    return float(cell)

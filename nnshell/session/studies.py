@@ -17,6 +17,7 @@ from nnshell.experiments import mixed as mixing
 from nnshell.experiments import sensitivity as ranking
 from nnshell.experiments.mixed import Mixture
 from nnshell.experiments.sensitivity import Advice, Sensitivity
+from nnshell.ir.graph import all_nodes
 from nnshell.ir.select import select_one
 from nnshell.learning import adaround as rounding
 from nnshell.learning import bias_correction, equalization, layers, outliers, ranges
@@ -201,3 +202,23 @@ def activations(
     return distributions.activation_distributions(
         project.graph, batches_of(project, samples), engine.run, progress=progress
     )
+
+
+def activation_notes(project: Project) -> tuple[str, ...]:
+    """What a table of activations should say of the graph's stage, and of layers that were moved.
+
+    A layer that a pass moved computes something else than in the model file: a pool that moved
+    before its relu makes the relu's rows those of pooled values.
+    """
+    fused = sum(node.body is not None for node in project)
+    if not fused:
+        return ("before fusions: the layers as in the model file",)
+    names = {key.rpartition("/")[2] for key, _, _ in all_nodes(project.graph)}
+    moved = [
+        note.text
+        for record in project.pass_records
+        for note in record.notes
+        if note.done and note.text.startswith("moved ") and note.node in names
+    ]
+    head = f"after fusions: {fused} fused nodes, FUSION/LAYER is what a layer inside one computes"
+    return (head, *moved)

@@ -1,0 +1,1 @@
+"""The page that `report` writes: its content, its templates, its files."""
