@@ -47,6 +47,7 @@ _PUBLIC = {
             "set_setting",
         ),
         "nnshell.session.recipe": ("undo",),
+        "nnshell.session.page": ("report",),
         "nnshell.state": ("generate_project",),
         "nnshell.session.studies": (
             "sensitivity",

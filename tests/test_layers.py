@@ -57,6 +57,9 @@ ONLY_IN = {
     "prompt_toolkit": ("shell",),
     "PIL": ("inputs",),
     "distributed": ("cluster",),
+    "matplotlib": ("reports",),
+    "jinja2": ("reports",),
+    "fast_sugiyama": ("reports",),
 }
 FORBIDDEN = {"pickle", "cPickle", "dill", "marshal", "shelve"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nnshell.experiments.bench import Outcome
 from nnshell.experiments.mixed import Mixture
 from nnshell.experiments.sensitivity import Advice, Sensitivity
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.reports.table import Cell, Column, Table, with_bars
 
 
 def sensitivity_table(
@@ -35,7 +35,8 @@ def sensitivity_table(
     notes = ["alone: only this node quantized; without: all but this node", *advice_lines(advice)]
     if found and not advice:
         notes.append("next: adaround INPUTS or mixed INPUTS; no option of one node alone helps")
-    return Table(title, columns, rows, notes=tuple(notes))
+    table = Table(title, columns, rows, notes=tuple(notes))
+    return with_bars(table, "Node", "Noise alone", "Noise without")
 
 
 def advice_lines(advice: Sequence[Advice]) -> list[str]:
@@ -60,7 +61,8 @@ def mixture_table(title: str, mixture: Mixture) -> Table:
         f"before: {_outcome_text(mixture.before)}, {mixture.before_bytes:,} bytes",
         f"after: {_outcome_text(mixture.outcome)}, {mixture.size_bytes:,} bytes",
     )
-    return Table(title, columns, tuple(mixture.bits.items()), notes=notes)
+    table = Table(title, columns, tuple(mixture.bits.items()), notes=notes)
+    return with_bars(table, "Node", "Weight bits")
 
 
 def before_and_after(before: Outcome, after: Outcome) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.types import Layout
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.reports.table import Cell, Column, Table, with_bars
 
 _SHOW = (
     Column("Step", "right"),
@@ -61,7 +61,8 @@ def show_table(
         notes.append(key)
     if unused:
         notes.append(f"nothing reads {', '.join(unused)}")
-    return Table(f"{graph.name}: steps", _SHOW, tuple(rows), notes=tuple(notes))
+    table = Table(f"{graph.name}: steps", _SHOW, tuple(rows), notes=tuple(notes))
+    return with_bars(table, "Name", "Active", "Parameters", "MACs")
 
 
 def _show_row(
@@ -139,7 +140,8 @@ def temps_table(graph: Graph) -> Table:
         last = max(readers, default=None)
         rows.append((node.name, numbers[node.name], last, shape, size, len(readers)))
     footer: tuple[Cell, ...] = ("total", None, None, None, total, None)
-    return Table(f"{graph.name}: buffers", columns, tuple(rows), footer=(footer,))
+    table = Table(f"{graph.name}: buffers", columns, tuple(rows), footer=(footer,))
+    return with_bars(table, "Buffer", "Size")
 
 
 def operator_statistics(graph: Graph) -> Table:
@@ -149,7 +151,8 @@ def operator_statistics(graph: Graph) -> Table:
     columns = (Column("Operator"), Column("Nodes", "right"))
     rows = tuple((name, count) for name, count in sorted(counts.items()))
     note = f"{len(graph)} nodes, {edges} edges"
-    return Table(f"{graph.name}: operators", columns, rows, notes=(note,))
+    table = Table(f"{graph.name}: operators", columns, rows, notes=(note,))
+    return with_bars(table, "Operator", "Nodes")
 
 
 def origin_rows(nodes: Sequence[Node]) -> list[str]:

@@ -9,7 +9,7 @@ from nnshell.learning.equalization import Pair
 from nnshell.learning.judged import Change
 from nnshell.learning.outliers import Outlier
 from nnshell.reports.experiment_tables import before_and_after
-from nnshell.reports.table import Column, Table
+from nnshell.reports.table import Column, Table, with_bars
 
 
 def change_text(change: Change, learned: Sequence[str] = ()) -> str:
@@ -37,7 +37,8 @@ def equalization_table(name: str, pairs: Sequence[Pair]) -> Table:
         "ratio of the largest weights of two channels between the filters, where they are read",
         "float results are the same to rounding: checked on random inputs",
     )
-    return Table(f"{name}: weight equalization", columns, rows, notes=notes)
+    table = Table(f"{name}: weight equalization", columns, rows, notes=notes)
+    return with_bars(table, "From", "Widest / narrowest before", "After")
 
 
 def outlier_table(graph: Graph, found: Sequence[Outlier]) -> Table:
@@ -59,7 +60,8 @@ def outlier_table(graph: Graph, found: Sequence[Outlier]) -> Table:
     )
     what = found[0].what if found else "tensors"
     title = f"{graph.name}: outlier channels, {what}"
-    return Table(title, columns, rows, notes=_notes(what))
+    table = Table(title, columns, rows, notes=_notes(what))
+    return with_bars(table, "Tensor", "Widest / median", "Bits lost")
 
 
 def _notes(what: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnshell.reports.plots import (
@@ -57,6 +59,16 @@ _STYLE = {
 }
 
 
+def check(file: str) -> None:
+    """Refuse a file that pictures have no format for, or that there is nothing to draw with."""
+    ending = Path(file).suffix.lower()
+    if ending not in ENDINGS:
+        known = ", ".join(ENDINGS)
+        raise UsageError(f"'{ending}' is not a format of pictures", hint=f"use {known}")
+    if find_spec("matplotlib") is None:
+        library()
+
+
 def picture(title: str, plots: Sequence[Plot], ending: str = ".svg") -> bytes:
     """The plots below each other, under a title, in the format of a file's ending.
 
@@ -64,9 +76,7 @@ def picture(title: str, plots: Sequence[Plot], ending: str = ".svg") -> bytes:
         UsageError: another ending, or nothing to draw.
         NNShellError: matplotlib is not installed.
     """
-    if ending.lower() not in ENDINGS:
-        known = ", ".join(ENDINGS)
-        raise UsageError(f"'{ending}' is not a format of pictures", hint=f"use {known}")
+    check(f"picture{ending}")
     if not plots:
         raise UsageError(f"{title}: nothing to draw", hint="-c FILE writes the table as CSV")
     return _drawn(in_one_line(title), plots, ending[1:].lower(), transparent=False)

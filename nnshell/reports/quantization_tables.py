@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
 from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
+from nnshell.reports.plots import Bars
 from nnshell.reports.table import Cell, Column, Table, with_bars
 
 if TYPE_CHECKING:
@@ -86,7 +87,18 @@ def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
         tuple(_brief_cells(row) for row in rows if keys is not None or row.op != "constant"),
         notes=(*notes, *(() if keys is not None else (_CONSTANTS,))),
     )
-    return Table(title, _QSHOW, cells, notes=notes, records=records, brief=brief)
+    plots = (_ranges(rows),) if rows else ()
+    return Table(title, _QSHOW, cells, notes=notes, records=records, brief=brief, plots=plots)
+
+
+def _ranges(rows: Sequence[QuantizationRow]) -> Bars:
+    """The range that the output of each step covers, constants left out."""
+    shown = [row for row in rows if row.outputs and row.op != "constant"]
+    return Bars(
+        tuple(f"{row.label} {row.name}" for row in shown),
+        {"range of the output": tuple(row.outputs[0].maximum for row in shown)},
+        starts=tuple(row.outputs[0].minimum for row in shown),
+    )
 
 
 def channel_table(graph: Graph, key: str) -> Table | None:
@@ -156,7 +168,7 @@ def file_table(title: str, compared: FileComparison) -> Table:
         notes.append(
             f"accuracy: {compared.accuracy:.1%} here, {compared.accuracy_of_file:.1%} of the file"
         )
-    return Table(title, _FILE, rows, notes=tuple(notes))
+    return with_bars(Table(title, _FILE, rows, notes=tuple(notes)), "Name", "Largest step")
 
 
 def sample_table(
@@ -166,7 +178,8 @@ def sample_table(
     columns = (Column("Sample", wraps=True), Column("QSNR", "right", "dB", digits=1))
     rows = tuple(entry for entry in found if entry[1] < limit_db)
     note = f"{len(rows)} of {len(found)} samples are below {limit_db:g} dB"
-    return Table(f"{network}: outputs of the int8 engine", columns, rows, notes=(note,))
+    table = Table(f"{network}: outputs of the int8 engine", columns, rows, notes=(note,))
+    return with_bars(table, "Sample", "QSNR")
 
 
 def _bits_notes(rows: Sequence[QuantizationRow]) -> tuple[str, ...]:

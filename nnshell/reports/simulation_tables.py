@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from nnshell.chips.insight.advice import levers
 from nnshell.chips.insight.uncertainty import ranges
+from nnshell.reports.chip_plots import memory_plot, roofline_plot
+from nnshell.reports.plots import Curves
 from nnshell.reports.simulation_text import summary
-from nnshell.reports.table import Cell, Column, Table
+from nnshell.reports.table import Cell, Column, Table, with_bars
 
 if TYPE_CHECKING:
     from nnshell.chips.insight.sweep import Point, Sweep
@@ -61,6 +63,12 @@ _MEMORY = (
     Column("To layer", wraps=True),
 )
 
+_KINDS = {  # of points of a sweep: whether they fit, whether nothing beats them
+    "best": ((True, True),),
+    "others": ((True, False),),
+    "does not fit": ((False, False), (False, True)),
+}
+
 
 def layer_table(report: SimulationReport) -> Table:
     """One row per layer, totals below, what does not fit and what would help as notes."""
@@ -78,14 +86,17 @@ def layer_table(report: SimulationReport) -> Table:
     notes = (*summary(report), *levers(report))
     records = tuple(report.layer_records())
     title = f"{report.network.name} on GAP8, kernels {report.kernels}"
-    return Table(title, _LAYERS, rows, footer=(footer,), notes=notes, records=records)
+    table = Table(title, _LAYERS, rows, footer=(footer,), notes=notes, records=records)
+    drawn = with_bars(table, "Name", "Cycles", "Energy")
+    return replace(drawn, plots=(*drawn.plots, roofline_plot(report))) if rows else table
 
 
 def memory_table(report: SimulationReport) -> Table:
     """What lies where in L2, and from which layer to which."""
     rows = tuple(report.memory_rows())
     note = f"peak {report.l2_peak_bytes:,} of {report.parameters.l2_size:,} bytes"
-    return Table(f"{report.network.name}: L2", _MEMORY, rows, notes=(note,))
+    plots = (memory_plot(report),)
+    return Table(f"{report.network.name}: L2", _MEMORY, rows, notes=(note,), plots=plots)
 
 
 def tiled_table(runs: Sequence[TiledRun]) -> Table:
@@ -112,7 +123,20 @@ def sweep_table(found: Sweep) -> Table:
     notes += found.remarks
     notes.append("best: no other point is better in latency, energy or memory and as good in all")
     notes += _relaxation_notes(found)
-    return Table(f"{found.network}: what if", _SWEEP, rows, notes=tuple(notes))
+    plots = (_energy_by_latency(found),)
+    return Table(f"{found.network}: what if", _SWEEP, rows, notes=tuple(notes), plots=plots)
+
+
+def _energy_by_latency(found: Sweep) -> Curves:
+    """A mark for each point; those that nothing beats have a colour of their own."""
+    points = sorted(found.points, key=lambda point: point.latency_ms)
+    series = {
+        name: tuple(p.energy_mj if (p.fits, p.pareto) in kinds else None for p in points)
+        for name, kinds in _KINDS.items()
+    }
+    known = {name: values for name, values in series.items() if any(v is not None for v in values)}
+    x = tuple(point.latency_ms for point in points)
+    return Curves("latency [ms]", x, "energy [mJ]", known, marks_only=True)
 
 
 def sweep_json(found: Sweep) -> dict[str, object]:

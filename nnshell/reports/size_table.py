@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnshell.reports.table import Column, Record, Table
+from nnshell.reports.table import Column, Record, Table, with_bars
 
 _COLUMNS = (
     Column("What"),
@@ -23,4 +23,5 @@ def size_table(
     cells = tuple(
         (what, count, None if share is None else 100 * share) for what, count, share in rows
     )
-    return Table(title, _COLUMNS, cells, notes=tuple(sentences), records=(record,))
+    table = Table(title, _COLUMNS, cells, notes=tuple(sentences), records=(record,))
+    return with_bars(table, "What", "Bytes")

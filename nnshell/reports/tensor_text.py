@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.graph import Graph
+from nnshell.reports.plots import HeatMap
 from nnshell.reports.table import Cell, Column, Table
 from nnshell.support.errors import UsageError
 
@@ -65,7 +66,8 @@ def prediction_table(report: ValidationReport) -> Table:
         for entry in report.predictions
     ]
     title = f"{report.model}: predictions of the {report.engine} engine"
-    return Table(title, columns, tuple(rows), notes=accuracy_lines(report))
+    plots = (confusion_plot(report),) if report.labelled else ()
+    return Table(title, columns, tuple(rows), notes=accuracy_lines(report), plots=plots)
 
 
 def class_count(graph: Graph) -> int | None:
@@ -111,7 +113,15 @@ def confusion_table(report: ValidationReport) -> Table:
     classes = range(report.classes)
     columns = (Column("Label", "right"), *(Column(str(n), "right") for n in classes))
     rows = tuple((label, *(int(n) for n in counts[label])) for label in classes)
-    return Table(f"{report.model}: labels against predictions", columns, rows)
+    title = f"{report.model}: labels against predictions"
+    return Table(title, columns, rows, plots=(confusion_plot(report),))
+
+
+def confusion_plot(report: ValidationReport) -> HeatMap:
+    """The same as squares."""
+    names = tuple(str(number) for number in range(report.classes))
+    counts = tuple(tuple(int(n) for n in row) for row in report.confusion())
+    return HeatMap(names, names, counts, "label", "prediction")
 
 
 def accuracy_lines(report: ValidationReport) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nnshell.experiments.quantized_values import QuantizedValues
+from nnshell.reports.plots import Bars
 from nnshell.reports.table import Column, Table
 
 _SUMMARY = (
@@ -46,7 +48,13 @@ def summary_table(rows: Sequence[QuantizedValues]) -> Table:
         *reasons,
     )
     records = tuple(row.to_json() for row in rows)
-    return Table("numbers quantized", _SUMMARY, cells, notes=notes, records=records)
+    table = Table("numbers quantized", _SUMMARY, cells, notes=notes, records=records)
+    names = tuple(f"{row.clip_type}, {row.form}" for row in rows)
+    errors = {
+        "rounding": tuple(row.rounding_error for row in rows),
+        "clipping": tuple(row.clipping_error for row in rows),
+    }
+    return replace(table, plots=(Bars(names, errors, "mean error"),))
 
 
 def integer_table(numbers: Sequence[float], rows: Sequence[QuantizedValues]) -> Table:

@@ -36,11 +36,11 @@ from nnshell.reports.page.content import (
     Warned,
 )
 from nnshell.reports.page.render import page_html
-from nnshell.reports.plots import HeatMap, Plot
+from nnshell.reports.plots import Plot
 from nnshell.reports.quantization_tables import comparison_table, qshow_table
 from nnshell.reports.simulation_text import headline
 from nnshell.reports.table import Table
-from nnshell.reports.tensor_text import accuracy_lines
+from nnshell.reports.tensor_text import accuracy_lines, confusion_plot
 from nnshell.session import simulation, studies
 from nnshell.session.project import Project
 from nnshell.session.running import engine_for, evaluate, quantized_engine, validate
@@ -243,7 +243,9 @@ def _warnings(project: Project, known: _Findings, chip: SimulationReport) -> Sec
     if remark := simulation.remark(project):
         lines.append(remark)
     lines += [str(shortfall) for shortfall in chip.shortfalls]
-    before, after = (entry and entry.accuracy for entry in (known.floats, known.integers))
+    before, after = (
+        None if entry is None else entry.accuracy for entry in (known.floats, known.integers)
+    )
     if before is not None and after is not None and 100 * (before - after) > _POINT:
         lines.append(f"quantization costs {100 * (before - after):.2f} points of accuracy")
     return Section("warnings", "Warnings", (Warned(tuple(lines)),)) if lines else None
@@ -289,15 +291,8 @@ def _accuracy(known: _Findings) -> Section | None:
         return Section("accuracy", "Result on the samples", (), lead) if lead else None
     parts: list[Part] = []
     if judged.labelled:
-        parts.append(Drawn("Labels against predictions", _confusion(judged)))
+        parts.append(Drawn("Labels against predictions", confusion_plot(judged)))
     return Section("accuracy", "Accuracy", tuple(parts), "\n".join(accuracy_lines(judged)))
-
-
-def _confusion(judged: ValidationReport) -> HeatMap:
-    counts = judged.confusion()
-    names = tuple(str(number) for number in range(judged.classes))
-    rows = tuple(tuple(int(n) for n in row) for row in counts)
-    return HeatMap(names, names, rows, "label", "prediction")
 
 
 def _sweeps(project: Project) -> Section | None:

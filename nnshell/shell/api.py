@@ -29,18 +29,19 @@ if TYPE_CHECKING:
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
     from nnshell.reports import (
+        distribution_tables,
         distributions,
         experiment_tables,
         formulas,
         graph_tables,
         learning_tables,
+        pictures,
         quantization_tables,
         scales,
         simulation_tables,
         simulation_text,
         size_table,
         speed_table,
-        svg,
         sweep_tables,
         tensor_text,
         value_tables,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from nnshell.reports import drawing as drawings
     from nnshell.reports import tensors as tensors
     from nnshell.session import edits, improve, recipe, simulation, studies
+    from nnshell.session import page as pages
     from nnshell.session import sizes as project_sizes
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
@@ -82,6 +84,8 @@ else:
     sweeps = _Lazy("nnshell.experiments.sweep")
     sweep_tables = _Lazy("nnshell.reports.sweep_tables")
     size_table = _Lazy("nnshell.reports.size_table")
+    pictures = _Lazy("nnshell.reports.pictures")
+    pages = _Lazy("nnshell.session.page")
     project_sizes = _Lazy("nnshell.session.sizes")
     quantized_values = _Lazy("nnshell.experiments.quantized_values")
     value_tables = _Lazy("nnshell.reports.value_tables")
@@ -106,6 +110,7 @@ else:
     catalogue = _Lazy("nnshell.passes.catalogue")
     explain = _Lazy("nnshell.passes.explain")
     quantization_options = _Lazy("nnshell.quantization.options")
+    distribution_tables = _Lazy("nnshell.reports.distribution_tables")
     distributions = _Lazy("nnshell.reports.distributions")
     drawings = _Lazy("nnshell.reports.drawing")
     graph_tables = _Lazy("nnshell.reports.graph_tables")
@@ -113,7 +118,6 @@ else:
     simulation_tables = _Lazy("nnshell.reports.simulation_tables")
     simulation_text = _Lazy("nnshell.reports.simulation_text")
     states = _Lazy("nnshell.state")
-    svg = _Lazy("nnshell.reports.svg")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
     tensors = _Lazy("nnshell.reports.tensors")
     tutor = _Lazy("nnshell.shell.tutor")
@@ -127,6 +131,7 @@ __all__ = [
     "clusters",
     "codegen",
     "compat_names",
+    "distribution_tables",
     "distributions",
     "drawings",
     "edits",
@@ -145,6 +150,8 @@ __all__ = [
     "norm_functions",
     "onnx_importer",
     "outliers",
+    "pages",
+    "pictures",
     "project_sizes",
     "quantization_options",
     "quantization_tables",
@@ -162,7 +169,6 @@ __all__ = [
     "speed_table",
     "states",
     "studies",
-    "svg",
     "sweep_tables",
     "sweeps",
     "tensor_text",

@@ -9,7 +9,7 @@ from typing import Any
 import cmd2
 
 from nnshell.inputs.options import MODES, NUMBER_TYPES, InputOptions
-from nnshell.shell.api import norm_functions, quantization_options
+from nnshell.shell.api import norm_functions, pictures, quantization_options
 from nnshell.shell.completion import complete_input
 from nnshell.shell.parser import Parser
 from nnshell.shell.render import FORMATS
@@ -45,7 +45,7 @@ def add_table_options(parser: Parser) -> None:
         help="Write the table to a file, as CSV.",
     )
     add_format("--svg", metavar="FILE", completer=cmd2.Cmd.path_complete,
-               help="Draw the table, or its histograms, to a file as well.")  # fmt: skip
+               help="Draw the numbers to a picture (.svg, .png, .pdf) as well.")  # fmt: skip
     add_format(
         "-x",
         "--xls",
@@ -60,6 +60,13 @@ def add_table_options(parser: Parser) -> None:
         metavar="N",
         help="Number of characters in a line on a terminal.",
     )
+    parser.checks.append(_check_picture)
+
+
+def _check_picture(args: argparse.Namespace) -> None:
+    """A picture that cannot be drawn is refused before the work is done."""
+    if args.svg:
+        pictures.check(args.svg)
 
 
 def add_cluster_option(parser: Parser) -> None:

@@ -9,7 +9,6 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nnshell.reports.plain import plain_text as plain_text
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _NARROWEST = 18  # characters of a folded column: two to three lines hold a usual node name
 _GAP = 2  # characters between columns
 _GOES_ON = "    "  # before the rest of a folded line
-_LINE_HEIGHT, _LETTER_WIDTH = 16, 7.25  # of 12-point monospace, in pixels
 
 FORMATS = ("table", "plain", "csv", "json")
 
@@ -51,24 +49,6 @@ def json_text(table: Table) -> str:
     """A list with one object per row, one row per line."""
     records = [json.dumps(_finite(record), default=_plain) for record in table.as_records()]
     return "[\n" + ",\n".join(f"  {record}" for record in records) + "\n]" if records else "[]"
-
-
-def svg_text(table: Table) -> str:
-    """The aligned columns as a picture: text that every browser and word processor shows."""
-    lines = plain_text(table).split("\n")
-    width = max(map(len, lines)) * _LETTER_WIDTH + 2 * _LINE_HEIGHT
-    height = (len(lines) + 2) * _LINE_HEIGHT
-    drawn = [
-        f'<text x="{_LINE_HEIGHT}" y="{(number + 2) * _LINE_HEIGHT}">{escape(line)}</text>'
-        for number, line in enumerate(lines)
-    ]
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}"'
-        ' font-family="monospace" font-size="12" xml:space="preserve">'
-    )
-    return "\n".join(
-        [opening, '<rect width="100%" height="100%" fill="white"/>', *drawn, "</svg>", ""]
-    )
 
 
 def terminal_table(table: Table, width: int) -> RenderableType:

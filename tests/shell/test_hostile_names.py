@@ -99,10 +99,17 @@ def test_the_origin_of_nodes_is_escaped_and_there(capfd: pytest.CaptureFixture[s
     assert r"\x1b]0;owned\x07\x9b2J\r" in shell.stdout.getvalue()
 
 
-@pytest.mark.parametrize("ending", ["dot", "svg"])
+@pytest.mark.parametrize("ending", ["dot", "svg", "html"])
 def test_pictures_hold_no_raw_name(ending: str) -> None:
+    if ending != "dot":
+        pytest.importorskip("matplotlib")
+        pytest.importorskip("jinja2")
     shell = Shell(Session(), command_sets(), stdin=_pipe(), stdout=_pipe())
-    lines = {"dot": "draw -f picture.dot", "svg": "simulate --svg picture.svg"}
+    lines = {
+        "dot": "draw -f picture.dot",
+        "svg": "simulate --svg picture.svg",
+        "html": "report picture.html",
+    }
     for line in (_SETUP[0], lines[ending]):
         shell.onecmd_plus_hooks(line)
     assert shell.failures == 0, shell.last_failure

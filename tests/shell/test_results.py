@@ -253,6 +253,7 @@ def test_an_interrupted_validation_shows_its_part_and_ends_the_script(
 
 
 def test_what_validate_shows_is_drawn(commands: Any) -> None:
+    pytest.importorskip("matplotlib")
     commands("validate img/* -q --confusion --svg c.svg", "validate img/* -q --svg p.svg")
     assert "labels against predictions" in Path("c.svg").read_text()
     assert "predictions of the int8 engine" in Path("p.svg").read_text()

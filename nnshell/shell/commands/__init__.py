@@ -13,6 +13,7 @@ from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
 from nnshell.shell.commands.laboratory import LaboratoryCommands
 from nnshell.shell.commands.learning import LearningCommands
+from nnshell.shell.commands.page import PageCommands
 from nnshell.shell.commands.prepare import PrepareCommands
 from nnshell.shell.commands.quantize import QuantizeCommands
 from nnshell.shell.commands.results import ResultCommands
@@ -43,6 +44,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         TutorialCommands(),
         WorkedCommands(),
         TableCommands(),
+        PageCommands(),
         FolderCommands(),
         DoctorCommands(),
     )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cmd2 import CommandSet
 
 from nnshell.reports.table import Table
-from nnshell.shell.api import clusters, flow
+from nnshell.shell.api import clusters, flow, pictures
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
-from nnshell.shell.render import csv_text, svg_text
+from nnshell.shell.render import csv_text
 from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
@@ -67,12 +67,17 @@ class Commands(CommandSet["Shell"]):
     def show(self, table: Table, args: argparse.Namespace) -> None:
         """A table in the form that the options of tables ask for."""
         if getattr(args, "svg", None):
-            write_atomically(Path(args.svg), svg_text(table).encode())
+            self._draw(table, Path(args.svg))
             self._cmd.note(f"wrote {args.svg}")
         if getattr(args, "csv", None):
             write_atomically(Path(args.csv), (csv_text(table) + "\n").encode())
         else:
             self.show_beside(table, args)
+
+    def _draw(self, table: Table, path: Path) -> None:
+        """The table's plots as a picture in the format of the file's ending."""
+        content = pictures.picture(table.title, table.plots, path.suffix)
+        write_atomically(path, content)
 
     def show_beside(self, table: Table, args: argparse.Namespace) -> None:
         """A further table of a command, which does not go to the file of the first."""

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import cmd2
 
-from nnshell.shell.api import distributions, engines, flow, image_sets, svg, tensor_text
+from nnshell.shell.api import (
+    distribution_tables,
+    distributions,
+    engines,
+    flow,
+    image_sets,
+    studies,
+    tensor_text,
+)
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 from nnshell.support.errors import UsageError
-from nnshell.support.files import write_atomically
 
 
 def weights_parser() -> Parser:
@@ -80,11 +86,7 @@ class SpreadCommands(Commands):
             return
         result = distributions.constant_distributions(graph, names, channels=args.channels)
         title = f"{graph.name}: constants"
-        if args.svg:
-            write_atomically(Path(args.svg), svg.histograms_svg(title, result).encode())
-            self._cmd.note(f"wrote {args.svg}")
-            args.svg = None
-        self.show(distributions.distribution_table(title, result), args)
+        self.show(distribution_tables.distribution_table(title, result), args)
 
     def _values(self, args: argparse.Namespace, names: set[str] | None) -> None:
         """The values of constants, floats or integers."""
@@ -100,7 +102,7 @@ class SpreadCommands(Commands):
         """Show how weights are spread, as NNTool's stats."""
         graph = self.graph()
         result = distributions.constant_distributions(graph)
-        self.show(distributions.distribution_table(f"{graph.name}: constants", result), args)
+        self.show(distribution_tables.distribution_table(f"{graph.name}: constants", result), args)
 
     @cmd2.with_argparser(astats_parser)
     def do_astats(self, args: argparse.Namespace) -> None:
@@ -112,4 +114,5 @@ class SpreadCommands(Commands):
             result = distributions.activation_distributions(
                 graph, batches, engine.run, progress=done
             )
-        self.show(distributions.distribution_table(f"{graph.name}: activations", result), args)
+        title, notes = f"{graph.name}: activations", studies.activation_notes(self.project())
+        self.show(distribution_tables.distribution_table(title, result, notes), args)

@@ -102,7 +102,7 @@ TABLE: dict[str, Case] = {
     "--format": Case("--format json"),
     "--terminal": Case("-t", idle=True),
     "--csv": Case("-c table.csv"),
-    "--svg": Case("--svg table.svg"),
+    "--svg": Case("--svg table.svg", needs="matplotlib"),
     "--xls": Case("-x table.xls", fails=FAILS),
     "--table_width": Case("-w 40", terminal=True),
 }
@@ -295,6 +295,10 @@ COMMANDS: dict[str, Command] = {
         "--step": Case("-s"),
         "--report_lowest": Case("-r 100"),
     }),
+    "report": Command("quantized", "page.html {inputs}", (), (INPUTS,), {
+        "input_files": Case("data.npz", base="page.html", needs="jinja2"),
+        **{name: replace(case, needs="jinja2") for name, case in INPUTS.items()},
+    }),
     "compare": Command("nothing", "paired.onnx {inputs}", (), (INPUTS, TABLE), {
         "input_files": Case("data.npz", base="paired.onnx"),
         "--json": Case("--json result.json"),
@@ -374,7 +378,7 @@ COMMANDS: dict[str, Command] = {
         **{name: replace(case, also=f"{{inputs}} {case.also}")
            for name, case in INPUTS.items()},
         "--cluster": Case("--cluster nowhere://", base="--l1 48k", fails=FAILS),
-        "--svg": Case("--svg table.svg", base="--l1 48k,32k"),
+        "--svg": Case("--svg table.svg", base="--l1 48k,32k", needs="matplotlib"),
         "input_files": Case("data.npz"),
         "--summary": Case("--summary"),
         "--explain": Case("--explain 3"),
