@@ -16,8 +16,8 @@ from nnshell.cli import main
 from nnshell.support import units
 from nnshell.support.files import append_atomically, finish, write_all_atomically
 
-_KILLED = 9
-_EVENTS = {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod"}
+KILLED = 9
+EVENTS = {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod"}
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 Set = dict[Path, bytes]
@@ -33,7 +33,7 @@ def _a_set(random: Random, folder: Path) -> Set:
     }
 
 
-def _in_child(act: Callable[[], object]) -> int:
+def in_child(act: Callable[[], object]) -> int:
     """Run in a process of its own; the process id."""
     pid = os.fork()
     if pid:
@@ -47,11 +47,11 @@ def _in_child(act: Callable[[], object]) -> int:
         os._exit(status)
 
 
-def _status(pid: int) -> int:
+def status_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """What the next run does, as if a minute had passed; nothing of ours may be left then."""
     kept, units._OLD_SECONDS = units._OLD_SECONDS, -1.0
     try:
@@ -78,18 +78,18 @@ def killed_case(random: Random, folder: Path) -> str:
 
     def watch(event: str, _: object) -> None:
         nonlocal left
-        if event in _EVENTS:
+        if event in EVENTS:
             left -= 1
             if left < 0:
-                os._exit(_KILLED)
+                os._exit(KILLED)
 
     def write() -> None:
         sys.addaudithook(watch)
         write_all_atomically(after)
 
-    killed = _status(_in_child(write)) == _KILLED
+    killed = status_of(in_child(write)) == KILLED
     if target.exists():
-        _tidy(target)
+        tidy(target)
     found = _content(after)
     if found not in (before, after) or (not killed and found != after):
         raise Violation(f"{len(after)} files are a mixture, killed at {left}")
@@ -108,11 +108,11 @@ def pair_case(random: Random, folder: Path) -> str:
             write_all_atomically(files)
             append_atomically(log, f"{who}{number}\n".encode())
 
-    pids = [_in_child(lambda f=f, w=w: write(f, w)) for f, w in ((one, "a"), (other, "b"))]
-    statuses = [_status(pid) for pid in pids]
+    pids = [in_child(lambda f=f, w=w: write(f, w)) for f, w in ((one, "a"), (other, "b"))]
+    statuses = [status_of(pid) for pid in pids]
     if any(statuses):
         raise Violation("a writer failed")
-    _tidy(target)
+    tidy(target)
     if _content(one) not in (one, other):
         raise Violation("two sets are mixed")
     lines = sorted(log.read_text().splitlines())
@@ -140,10 +140,10 @@ def signal_case(random: Random, folder: Path) -> str:
             status = int(end.code or 0)
         os._exit(status)
 
-    pid = _in_child(run)
+    pid = in_child(run)
     time.sleep(random.uniform(0.05, 0.6))  # it is past its own beginning
     os.kill(pid, number)
-    status = _status(pid)
+    status = status_of(pid)
     expected = (128 + number, 0, -number)  # by us; too late; before there was a shell
     if status not in expected:
         raise Violation(f"{number.name} ends with status {status}")
