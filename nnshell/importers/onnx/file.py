@@ -6,6 +6,7 @@ the large tensors (``weights``).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -13,19 +14,20 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import onnx
-import onnx.external_data_helper
 import onnx.version_converter
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nnshell.importers.model_file import MAX_FILE_BYTES, model_bytes
 from nnshell.importers.onnx.bounds import check_bounds
+from nnshell.importers.onnx.external import check_outside, is_outside, load
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.quantized import drop_ties, write_out_quantized
 from nnshell.importers.onnx.weights import Weights, standing_in, take_weights, without_stand_ins
+from nnshell.importers.onnx.wire import with_references
 from nnshell.support.errors import ModelError
 
 LOGGER = logging.getLogger(__name__)
@@ -34,8 +36,6 @@ OLDEST_OPSET = 7
 NEWEST_OPSET = 26  # the newest that ONNX Runtime runs
 OPSET = 21  # older files are brought to this one; newer ones stay what they are
 DEFAULT_DOMAINS = ("", "ai.onnx")
-
-_EXTERNAL = onnx.TensorProto.EXTERNAL
 
 _ERROR_KIND = re.compile(r"\[\w+Error\] *")  # the onnx package names its own errors in their text
 
@@ -67,7 +67,8 @@ class Spelling:
 class OnnxFile:
     """A readable file: initializers are no graph inputs, nodes are sorted and lead to outputs.
 
-    ``weights`` are its large tensors, which ``model`` does not have.
+    ``weights`` are its large tensors, which ``model`` does not have; their numbers may still be in
+    the file (``external``).
     """
 
     path: Path
@@ -82,8 +83,9 @@ def read_onnx(path: Path, native: Native) -> OnnxFile:
     model, sha256 = _parsed(path)
     check_bounds(model, path.name)
     _forget_negative_extents(model)
-    _load_external_data(model, path)
     weights = take_weights(model)
+    check_outside([*weights.values(), *_tensors(model.graph)], path)
+    _load_external_data(model, path)
     if model.functions:
         model = _inlined(model, path, native, weights)
         weights |= take_weights(model)
@@ -102,6 +104,7 @@ def read_whole(path: Path) -> onnx.ModelProto:
     """The model with all its weights, nothing changed. Raises ModelError."""
     model, _ = _parsed(path)
     check_bounds(model, path.name)
+    check_outside(_tensors(model.graph), path)
     _load_external_data(model, path)
     return model
 
@@ -114,7 +117,7 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     model.ir_version = max(model.ir_version, 8)  # initializers need not be graph inputs
     _check(file, native)
     if default_opset(model) >= OPSET:
-        write_out_quantized(model, file.weights)
+        write_out_quantized(model, file.weights, file.path)
         drop_ties(model)
         return model
     softmax_axes = _set_softmax_aside(model)
@@ -131,7 +134,7 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     _put_softmax_back(newer, softmax_axes)
     _restore_old_resizes(newer, resized)
     _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
-    write_out_quantized(newer, file.weights)
+    write_out_quantized(newer, file.weights, file.path)
     drop_ties(newer)
     return newer
 
@@ -203,20 +206,40 @@ def first_line(error: Exception) -> str:
 
 
 def _parsed(path: Path) -> tuple[onnx.ModelProto, str]:
-    """The model, and the SHA-256 of the file; its bytes are not kept."""
-    data = model_bytes(path)
+    """The model, its large data still in the file, and the SHA-256 of that."""
+    content, sha256 = _content(path)
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(data)
+        model.ParseFromString(content)
     except ONNX_ERRORS as error:
         raise _not_onnx(path) from error
-    sha256 = hashlib.sha256(data).hexdigest()
-    del data  # as large as the model; what follows makes copies of single tensors
     if not model.ir_version or not model.HasField("graph") or not model.graph.output:
         raise _not_onnx(path)
     if _has_broken_text(model):
         raise _not_onnx(path)
     return model, sha256
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    with contextlib.suppress(OSError, ValueError):  # refused where it is read as a whole
+        if (slim := with_references(path, MAX_FILE_BYTES)) is not None:
+            return slim
+    data = model_bytes(path)
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    """Read what tensors of the model keep outside it. Raises ModelError."""
+    for tensor in _tensors(model.graph):
+        if not is_outside(tensor):
+            continue
+        try:
+            load(tensor, path)
+        except ONNX_ERRORS as error:
+            raise ModelError(
+                f"external data of '{tensor.name}' cannot be read: {first_line(error)}",
+                where=path.name,
+            ) from error
 
 
 def _has_broken_text(message: Any) -> bool:
@@ -290,50 +313,6 @@ def _inlined(
 
 
 # -- external data -------------------------------------------------------------------------
-
-
-def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
-    """Read the tensors that the file keeps in other files, all in its own folder."""
-    folder = path.resolve().parent
-    total = 0
-    for tensor in _tensors(model.graph):
-        if tensor.data_location != _EXTERNAL:
-            continue
-        total += _external_bytes(tensor, folder, path)
-        if total > MAX_FILE_BYTES:
-            raise ModelError(f"external data of more than {MAX_FILE_BYTES} bytes", where=path.name)
-        try:
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-        except ONNX_ERRORS as error:
-            raise ModelError(
-                f"external data of '{tensor.name}' cannot be read: {first_line(error)}",
-                where=path.name,
-            ) from error
-        tensor.data_location = onnx.TensorProto.DEFAULT
-        del tensor.external_data[:]
-
-
-def _external_bytes(tensor: onnx.TensorProto, folder: Path, path: Path) -> int:
-    """Size of a tensor's external data; refuses files outside the folder."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    parts = PurePosixPath(location.replace("\\", "/")).parts
-    target = (folder / location).resolve() if "\0" not in location else folder
-    outside = not target.is_relative_to(folder) or ".." in parts
-    if not location or PurePosixPath(location).is_absolute() or outside:
-        raise ModelError(
-            f"external data of '{tensor.name}' is outside the model's folder: '{location}'",
-            where=path.name,
-            hint="keep the data file beside the model",
-        )
-    if not target.is_file():
-        raise ModelError(
-            f"external data of '{tensor.name}' is missing: '{location}'",
-            where=path.name,
-            hint="keep the data file beside the model",
-        )
-    length = entries.get("length", "")
-    return int(length) if length.isdecimal() else target.stat().st_size
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

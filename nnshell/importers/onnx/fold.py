@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -121,13 +122,19 @@ def constant_of(node: onnx.NodeProto) -> NDArray[Any]:
             return np.asarray(onnx.helper.get_attribute_value(attributes[name]), dtype)
     if "value" not in attributes:
         raise Unsupported(f"attributes {', '.join(attributes)}", accepted="a tensor of numbers")
-    return array_of(attributes["value"].t)
+    return array_inside(attributes["value"].t)
 
 
-def array_of(tensor: onnx.TensorProto) -> NDArray[Any]:
-    """The numbers of a tensor in the file; raises Unsupported when it is malformed."""
+def array_inside(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """The numbers of a tensor in the model; raises Unsupported when it is malformed."""
+    with malformed(tensor.name):
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
+
+
+@contextmanager
+def malformed(name: str) -> Iterator[None]:
+    """What reading a tensor raises, as Unsupported."""
     try:
-        array = np.asarray(onnx.numpy_helper.to_array(tensor))
+        yield
     except ONNX_ERRORS as error:
-        raise Unsupported(f"'{tensor.name}' cannot be read: {first_line(error)}") from error
-    return array
+        raise Unsupported(f"'{name}' cannot be read: {first_line(error)}") from error

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from nnshell.importers.onnx.external import array_of
 from nnshell.importers.onnx.file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
-from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_of, constant_of
+from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_inside, constant_of, malformed
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.rectifiers import complete_ranges, insert_implied_rectifiers
 from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
@@ -136,7 +137,8 @@ class Importer:
 
     def _add_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
         try:
-            self.context.constants[name] = array_of(tensor)
+            with malformed(tensor.name):
+                self.context.constants[name] = array_of(tensor, self.file.path)
         except Unsupported as problem:
             self.problems.append(Problem("initializer", name, problem.reason))
             self._unknown.add(name)
@@ -344,7 +346,7 @@ def _attribute(attribute: onnx.AttributeProto) -> AttributeValue:
     if attribute.type == onnx.AttributeProto.STRING:
         return bytes(value).decode("utf-8", "replace")
     if attribute.type == onnx.AttributeProto.TENSOR:
-        return array_of(value)
+        return array_inside(value)
     if attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.FLOAT):
         number: int | float = value
         return number

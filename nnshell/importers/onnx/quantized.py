@@ -9,11 +9,14 @@ what it is, and is refused by name.
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from nnshell.importers.onnx.external import array_of
 
 MICROSOFT = "com.microsoft"
 _DOMAINS = ("", "ai.onnx", MICROSOFT)
@@ -24,12 +27,12 @@ Weights = MutableMapping[str, onnx.TensorProto]
 Float32Array = NDArray[np.float32]
 
 
-def write_out_quantized(model: onnx.ModelProto, weights: Weights) -> None:
-    """Rewrite the nodes of ``model`` in place; ``weights`` are its tensors that lie outside."""
+def write_out_quantized(model: onnx.ModelProto, weights: Weights, path: Path) -> None:
+    """Rewrite the nodes of the model from ``path``; ``weights`` are its tensors apart from it."""
     nodes = list(model.graph.node)
     if not any(node.op_type in _FORMS and node.domain in _DOMAINS for node in nodes):
         return
-    writer = _Writer(model, weights)
+    writer = _Writer(model, weights, path)
     for node in nodes:
         form = _FORMS.get(node.op_type) if node.domain in _DOMAINS else None
         if form is None or not form(writer, node):
@@ -74,8 +77,8 @@ def can_be_written_out(node: onnx.NodeProto) -> bool:
 class _Writer:
     """Nodes in place of a quantized one, and the constants they need."""
 
-    def __init__(self, model: onnx.ModelProto, weights: Weights) -> None:
-        self.graph = model.graph
+    def __init__(self, model: onnx.ModelProto, weights: Weights, path: Path) -> None:
+        self.graph, self.path = model.graph, path
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self._small = {tensor.name: tensor for tensor in self.graph.initializer}
@@ -85,7 +88,7 @@ class _Writer:
         tensor = self._small.get(name) or self.weights.get(name)
         if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
             return None
-        return np.asarray(numpy_helper.to_array(tensor), np.float32).reshape(-1)
+        return array_of(tensor, self.path).astype(np.float32, copy=False).reshape(-1)
 
     def known(self, *names: str) -> bool:
         return all(self.scale(name) is not None for name in names)

@@ -7,6 +7,7 @@ graph inputs of their shape and type while the checker, the converter and shape 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -74,6 +75,10 @@ def without_stand_ins(model: onnx.ModelProto, weights: Weights) -> onnx.ModelPro
 
 
 def _is_large(tensor: onnx.TensorProto) -> bool:
+    """Whether its numbers, in the model or outside of it, are many."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        elements = math.prod(max(int(extent), 0) for extent in tensor.dims)
+        return elements > LARGE_BYTES  # of a byte or more each, hardly ever of less
     return bool(tensor.ByteSize() > LARGE_BYTES)
 
 
