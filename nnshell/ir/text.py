@@ -242,7 +242,7 @@ def _parse_attributes(text: str, number: int) -> dict[str, Any]:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError(text)
         return {str(entry.arg): _evaluated(entry.value) for entry in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError):
         raise GraphError(f"attributes {{{text}}} cannot be read", where=f"line {number}") from None
 
 
@@ -262,10 +262,7 @@ def _evaluated(node: ast.expr) -> Any:
         case ast.Call(func=ast.Name(id="Window"), args=[]):
             return Window(**_evaluated_keywords(node))
         case ast.Call(func=ast.Name(id=kind), args=[]) if kind in OPERATORS:
-            try:
-                return OPERATORS[kind](**_evaluated_keywords(node))
-            except TypeError as error:
-                raise ValueError(str(error)) from error
+            return OPERATORS[kind](**_evaluated_keywords(node))
     raise ValueError(ast.dump(node))
 
 

@@ -23,7 +23,6 @@ from nnshell.inputs.datasets import read_cifar_python, read_idx
 from nnshell.inputs.labels import read_labels
 from nnshell.inputs.norm_parser import parse_norm
 from nnshell.ir.select import select
-from nnshell.ir.text import parse_graph
 from nnshell.quantization import load_statistics
 from nnshell.session.project import Project
 from nnshell.shell.lines import scan
@@ -77,7 +76,6 @@ def _samples(path: Path) -> object:
 READERS: dict[str, Reader] = {
     "cifar": _file(lambda path: read_cifar_python(str(path)), "data_batch_1"),
     "chip": _file(load_chip, "chip.toml"),
-    "graph": lambda data, _: parse_graph(_text(data)),
     "idx": _file(lambda path: read_idx(str(path), 10), "t10k-images-idx3-ubyte"),
     "kernels": _file(load_kernels, "kernels.toml"),
     "labels": _file(lambda path: read_labels(str(path), ["a.png", "b.png"]), "labels.csv"),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from nnshell.chips.model.toml_file import made_of
 from nnshell.support.errors import UsageError
 from nnshell.support.files import read_text
 
@@ -156,21 +156,14 @@ def load_chip(path: Path | str | None = None) -> Chip:
         UsageError: the file is missing, is not TOML, or lacks a value or holds a wrong one.
     """
     where = str(path) if path is not None else "chip.toml"
+    like = "the chip.toml that ships with nnshell"
     try:
-        text = _read(path)
-        return _chip(tomllib.loads(text))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return made_of(lambda: _read(path), _chip, "chip file", where, like)
+    except FileNotFoundError as error:
         raise UsageError(
-            f"cannot read the chip file: {reason}", where=where, hint="give the path of a TOML file"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the chip file is not valid TOML: {error}", where=where) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"the chip file lacks a value or holds a wrong one: {error}",
+            f"cannot read the chip file: {error.strerror}",
             where=where,
-            hint="compare it with the chip.toml that ships with nnshell",
+            hint="give the path of a TOML file",
         ) from error
 
 

@@ -8,7 +8,6 @@ come from, so that a table can be read, judged and swapped.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from nnshell.chips.model.counts import COUNTS
+from nnshell.chips.model.toml_file import made_of
 from nnshell.ir.work import Work
 from nnshell.support.errors import UsageError
 from nnshell.support.files import read_text
@@ -148,26 +148,13 @@ def load_kernels(name: str | Path) -> KernelTable:
     """
     where = str(name)
     try:
-        return _table(tomllib.loads(_read(name)))
+        return made_of(
+            lambda: _read(name), _table, "kernel table", where, "a table that ships with nnshell"
+        )
     except FileNotFoundError as error:
         raise UsageError(
             f"there is no kernel table {where}",
             hint=f"take one of {', '.join(TABLES)} or the path of a TOML file",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise UsageError(
-            f"cannot read the kernel table: {reason}",
-            where=where,
-            hint="give the path of a TOML file",
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the kernel table is not valid TOML: {error}", where=where) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"the kernel table lacks a value or holds a wrong one: {error}",
-            where=where,
-            hint="compare it with a table that ships with nnshell",
         ) from error
 
 

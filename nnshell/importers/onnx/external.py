@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from nnshell.importers.model_file import MAX_FILE_BYTES
+from nnshell.importers.onnx.weights import is_whole, reference
 from nnshell.importers.onnx.wire import ITSELF
 from nnshell.support.errors import ModelError
 
@@ -53,7 +54,7 @@ def check_outside(tensors: Iterable[onnx.TensorProto], path: Path) -> None:
 def load(tensor: onnx.TensorProto, path: Path) -> None:
     """Put the data of a tensor into it. Raises ModelError."""
     tensor.raw_data = _place(tensor, path).bytes()
-    tensor.data_location = onnx.TensorProto.DEFAULT
+    tensor.ClearField("data_location")
     del tensor.external_data[:]
 
 
@@ -75,17 +76,13 @@ def array_of(tensor: onnx.TensorProto, path: Path) -> NDArray[Any]:
     return values.reshape(tuple(tensor.dims)).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in tensor.external_data}
-
-
 def _place(tensor: onnx.TensorProto, path: Path) -> _Place:
     """Where a tensor's data lie; refuses files outside the model's folder."""
-    entries = _entries(tensor)
+    entries = reference(tensor)
     target = path if entries.get("location") == ITSELF else _beside(tensor, entries, path)
     size = target.stat().st_size
     offset, length = (
-        int(text) if text.isdecimal() else missing
+        int(text) if is_whole(text) else missing
         for text, missing in ((entries.get("offset", ""), 0), (entries.get("length", ""), -1))
     )
     length = max(size - offset, 0) if length < 0 else length

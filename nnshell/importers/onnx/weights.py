@@ -15,6 +15,8 @@ import onnx
 
 LARGE_BYTES = 1 << 14  # a tensor that may decide a shape is far smaller
 
+_DIGITS = 19  # of more bytes than any file has
+
 Weights = Mapping[str, onnx.TensorProto]
 
 
@@ -74,11 +76,23 @@ def without_stand_ins(model: onnx.ModelProto, weights: Weights) -> onnx.ModelPro
     return model
 
 
+def reference(tensor: onnx.TensorProto) -> dict[str, str]:
+    """Where a tensor's data lie outside the model: location, offset, length."""
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a number of bytes that a file can have."""
+    return text.isdecimal() and len(text) < _DIGITS
+
+
 def _is_large(tensor: onnx.TensorProto) -> bool:
     """Whether its numbers, in the model or outside of it, are many."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        elements = math.prod(max(int(extent), 0) for extent in tensor.dims)
-        return elements > LARGE_BYTES  # of a byte or more each, hardly ever of less
+        length = reference(tensor).get("length", "")
+        if is_whole(length):
+            return int(length) > LARGE_BYTES
+        return math.prod(max(int(extent), 0) for extent in tensor.dims) > LARGE_BYTES
     return bool(tensor.ByteSize() > LARGE_BYTES)
 
 
