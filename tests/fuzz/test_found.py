@@ -155,10 +155,21 @@ def test_a_command_that_fails_late_has_written_nothing(project: Project, tmp_pat
     assert sorted(tmp_path.iterdir()) == files
 
 
+def test_the_file_has_the_table_that_is_shown(project: Project, tmp_path: Path) -> None:
+    assert project.graph.source is not None
+    for option, heading in (("", "macs"), ("--memory", "bytes")):
+        table = tmp_path / "table.csv"
+        command = f"simulate {option} --csv {table}"
+        assert main(["-e", f"open {project.graph.source.path}", "-e", "fquant", "-e", command]) == 0
+        assert heading in table.read_text().splitlines()[0].lower()
+
+
 def test_a_table_beside_the_first_does_not_replace_it(project: Project, tmp_path: Path) -> None:
     assert project.graph.source is not None
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, np.zeros((1, 3, 6, 6), np.float32))
     table = tmp_path / "layers.csv"
-    command = f"simulate --memory --csv {table}"
+    command = f"simulate {samples} --tiled --csv {table}"
     assert main(["-e", f"open {project.graph.source.path}", "-e", "fquant", "-e", command]) == 0
     assert "macs" in table.read_text().splitlines()[0].lower()
 

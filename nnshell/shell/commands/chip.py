@@ -210,7 +210,7 @@ class ChipCommands(Commands):
             self.show(simulation_tables.layer_table(report), args)
         if args.memory:
             self.write_lines(simulation_text.memory_map(report))
-            self.show_beside(simulation_tables.memory_table(report), args)
+            self.show(simulation_tables.memory_table(report), args)
 
     def _predict(self, args: argparse.Namespace) -> None:
         """The int8 graph on inputs: the class of each, or else what every output says."""
