@@ -1,4 +1,4 @@
-"""What an operator is in integers, by (operator, scheme): its kernel, meaning and lowered form.
+"""What an operator is in integers, by (operator, scheme): records, kernel, meaning, lowered form.
 
 SQ8 is what operators say of themselves: every operator is its own entry. Another scheme is another
 table of its own, filled by ``arithmetic``, and no branch anywhere: the quantizer, the engines, the
@@ -13,14 +13,18 @@ from typing import Any, Protocol, TypeVar
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import IntArray, Operator, Types
 from nnshell.ir.qparams import NodeQuantization
-from nnshell.ir.requests import QuantizeRequest
+from nnshell.ir.records import RecordRule
+from nnshell.ir.requests import SQ8, QuantizeRequest
 from nnshell.support.errors import QuantizationError
-
-SQ8 = "SQ8"
 
 
 class Arithmetic(Protocol):
     """An operator in one scheme's integers; ``Operator`` says what each method gives."""
+
+    @property
+    def parameters(self) -> tuple[int, ...]: ...
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]: ...
 
     def quantize(self, request: QuantizeRequest) -> NodeQuantization: ...
 
@@ -52,7 +56,7 @@ def _itself(op: Operator) -> Arithmetic:
 _SCHEMES: dict[str, dict[type, Maker]] = {SQ8: {Operator: _itself}}
 
 
-def arithmetic(scheme: str, *classes: type[Operator]) -> Callable[[SomeMaker], SomeMaker]:
+def arithmetic(scheme: str, *classes: type[Any]) -> Callable[[SomeMaker], SomeMaker]:
     """Decorator: what gives operators of these classes their arithmetic in ``scheme``.
 
     A class of such objects serves as well, as its constructor takes the operator.
@@ -84,7 +88,9 @@ def arithmetic_of(op: Operator, scheme: str = SQ8) -> Arithmetic:
     if maker is None:
         raise QuantizationError(
             f"operator '{op.kind}' has no arithmetic in scheme {scheme}",
-            hint=f"schemes: {', '.join(schemes())}",
+            hint=f"qtune --step STEP scheme={SQ8} computes a node in the other scheme"
+            if scheme in _SCHEMES
+            else f"schemes: {', '.join(schemes())}",
         )
     return maker(op)
 

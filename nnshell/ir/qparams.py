@@ -15,6 +15,7 @@ _LIMITS = {
     "uint16": (0, 65535),
     "int32": (-(1 << 31), (1 << 31) - 1),
 }
+_BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32}
 
 INT8_BITS = 8  # what the chip's kernels have
 FLOAT_BITS = 32  # stands for "not quantized" in simulations
@@ -27,7 +28,8 @@ class QParams:
     ``scale`` has one element (per tensor) or one per channel along ``axis``. Activation scales are
     float64; weight scales are float32 (float64 where the weights are) because NNTool computes and
     keeps them so, and the integers depend on it. ``minimum`` and ``maximum`` are the recorded real
-    range, same length as ``scale``.
+    range, same length as ``scale``. A fixed-point record (scheme POW2) also says how many of its
+    bits are a fraction: its scale is ``2**-fraction_bits``, its zero point 0.
     """
 
     scale: NDArray[np.floating[Any]]
@@ -40,13 +42,27 @@ class QParams:
     asymmetric: bool = False
     forced: bool = False  # a consumer or the graph output fixed it
     bits: int = INT8_BITS  # of an int8 record: fewer use a part of it, FLOAT_BITS simulate none
+    fraction_bits: int | None = None  # of a fixed-point record
+    integer_bits: int | None = None  # all bits of a fixed-point record, where its type has more
+
+    @property
+    def fixed_point(self) -> bool:
+        """Whether the record is Qm.n: its scale is a power of two that the scheme chose."""
+        return self.fraction_bits is not None
+
+    @property
+    def width(self) -> int:
+        """Bits of an integer that are used: those of the type, or fewer."""
+        if self.integer_bits is not None:
+            return self.integer_bits
+        return min(self.bits, INT8_BITS) if self.dtype == "int8" else _BITS[self.dtype]
 
     @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest integer that is used."""
         low, high = _LIMITS[self.dtype]
-        if self.dtype == "int8" and self.bits < INT8_BITS:
-            low, high = -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        if self.width < _BITS[self.dtype]:
+            low, high = -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
         return (-high, high) if self.narrow else (low, high)
 
     @property
@@ -58,6 +74,7 @@ class QParams:
         """Equal scale, zero point and element type: integers mean the same in both."""
         return (
             self.dtype == other.dtype
+            and self.width == other.width
             and self.bits == other.bits
             and self.zero_point == other.zero_point
             and np.array_equal(self.scale, other.scale)
@@ -68,10 +85,12 @@ class QParams:
     ) -> NDArray[np.int64]:
         """floor(real/scale + 0.5) + zero_point, saturated; ``real`` broadcast along ``axis``.
 
-        ``real`` is taken as float32, which networks compute in, unless ``double`` says otherwise.
+        ``real`` is taken as float32, which networks compute in, unless ``double`` says otherwise;
+        fixed-point records are made in float64.
         """
         low, high = self.limits
-        numbers = np.asarray(real, np.float64) if double else np.asarray(real, np.float32)
+        exact = double or self.fixed_point
+        numbers = np.asarray(real, np.float64) if exact else np.asarray(real, np.float32)
         scaled = numbers / self._broadcast(np.ndim(real))
         rounded = np.floor(scaled + 0.5) + self.zero_point
         integers: NDArray[np.int64] = np.clip(rounded, low, high).astype(np.int64)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.qparams import INT8_BITS, QParams
-from nnshell.ir.requests import ChosenFilter, KernelOptions, Range
+from nnshell.ir.requests import SQ8, ChosenFilter, KernelOptions, Range
 from nnshell.ir.types import TensorType
 
 Pin = Literal["type", "zero_point", "scale"]
@@ -87,8 +87,11 @@ class Record:
     def equals(self, other: Record) -> bool:
         """Whether integers mean the same in both; ranges and pins do not count."""
         one, two = self.params, other.params
+        if one.fixed_point and two.fixed_point and one.fraction_bits != two.fraction_bits:
+            return False
         return (
             one.dtype == two.dtype
+            and one.width == two.width
             and one.bits == two.bits
             and one.axis == two.axis
             and one.zero_point == two.zero_point
@@ -156,6 +159,12 @@ class SeenRanges(Protocol):
     def find_output(self, index: int) -> Range | None:
         """The same, None where nothing was seen."""
 
+    def accumulator(self) -> Range | None:
+        """What a filter's sums were, where the statistics say so."""
+
+    def activated(self) -> Range | None:
+        """The range after an activation that directly follows in the same fusion, if one does."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordOptions:
@@ -165,6 +174,7 @@ class RecordOptions:
     allow_asymmetric: bool = True
     bits: int = INT8_BITS  # of the node's outputs
     chosen: ChosenFilter | None = None
+    scheme: str = SQ8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +201,7 @@ class RecordQuestion:
     clips_late: bool = False
     in_fusion: bool = False
     memo: dict[Any, Any] = field(default_factory=dict)  # of the node, over all questions
+    current: Answer | None = None  # what the node answered last
 
     @property
     def wish(self) -> Record | None:

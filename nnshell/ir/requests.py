@@ -12,6 +12,9 @@ from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.types import TensorType
 from nnshell.support.errors import QuantizationError
 
+SQ8 = "SQ8"  # NNTool's scaled scheme: 8-bit integers, a scale and a zero point
+POW2 = "POW2"  # fixed point: 8 or 16 bits, scales are powers of two
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -34,6 +37,8 @@ class KernelOptions:
     softmax_8_bits: bool = False  # softmax results in Q7 instead of Q15
     weight_bits: int = 8
     weight_clip: str = "none"  # which extremes of the weights are cut off
+    fixed_bits: int = 16  # of weights and activations in the scheme POW2
+    bias_bits: int = 0  # of biases there; 0 for as many
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Window, Work, WorkKind
-from nnshell.lowering.filters import lower_filter
+from nnshell.lowering.filters import Sums, lower_filter
 from nnshell.lowering.windows import lower_padding
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.numeric.kernels.windows import pad_map, taps
@@ -173,21 +173,20 @@ class Conv2D(Filter):
         """Matrix products in float64, exact below 2**53, of what the windows see of a sample."""
         kernel: FilterKernel = quantization.kernel
         wraps = self.sums_in_int32(kernel.weights.shape)
-        sums = self._sums(quantization, inputs[0])
+        sums = self.products(inputs[0], kernel.weights, quantization.input.zero_point)
         return kernel.finish(sums, quantization.output, wraps=wraps)
 
-    def _sums(self, quantization: NodeQuantization, data: IntArray) -> IntArray:
-        kernel: FilterKernel = quantization.kernel
-        padded = pad_map(data, self.window, quantization.input.zero_point)
-        weights = kernel.weights.reshape(self.groups, kernel.weights.shape[0] // self.groups, -1)
+    def products(self, data: IntArray, weights: NDArray[Any], zero_point: int) -> IntArray:
+        padded = pad_map(data, self.window, zero_point)
+        rows = weights.reshape(self.groups, weights.shape[0] // self.groups, -1)
         products = [
-            self._products(sample[np.newaxis], weights.astype(np.float64))
+            self._products(sample[np.newaxis], rows.astype(np.float64))
             for sample in padded.astype(np.float64)
         ]
         return np.stack(products)
 
     def sums_in_int32(self, filters: tuple[int, ...]) -> bool:
-        """Whether NNTool adds up in int32, as a depthwise kernel; others in float64."""
+        """As a depthwise kernel does."""
         return self.groups == filters[0] and filters[1] == 1
 
     def integer_on_chip(
@@ -195,7 +194,8 @@ class Conv2D(Filter):
     ) -> tuple[IntArray, ...]:
         """The chip's kernels add up in int32, whatever the groups."""
         kernel: FilterKernel = quantization.kernel
-        return (kernel.finish(self._sums(quantization, inputs[0]), quantization.output),)
+        sums = self.products(inputs[0], kernel.weights, quantization.input.zero_point)
+        return (kernel.finish(sums, quantization.output),)
 
     def _products(self, sample: NDArray[np.float64], weights: NDArray[np.float64]) -> IntArray:
         """(filters, rows, columns) of one padded sample."""
@@ -213,20 +213,23 @@ class Conv2D(Filter):
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
         kernel: FilterKernel = quantization.kernel
-        zero = quantization.input.zero_point
-        x, window = lower_padding(build, inputs[0], self.window, zero)
+        x, sums = self.summing(build, inputs[0], quantization.input.zero_point)
+        wraps = build.chip or self.sums_in_int32(kernel.weights.shape)
+        output, shape = quantization.output, outputs[0].shape
+        return (lower_filter(build, x, kernel, output, shape, sums, wraps=wraps),)
+
+    def summing(
+        self, build: IntegerGraph, x: IntegerTensor, zero_point: int
+    ) -> tuple[IntegerTensor, Sums]:
+        x, window = lower_padding(build, x, self.window, zero_point)
         attributes = self._attributes(window)
 
-        def sums(
-            data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
-        ) -> str:
+        def sums(data: str, weights: IntArray, bias: IntArray | None, wide: bool) -> str:
             operands = [build.real(weights, wide)]
             operands += [] if bias is None else [build.real(bias, wide)]
             return build.node("Conv", [data, *operands], attributes, hint=self.kind)
 
-        wraps = build.chip or self.sums_in_int32(kernel.weights.shape)
-        output, shape = quantization.output, outputs[0].shape
-        return (lower_filter(build, x, kernel, output, shape, sums, wraps=wraps),)
+        return x, sums
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -102,11 +102,11 @@ class GlobalPool(Operator):
         pooled = build.node(self.onnx_op, inputs, hint=self.kind)
         return (pooled if self.keep_dims else _as_vector(build, pooled, outputs[0]),)
 
-    def _shaped(self, pooled: IntArray) -> IntArray:
+    def shaped(self, pooled: IntArray) -> IntArray:
         """The result of a reduction that kept both axes, with or without them."""
         return pooled if self.keep_dims else pooled.reshape(pooled.shape[:2])
 
-    def _shaped_tensor(
+    def shaped_tensor(
         self, build: IntegerGraph, pooled: IntegerTensor, output: TensorType
     ) -> IntegerTensor:
         if self.keep_dims:
@@ -155,7 +155,7 @@ class GlobalAveragePool(GlobalPool):
         mean = np.sign(total) * ((np.abs(total) << MEAN_BITS) // count)
         scaled = quantization.kernel.scaling.apply(mean)
         pooled = saturate(scaled + quantization.output.zero_point, quantization.output.limits)
-        return self._shaped(pooled)
+        return self.shaped(pooled)
 
     def lower(
         self,
@@ -168,7 +168,7 @@ class GlobalAveragePool(GlobalPool):
         mean = Accumulator.of(lower_global_mean(build, value, MEAN_BITS))
         scaling, output = quantization.kernel.scaling, quantization.output
         pooled = requantize(build, mean, scaling, output, output.zero_point)
-        return (self._shaped_tensor(build, pooled, outputs[0]),)
+        return (self.shaped_tensor(build, pooled, outputs[0]),)
 
 
 @register
@@ -194,7 +194,7 @@ class GlobalMaxPool(GlobalPool):
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         largest: IntArray = inputs[0].max(axis=(2, 3), keepdims=True)
-        return self._shaped(largest)
+        return self.shaped(largest)
 
     def lower(
         self,
@@ -206,7 +206,7 @@ class GlobalMaxPool(GlobalPool):
         x = inputs[0]
         name = build.node("GlobalMaxPool", [x.name], hint=self.kind)
         pooled = IntegerTensor(name, (x.shape[0], 1, 1), x.low, x.high, x.wide)
-        return (self._shaped_tensor(build, pooled, outputs[0]),)
+        return (self.shaped_tensor(build, pooled, outputs[0]),)
 
 
 @imports("GlobalAveragePool", "GlobalMaxPool")

@@ -22,7 +22,7 @@ from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ir.work import ONE_BYTE, ElementBytes, Work
-from nnshell.lowering.filters import lower_filter
+from nnshell.lowering.filters import Sums, lower_filter
 from nnshell.numeric.kernels.filters import FilterKernel, quantize_filter
 from nnshell.ops.add import Add
 from nnshell.ops.families.arithmetic import without_batch
@@ -44,6 +44,7 @@ class Linear(Filter):
     """Matrix times vector; weights and bias are constants."""
 
     kind: ClassVar[str] = "linear"
+    sums_in_float64: ClassVar[bool] = True
 
     @property
     def reads_flat(self) -> bool:
@@ -101,11 +102,14 @@ class Linear(Filter):
         return quantize_filter(request, request.constant(1), request.constant(2))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        """Products in float64, exact below 2**53."""
         kernel: FilterKernel = quantization.kernel
-        vectors = inputs[0].reshape(inputs[0].shape[0], -1).astype(np.float64)
-        products = (vectors @ kernel.weights.T.astype(np.float64)).astype(np.int64)
+        products = self.products(inputs[0], kernel.weights, 0)
         return kernel.finish(products, quantization.output)
+
+    def products(self, data: IntArray, weights: NDArray[Any], zero_point: int) -> IntArray:
+        vectors = data.reshape(data.shape[0], -1).astype(np.float64)
+        sums: IntArray = (vectors @ weights.T.astype(np.float64)).astype(np.int64)
+        return sums
 
     def lower(
         self,
@@ -115,23 +119,27 @@ class Linear(Filter):
         outputs: Types,
     ) -> tuple[IntegerTensor, ...]:
         kernel: FilterKernel = quantization.kernel
-        vector = replace(inputs[0], source=None)
+        vector, sums = self.summing(build, inputs[0], 0)
+        shape = outputs[0].shape
+        return (
+            lower_filter(build, vector, kernel, quantization.output, shape, sums, doubles=True),
+        )
+
+    def summing(
+        self, build: IntegerGraph, x: IntegerTensor, zero_point: int
+    ) -> tuple[IntegerTensor, Sums]:
+        vector = replace(x, source=None)
         if len(vector.shape) != 1:
             size = math.prod(vector.shape)
             name = build.node("Reshape", [vector.name, with_batch(build, (size,))])
             vector = replace(vector, name=name, shape=(size,), narrow="")
 
-        def sums(
-            data: str, weights: NDArray[np.int64], bias: NDArray[np.int64] | None, wide: bool
-        ) -> str:
+        def sums(data: str, weights: IntArray, bias: IntArray | None, wide: bool) -> str:
             operands = [build.real(weights, wide)]
             operands += [] if bias is None else [build.real(bias, wide)]
             return build.node("Gemm", [data, *operands], {"transB": 1}, hint=self.kind)
 
-        shape = outputs[0].shape
-        return (
-            lower_filter(build, vector, kernel, quantization.output, shape, sums, doubles=True),
-        )
+        return vector, sums
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
-from nnshell.ir.requests import KernelOptions
+from nnshell.ir.requests import POW2, SQ8, KernelOptions
 from nnshell.numeric.weight_clipping import WEIGHT_CLIPS
 from nnshell.support.errors import UsageError
 
@@ -30,11 +30,12 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "allow_asymmetric_out": (True, False),
     "narrow_weights": (True, False),
     "softmax_out_8bits": (True, False),
+    "bits": (8, 16),
+    "pow2_biases": (0, 8, 16, 32),
 }
 
-_SCHEME_NAMES = {"SQ8": "SQ8", "SCALED": "SQ8"}
+_SCHEME_NAMES = {"SQ8": SQ8, "SCALED": SQ8, "POW2": POW2, "SYMMETRIC": POW2}
 _SCHEMES_REFUSED = {
-    "POW2": "the Qm.n kernels are not implemented",
     "FLOAT": "float16 needs kernels that GAP8 does not have",
 }
 
@@ -51,8 +52,6 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "max_precision_limit": ((2,), "recurrent layers are not implemented"),
     "force_rnn_1_minus_1_out": ((False,), "recurrent layers are not implemented"),
     "float_type": (("float32",), "the scheme FLOAT is not implemented"),
-    "bits": ((8, 16), "it belongs to the scheme POW2, which is not implemented"),
-    "pow2_biases": ((0,), "the scheme POW2 is not implemented"),
 }
 
 
@@ -65,7 +64,7 @@ class QuantizationOptions:
     simulation: the chip has no kernels for them.
     """
 
-    scheme: str = "SQ8"
+    scheme: str = SQ8
     quantized_dimension: str = "channel"
     clip_type: str = "none"
     allow_asymmetric_out: bool = True
@@ -75,6 +74,8 @@ class QuantizationOptions:
     weight_bits: int = INT8_BITS
     act_bits: int = INT8_BITS
     weight_clip: str = "auto"  # "none" at 8 bits, "mse" below
+    bits: int = 16  # of weights and activations in the scheme POW2
+    pow2_biases: int = 0  # bits of biases there; 0 for as many as the others have
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -150,6 +151,8 @@ class QuantizationOptions:
             self.softmax_out_8bits,
             self.weight_bits,
             clip,
+            self.bits,
+            self.pow2_biases,
         )
 
 
@@ -184,10 +187,12 @@ def _check_scheme(scheme: object) -> None:
     name = str(scheme).upper()
     if name in _SCHEMES_REFUSED:
         raise UsageError(
-            f"scheme {name} is not possible: {_SCHEMES_REFUSED[name]}", hint="use --scheme SQ8"
+            f"scheme {name} is not possible: {_SCHEMES_REFUSED[name]}",
+            hint="use --scheme SQ8 or POW2",
         )
     if name not in _SCHEME_NAMES:
-        raise UsageError(f"there is no scheme '{str(scheme)[:40]}'", hint="use --scheme SQ8")
+        hint = "schemes: SQ8, POW2"
+        raise UsageError(f"there is no scheme '{str(scheme)[:40]}'", hint=hint)
 
 
 def _check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:

@@ -14,7 +14,7 @@ from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.records import Answer, Record
-from nnshell.ir.requests import ChosenFilter, QuantizeRequest
+from nnshell.ir.requests import POW2, SQ8, ChosenFilter, QuantizeRequest
 from nnshell.passes.memory import placed_by, renew_copies
 from nnshell.passes.rewriting import bypass
 from nnshell.quantization.learned import Learned
@@ -125,8 +125,10 @@ class _Filler:
         op = item.node.op
         values = tuple(self._constant(tensor) for tensor in item.inputs)
         answer = self.records[item.path]
+        scheme = self._scheme(item, answer)
+        meaning = arithmetic_of(op, scheme)
         inputs = tuple(
-            None if values[i] is not None and i in op.parameters else final(record)
+            None if values[i] is not None and i in meaning.parameters else final(record)
             for i, record in enumerate(answer.inputs)
         )
         request = QuantizeRequest(
@@ -139,13 +141,21 @@ class _Filler:
             self.options.for_node(item.path).kernel,
             self._chosen(item),
         )
-        quantization = arithmetic_of(op, self.options.scheme).quantize(request)
+        quantization = replace(meaning.quantize(request), scheme=scheme)
         item.node.quantization = quantization
         for index, tensor in enumerate(item.inputs):
             if values[index] is not None:
                 integers = quantization.constants[index] if quantization.constants else None
                 record = self._kept(tensor, quantization.inputs[index])
                 self.constants.setdefault(tensor, (record, integers))
+
+    def _scheme(self, item: Item, answer: Answer) -> str:
+        """The one that was chosen; what the solver puts in goes by the records around it."""
+        op = item.node.op
+        if not (op.made_by_quantizer or op.copies or op.boundary):
+            return self.options.for_node(item.path).scheme
+        records = (*answer.inputs, *answer.outputs)
+        return POW2 if all(record.params.fixed_point for record in records) else SQ8
 
     def _kept(self, tensor: Tensor, record: QParams) -> QParams:
         """The file's record of a constant, where it says the same as the kernel's."""
@@ -169,8 +179,8 @@ class _Filler:
             value = self._constant(item.outputs[0])
             assert value is not None
             integers = record.quantize(value).astype(record.dtype)
-        kernel = QuantizedConstant(integers)
-        item.node.quantization = NodeQuantization((), (record,), kernel)
+        kernel, scheme = QuantizedConstant(integers), _scheme_of(record)
+        item.node.quantization = NodeQuantization((), (record,), kernel, scheme)
 
     def _fill_fusion(self, fusion: Node, body: Graph) -> None:
         answer = self.records[fusion.name]
@@ -180,17 +190,25 @@ class _Filler:
         )
         for node in body:
             if node.op.role == "input" and node.op.port is not None:
-                node.quantization = NodeQuantization((), (inputs[node.op.port],))
+                record = inputs[node.op.port]
+                node.quantization = NodeQuantization((), (record,), scheme=_scheme_of(record))
             elif node.op.role == "output" and node.op.port is not None:
                 record = final(answer.outputs[node.op.port])
-                node.quantization = NodeQuantization((record,), (record,))
+                node.quantization = NodeQuantization(
+                    (record,), (record,), scheme=_scheme_of(record)
+                )
         outputs = tuple(final(record) for record in answer.outputs)
-        fusion.quantization = NodeQuantization(inputs, outputs)
+        scheme = self.options.for_node(fusion.name).scheme
+        fusion.quantization = NodeQuantization(inputs, outputs, scheme=scheme)
 
     def _edge_record(self, ref: Ref, record: Record) -> QParams:
         """Of a constant, the one that its integers were made with."""
         known = self.constants.get(self.flat.resolve(ref))
         return known[0] if known is not None else final(record)
+
+
+def _scheme_of(record: QParams) -> str:
+    return POW2 if record.fixed_point else SQ8
 
 
 def final(record: Record) -> QParams:

@@ -11,9 +11,12 @@ import numpy as np
 from nnshell.ir.facts import POOLS
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
+from nnshell.ir.requests import SQ8
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.numeric.kernels.fixed import FixedFilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
+from nnshell.numeric.qmn import fraction_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,33 @@ class Record:
     maximum: float
     bits: int = INT8_BITS
     channels: int = 1
+    fraction_bits: int | None = None  # of a fixed-point record
+    width: int = INT8_BITS  # bits of an integer that are used
+    forced: bool = False  # a kernel fixes it
 
     @classmethod
     def of(cls, record: QParams) -> Record:
         """The first channel's scale, and the extremes of all channels."""
         low, high = float(np.min(record.minimum)), float(np.max(record.maximum))
-        scale, count = record.first_scale, int(record.scale.size)
-        return cls(scale, record.zero_point, record.dtype, low, high, record.bits, count)
+        return cls(
+            record.first_scale,
+            record.zero_point,
+            record.dtype,
+            low,
+            high,
+            record.bits,
+            int(record.scale.size),
+            record.fraction_bits,
+            record.width,
+            record.forced,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values by name; bits and channels only where they are not the usual ones."""
         others = {"bits": self.bits} if self.bits != INT8_BITS and self.dtype == "int8" else {}
         others |= {"channels": self.channels} if self.channels > 1 else {}
+        if self.fraction_bits is not None:
+            others |= {"bits": self.width, "fraction_bits": self.fraction_bits}
         return {
             "scale": self.scale,
             "zero_point": self.zero_point,
@@ -52,8 +70,17 @@ class Record:
             **others,
         }
 
+    @property
+    def fixed_point(self) -> str:
+        """Qm.n with m + n bits, as NNTool prints it; empty for a record with another scale."""
+        if self.fraction_bits is None:
+            return ""
+        return fixed_point_text(self.width, self.fraction_bits) + " forced" * self.forced
+
     def __str__(self) -> str:
         """NNTool's notation: ``min<(i8-zp)*scale<max``; scales per channel are counted."""
+        if self.fixed_point:
+            return self.fixed_point
         if self.bits == FLOAT_BITS:
             return "float"
         if self.channels > 1:
@@ -62,6 +89,8 @@ class Record:
 
     def brief(self) -> str:
         """The same with four significant digits."""
+        if self.fixed_point:
+            return self.fixed_point
         if self.bits == FLOAT_BITS:
             return "float"
         if self.channels > 1:
@@ -74,6 +103,13 @@ class Record:
         kind = kind.replace("uint", "u").replace("int", "i")
         integer = f"({kind}-{self.zero_point})" if self.zero_point else kind
         return integer.replace("--", "+")
+
+
+def fixed_point_text(width: int, fraction_bits: int) -> str:
+    """Qm.n, or M>>n where there are more fraction bits than bits."""
+    if fraction_bits > width:
+        return f"M{width}>>{fraction_bits}"
+    return f"Q{width - fraction_bits}.{fraction_bits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +134,9 @@ class QuantizationRow:
     scaled_input: int | None = None
     input_multiplier: int | None = None
     input_shift: int | None = None
+    fixed_weights: Record | None = None  # of a fixed-point filter: one record for the tensor
+    fixed_bias: Record | None = None
+    accumulator: Record | None = None
 
     @property
     def label(self) -> str:
@@ -124,6 +163,10 @@ class QuantizationRow:
             }
             if self.weight_bits != INT8_BITS:
                 row["weights"]["bits"] = self.weight_bits
+        fixed = ("weights", self.fixed_weights), ("bias", self.fixed_bias)
+        for name, record in (*fixed, ("accumulator", self.accumulator)):
+            if record is not None:
+                row[name] = record.to_json()
         if self.scaled_input is not None:
             row["scaled_input"] = self.scaled_input
             row["input_multiplier"] = self.input_multiplier
@@ -166,6 +209,8 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
     kernel = quantization.kernel
     if isinstance(kernel, FilterKernel):
         row |= _weights(quantization.inputs[1]) | {"bias_scales": _floats(quantization.inputs[2])}
+    if isinstance(kernel, FixedFilterKernel):
+        row |= _fixed_filter(quantization, kernel)
     if isinstance(kernel, SumKernel):
         row |= {
             "scaled_input": kernel.scaled_input,
@@ -173,13 +218,24 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
             "input_shift": int(kernel.input_scaling.shift[0]),
         }
     scaling = getattr(kernel, "scaling", None)
-    if node.op.role in POOLS:  # always 1: a pool keeps its record
+    if node.op.role in POOLS and quantization.scheme == SQ8:  # always 1: a pool keeps its record
         scaling = derive_multiplier(
             quantization.input.first_scale / quantization.output.first_scale
         )
     if isinstance(scaling, Multiplier) and not _stays_float(quantization):
         row |= _scaling(scaling)
     return QuantizationRow(step, inner, name, _kind(node), quantization.scheme, **row)
+
+
+def _fixed_filter(quantization: NodeQuantization, kernel: FixedFilterKernel) -> dict[str, Any]:
+    """Records of weights, bias and sums, and how far results are shifted to the right."""
+    shift = fraction_of(kernel.accumulator) - fraction_of(quantization.output)
+    return {
+        "fixed_weights": Record.of(quantization.inputs[1]),
+        "fixed_bias": Record.of(quantization.inputs[2]),
+        "accumulator": Record.of(kernel.accumulator),
+        "shift": (shift,),
+    }
 
 
 def _stays_float(quantization: NodeQuantization) -> bool:

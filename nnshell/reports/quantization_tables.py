@@ -69,6 +69,7 @@ _QERROR = (
     Column("Clipped"),
 )
 _NOTATION = "min<(i8-zero point)*scale<max: real = scale * (integer - zero point)"
+_FIXED_POINT = "Qm.n: m + n bits, real = integer / 2**n; Bias: its own Qm.n -> that of the sums"
 
 _CONSTANTS = "weights and biases have rows of their own in --format plain, csv and json"
 
@@ -80,7 +81,7 @@ def qshow_table(graph: Graph, keys: Collection[str] | None = None) -> Table:
     cells = tuple(_qshow_cells(row) for row in rows)
     records = tuple(row.to_json() for row in rows)
     title = f"{graph.name}: quantization"
-    notes = (_NOTATION, *_bits_notes(everything))
+    notes = (*_notations(everything), *_bits_notes(everything))
     brief = Table(
         title,
         _QSHOW_BRIEF,
@@ -99,6 +100,12 @@ def _ranges(rows: Sequence[QuantizationRow]) -> Bars:
         {"range of the output": tuple(row.outputs[0].maximum for row in shown)},
         starts=tuple(row.outputs[0].minimum for row in shown),
     )
+
+
+def _notations(rows: Sequence[QuantizationRow]) -> tuple[str, ...]:
+    """What the forms of records that the table holds mean."""
+    kinds = {bool(r.fixed_point) for row in rows for r in (*row.inputs, *row.outputs)}
+    return (*((_NOTATION,) if False in kinds else ()), *((_FIXED_POINT,) if True in kinds else ()))
 
 
 def channel_table(graph: Graph, key: str) -> Table | None:
@@ -213,7 +220,7 @@ def _qshow_cells(row: QuantizationRow) -> tuple[Cell, ...]:
         _lines(row.inputs),
         _lines(row.outputs),
         _weights(row),
-        _span(row.bias_scales),
+        _bias(row, 6),
         _span(row.multiplier),
         _span(row.shift),
     )
@@ -227,8 +234,8 @@ def _brief_cells(row: QuantizationRow) -> tuple[Cell, ...]:
         row.op,
         ", ".join(record.brief() for record in row.inputs) or None,
         ", ".join(record.brief() for record in row.outputs) or None,
-        "float" if row.weight_bits == FLOAT_BITS else _span(row.weight_scales, 3),
-        _span(row.bias_scales, 3),
+        _brief_weights(row),
+        _bias(row, 3),
         _span(row.multiplier),
         _span(row.shift),
     )
@@ -238,7 +245,21 @@ def _lines(records: Sequence[Record]) -> str | None:
     return ", ".join(map(str, records)) or None
 
 
+def _bias(row: QuantizationRow, digits: int) -> str | None:
+    if row.fixed_bias is not None:
+        return f"{row.fixed_bias} -> {row.accumulator}"
+    return _span(row.bias_scales, digits)
+
+
+def _brief_weights(row: QuantizationRow) -> str | None:
+    if row.fixed_weights is not None:
+        return str(row.fixed_weights)
+    return "float" if row.weight_bits == FLOAT_BITS else _span(row.weight_scales, 3)
+
+
 def _weights(row: QuantizationRow) -> str | None:
+    if row.fixed_weights is not None:
+        return str(row.fixed_weights)
     if not row.weight_scales:
         return None
     if row.weight_bits == FLOAT_BITS:

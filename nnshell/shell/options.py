@@ -217,7 +217,7 @@ def add_quantization_options(parser: Parser) -> None:
         "--scheme",
         type=_scheme,
         choices=_SCHEMES,
-        help="Quantization scheme; SQ8 is the only one.",
+        help="Scheme: SQ8 has 8 bits and scales, POW2 8 or 16 bits and powers of two.",
     )
     add(
         "-f",
@@ -225,7 +225,16 @@ def add_quantization_options(parser: Parser) -> None:
         type=int,
         choices=_WIDTHS,
         metavar="BITS",
-        help="Refused: this option belongs to the scheme POW2.",
+        help="Bits of weights and activations in the scheme POW2; 16 unless given.",
+    )
+    add("-b", "--bits", type=int, choices=(8, 16), metavar="BITS",
+        help="The same as -f, which comes before it.")  # fmt: skip
+    add(
+        "--pow2_biases",
+        type=int,
+        choices=(0, 8, 16, 32),
+        metavar="BITS",
+        help="Bits of biases in the scheme POW2; 0: as many as weights have.",
     )
     add(
         "-d",
@@ -278,12 +287,17 @@ def _scheme(text: str) -> str:
 def quantization_values(args: argparse.Namespace) -> dict[str, Any]:
     """The given quantization options by NNTool's names."""
     names = ["scheme", "quantized_dimension", "clip_type", "weight_clip"]
-    names += ["weight_bits", "act_bits"]
+    names += ["weight_bits", "act_bits", "bits", "pow2_biases"]
     names += ["float_type", *_IDLE_SWITCHES, *(name for name, _ in (*_SWITCHES, *_CHOSEN))]
     values = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if args.force_width not in (None, 8) and args.scheme in (None, "SQ8"):
-        hint = "leave -f out: SQ8 is 8 bits wide"
-        raise UsageError(f"{args.force_width} bits need the scheme POW2", hint=hint)
+    fixed_point = args.scheme == "POW2" or (args.scheme is None and args.json)
+    if not fixed_point and (args.force_width or args.bits or 8) != 8:
+        hint = "add -s POW2, or leave the option out: SQ8 is 8 bits wide"
+        raise UsageError(f"{args.force_width or args.bits} bits need the scheme POW2", hint=hint)
+    if args.force_width == 32:
+        raise UsageError("the kernels have no 32 bits", hint="-f 8 or -f 16")
+    if args.force_width is not None:
+        values["bits"] = args.force_width
     return values
 
 

@@ -26,8 +26,9 @@ from nnshell.inputs.options import InputOptions
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.numeric.fixed_point import Multiplier
+from nnshell.numeric.kernels.fixed import FixedFilterKernel
 from nnshell.ops.max_pool import MaxPool
-from nnshell.quantization import calibrate_graph, load_statistics
+from nnshell.quantization import QuantizationOptions, calibrate_graph, load_statistics
 from nnshell.session import edits
 from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError
@@ -60,7 +61,8 @@ class Report:
 
 def find_folders(data: Path) -> list[Path]:
     """Every folder with vectors below ``data``: those of one kind or cause lie deeper."""
-    patterns = [f"{kind}*/qrecs.json" for kind in ("", "propagation/", "tflite/", "quantized/")]
+    kinds = ("", "propagation/", "tflite/", "quantized/", "pow2/")
+    patterns = [f"{kind}*/qrecs.json" for kind in kinds]
     found = [path.parent for pattern in patterns for path in data.glob(f"vectors/{pattern}")]
     return sorted(found)
 
@@ -94,7 +96,7 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
             _compare_records(report, name, entry, node, own_ranges)
             _compare_cache(report, name, entry["cache"], node)
     _compare_constants(report, folder, nodes, own_ranges)
-    if not own_ranges:
+    if not own_ranges and {node.quantization.scheme for node in graph} == {"SQ8"}:
         _compare_header(report, folder, graph)
         _compare_files(report, folder, project)
     _compare_activations(report, folder, project, options, own_ranges)
@@ -120,9 +122,9 @@ def replay(folder: Path, own_ranges: bool) -> tuple[Project, InputOptions]:
         elif command == "imageformat":
             edits.image_format(project, *arguments)
         elif command == "aquant":
-            patterns, options = _input_options(arguments)
+            patterns, options, chosen = _input_options(arguments)
             images = Images(_per_input(project.graph, folder, patterns), options)
-            _quantize(project, folder, images, own_ranges)
+            _quantize(project, folder, images, chosen, own_ranges)
     return project, options
 
 
@@ -141,9 +143,10 @@ def _per_input(graph: Graph, folder: Path, patterns: list[str]) -> tuple[str, ..
     return tuple(f"{node.name}={folder / pattern}" for node, pattern in named)
 
 
-def _input_options(words: list[str]) -> tuple[list[str], InputOptions]:
+def _input_options(words: list[str]) -> tuple[list[str], InputOptions, QuantizationOptions]:
     flags = {"-D": "divisor", "-O": "offset", "-H": "height", "-W": "width", "-M": "mode"}
     found: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     patterns = []
     rest = iter(words)
     for word in rest:
@@ -154,18 +157,24 @@ def _input_options(words: list[str]) -> tuple[list[str], InputOptions]:
             number = {"-D": float, "-O": float, "-H": int, "-W": int}.get(word, str)
             found[flags[word]] = number(value)
         elif word in ("-s", "--scheme"):
-            next(rest)
+            chosen["scheme"] = next(rest)
+        elif word in ("-f", "--force_width", "-b", "--bits"):
+            chosen["bits"] = int(next(rest))
+        elif word == "--pow2_biases":
+            chosen["pow2_biases"] = int(next(rest))
         else:
             patterns.append(word)
-    return patterns, InputOptions(**found)
+    return patterns, InputOptions(**found), QuantizationOptions.from_mapping(chosen)
 
 
-def _quantize(project: Project, folder: Path, images: Images, own_ranges: bool) -> None:
+def _quantize(
+    project: Project, folder: Path, images: Images, options: QuantizationOptions, own_ranges: bool
+) -> None:
     if not own_ranges:
-        flow.quantize(project, load_statistics(folder / "stats.json"))
+        flow.quantize(project, load_statistics(folder / "stats.json"), options)
         return
     batches = bind(project, images).batches(16)
-    flow.quantize(project, calibrate_graph(project.graph, batches, everything=True))
+    flow.quantize(project, calibrate_graph(project.graph, batches, everything=True), options)
 
 
 # -- comparing -----------------------------------------------------------------------------
@@ -175,8 +184,11 @@ def _compare_ranges(report: Report, project: Project, folder: Path) -> None:
     graph = project.graph
     stored, own = load_statistics(folder / "stats.json"), project.statistics
     padded = {name for name, node, _ in all_nodes(graph) if _is_padded_max_pool(node)}
+    resized = _after_resizes(graph)
     for key in stored:
         if key in padded:  # NNTool pads it with 0, also in float
+            continue
+        if key.partition("/")[0] in resized:  # NNTool has coordinates of its own, also in float
             continue
         if key not in graph and "/" not in key:
             continue  # of a node that quantizing has taken out again
@@ -190,6 +202,15 @@ def _compare_ranges(report: Report, project: Project, folder: Path) -> None:
             worst = max(abs(one - other) for one, other in pairs)
             report.count("ranges", 1)
             report.check(worst <= RANGE_TOLERANCE * extent, f"{key}: {pairs}", "ranges")
+
+
+def _after_resizes(graph: Graph) -> set[str]:
+    """Nodes at top level whose values depend on where a resize reads."""
+    affected: set[str] = set()
+    for node in graph.steps():
+        if node.op.role == "resize" or any(ref.node in affected for ref in node.inputs):
+            affected.add(node.name)
+    return affected
 
 
 def _is_padded_max_pool(node: Node) -> bool:
@@ -282,6 +303,8 @@ def _compare_records(
             ([record.zero_point] * len(expected["zero_point"]), expected["zero_point"]),
             (record.asymmetric, expected["asym"]),
             (str(record.scale.dtype), expected["scale_dtype"]),
+            (record.fraction_bits, expected.get("q")),
+            (record.width, expected.get("bits", record.width)),
         )
         report.count("scales", scale.size)
         report.check(bool(near), f"{name}: scale {record.scale[:2]} is not {scale[:2]}")
@@ -304,10 +327,18 @@ def _compare_cache(report: Report, name: str, cache: Mapping[str, Any], node: No
         ("upper_bound", "upper"),
         ("scaled_idx", "scaled_input"),
     ):
-        if entry in cache and hasattr(kernel, attribute):
+        if cache.get(entry) is not None and hasattr(kernel, attribute):
             found = getattr(kernel, attribute)
             report.count("bounds", 1)
             report.check([found] == list(cache[entry]), f"{name}: {entry} {found}")
+
+    for entry in ("calc_q", "acc_q"):
+        if "q" in (cache.get(entry) or ()):
+            accumulator = kernel.accumulator if isinstance(kernel, FixedFilterKernel) else None
+            found = (accumulator.fraction_bits, accumulator.width) if accumulator else None
+            expected = (cache[entry]["q"], cache[entry]["bits"])
+            report.count("accumulators", 1)
+            report.check(found == expected, f"{name}: {entry} {found} is not {expected}")
 
 
 def _compare_multiplier(

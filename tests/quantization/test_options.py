@@ -25,9 +25,9 @@ def test_options_survive_json() -> None:
     assert again == options
 
 
-@pytest.mark.parametrize("scheme", ["POW2", "FLOAT", "float", "SQ4", 7])
+@pytest.mark.parametrize("scheme", ["FLOAT", "float", "SQ4", 7])
 def test_other_schemes_are_refused_with_what_to_type(scheme: object) -> None:
-    with pytest.raises(UsageError, match="--scheme SQ8"):
+    with pytest.raises(UsageError, match="SQ8"):
         QuantizationOptions.from_mapping({"scheme": scheme})
 
 

@@ -100,7 +100,7 @@ def test_a_graph_that_cannot_be_opened_ends_with_1(run: Run) -> None:
         ("aquant", "no input files"),
         ("aquant nosuch/*.png", "nosuch"),
         ("aquant -f 16 img/*", "POW2"),
-        ("aquant -s POW2 img/*", "POW2"),
+        ("aquant -s POW2 -f 32 img/*", "-f 8 or -f 16"),
         ("aquant --stats gone.json", "gone.json"),
         ("aquant --json gone.json img/*", "gone.json"),
         ("qtune", "nothing to tune"),

@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.facts import Role
+from nnshell.ir.integer_graph import CannotLower, IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments
-from nnshell.ir.operator import Constants, Operator, Types
+from nnshell.ir.operator import Constants, IntArray, Operator, Types
 from nnshell.ir.types import TensorType
+from nnshell.lowering.filters import Sums
+from nnshell.support.errors import GraphError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,21 @@ class Filter(Operator):
     role: ClassVar[Role] = "filter"
     makes_wide: ClassVar[bool] = True
     parameters: ClassVar[tuple[int, ...]] = (1, 2)
+    sums_in_float64: ClassVar[bool] = False  # whether ONNX Runtime has the float node in float64
+
+    def products(self, data: IntArray, weights: NDArray[Any], zero_point: int) -> IntArray:
+        """Sums of products (samples, filters, ...), exact below 2**53; padding is zero point."""
+        raise GraphError(f"operator '{self.kind}' has no integer kernel")
+
+    def sums_in_int32(self, filters: tuple[int, ...]) -> bool:
+        """Whether NNTool adds up in int32 where weights have this shape; others in float64."""
+        return True
+
+    def summing(
+        self, build: IntegerGraph, x: IntegerTensor, zero_point: int
+    ) -> tuple[IntegerTensor, Sums]:
+        """What the lowered filter reads, padding included, and how its float node is written."""
+        raise CannotLower(f"operator '{self.kind}' has no fast form")
 
     @abstractmethod
     def shares_inside(self, given: TensorType) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from nnshell.support.files import read_bounded, write_atomically
 
 MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
+_SUMS = ("acc_min", "acc_max")
 _MOST_OUTPUTS = 4096  # of one node
 
 
@@ -34,6 +35,7 @@ class TensorStatistics:
     b: float | None = None  # mean absolute deviation
     histogram: Histogram | None = None
     outputs: tuple[TensorStatistics, ...] = ()  # of a node with several, one for each
+    accumulator: Range | None = None  # of a filter: its sums, where they were kept
 
     def of_output(self, index: int) -> TensorStatistics:
         """Those of one output; of all together where they were not told apart."""
@@ -48,6 +50,8 @@ class TensorStatistics:
         """Plain values by name, without those that were not collected."""
         values: dict[str, Any] = {"min": self.minimum, "max": self.maximum}
         values |= {name: getattr(self, name) for name in _MOMENTS}
+        if self.accumulator is not None:
+            values |= {"acc_min": self.accumulator.minimum, "acc_max": self.accumulator.maximum}
         values["histogram"] = None if self.histogram is None else self.histogram.to_json()
         values["outputs"] = [entry.to_json() for entry in self.outputs] or None
         return {name: value for name, value in values.items() if value is not None}
@@ -108,7 +112,7 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
         raise InputError(f"the entry of '{key[:80]}' has no min and max", where=where)
     numbers = {
         name: _number(value[name], f"{name} of '{key[:80]}'", where)
-        for name in ("min", "max", *_MOMENTS)
+        for name in ("min", "max", *_MOMENTS, *_SUMS)
         if value.get(name) is not None
     }
     if set(numbers) < {"min", "max"} or not numbers["min"] <= numbers["max"]:
@@ -121,7 +125,11 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     if isinstance(parts, str) or not isinstance(parts, Sequence) or len(parts) > _MOST_OUTPUTS:
         raise InputError(f"the outputs of '{key[:80]}' are not a list of ranges", where=where)
     outputs = tuple(_entry(f"{key}#{index}", part, where) for index, part in enumerate(parts))
-    return TensorStatistics(low, high, **moments, histogram=counts, outputs=outputs)
+    ends = [numbers[name] for name in _SUMS if name in numbers]
+    sums = Range(*ends) if len(ends) == len(_SUMS) and ends[0] <= ends[1] else None
+    return TensorStatistics(
+        low, high, **moments, histogram=counts, outputs=outputs, accumulator=sums
+    )
 
 
 def _number(value: Any, what: str, where: str) -> float:

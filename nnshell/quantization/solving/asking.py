@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nnshell.ir.arithmetic import SQ8
+from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.basic_operators import Constant, Input, Output
 from nnshell.ir.operator import Operator
 from nnshell.ir.records import (
@@ -20,6 +20,7 @@ from nnshell.ir.records import (
     RecordQuestion,
     RecordRule,
 )
+from nnshell.ir.requests import POW2, SQ8
 from nnshell.numeric.records import fixed_record
 from nnshell.ops.families.record_rules import (
     ARITHMETIC,
@@ -54,13 +55,18 @@ class Asking:
     ) -> Answer:
         """Records of all inputs and outputs. Raises QuantizationError where no rule can work."""
         values = tuple(arriving)
-        rules = rules_of(unit.node.op)
+        scheme = self.surroundings.scheme_of(unit)
+        rules = rules_of(unit.node.op, scheme)
+        native = tuple(_of_scheme(record, unit, scheme) for record in values)
+        wanted = tuple(None if wish is None else _of_scheme(wish, unit, scheme) for wish in wishes)
         none = tuple(None for _ in wishes)
-        without_constants = tuple(None if record.constant else record for record in values)
+        without_constants = tuple(
+            None if record is None or record.constant else record for record in native
+        )
         nothing = tuple(None for _ in values)
         for inputs, expected in (
-            (values, tuple(wishes)),
-            (values, none),
+            (native, wanted),
+            (native, none),
             (without_constants, none),
             (nothing, none),
         ):
@@ -94,9 +100,20 @@ def _fitting(
     return None
 
 
-def rules_of(op: Operator) -> tuple[RecordRule, ...]:
+def _of_scheme(record: Record, unit: Unit, scheme: str) -> Record | None:
+    """The record, unless it is one of another scheme and the unit works in its own.
+
+    What a node cannot take it makes anew, and a quantize node lies between. Ends of the graph take
+    any, and so do constants, which are not quantized yet.
+    """
+    if unit.node.op.boundary or record.constant or unit.node.op.role == "constant":
+        return record
+    return record if record.params.fixed_point == (scheme == POW2) else None
+
+
+def rules_of(op: Operator, scheme: str = SQ8) -> tuple[RecordRule, ...]:
     """The operator's own rules, or those of any that keeps its record or computes."""
-    own_rules = op.record_rules(SQ8)
+    own_rules = arithmetic_of(op, scheme).record_rules(scheme)
     if own_rules:
         return own_rules
     if isinstance(op, Constant):

@@ -64,7 +64,12 @@ class Surroundings:
             late,
             item.fusion is not None,
             unit.memo,
+            unit.records,
         )
+
+    def scheme_of(self, unit: Unit) -> str:
+        """The scheme that a unit computes in, or a constant is quantized in."""
+        return self.options.for_node(unit.path).scheme
 
     # -- ranges ----------------------------------------------------------------------------
 
@@ -141,7 +146,11 @@ class Surroundings:
             bits = options.weight_bits
             chosen = None if self.learned is None else self.learned.filter_of(item.path, bits)
             self._options[item.path] = RecordOptions(
-                options.kernel, options.allow_asymmetric_out, self._bits(item), chosen
+                options.kernel,
+                options.allow_asymmetric_out,
+                self._bits(item),
+                chosen,
+                options.scheme,
             )
         return self._options[item.path]
 
@@ -205,6 +214,19 @@ class _Seen:
         if seen is None:
             raise _missing(self.item)
         return seen
+
+    def accumulator(self) -> Range | None:
+        entry = self.surroundings.statistics.find(self.item.path)
+        return None if entry is None else entry.accumulator
+
+    def activated(self) -> Range | None:
+        readers = self.surroundings.flat.readers[self.item.outputs[0]]
+        if self.item.fusion is None or len(readers) != 1:
+            return None
+        reader = readers[0].item
+        if reader.fusion is not self.item.fusion or reader.node.op.role != "activation":
+            return None
+        return _Seen(self.surroundings, reader, self.unit).output(0)
 
     def find_output(self, index: int) -> Range | None:
         seen = self.surroundings.known(self.item, index)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nnshell.ir.graph import Graph, Node
+from nnshell.ir.requests import SQ8
 from nnshell.ir.widths import check_chip_widths
 from nnshell.support.errors import GraphError, QuantizationError
 from nnshell.support.settings import Settings
@@ -64,6 +65,7 @@ def build(graph: Graph, settings: Settings, *, anonymise: bool = False) -> Plan:
             "the graph is not quantized", where=graph.name, hint="type `aquant IMAGES` first"
         )
     check_chip_widths(graph)
+    _check_schemes(graph)
     wiring = wire(graph)
     context = Context(wiring, settings, anonymise)
     plan = Plan(names.identifier(settings.graph_name or graph.name))
@@ -72,6 +74,16 @@ def build(graph: Graph, settings: Settings, *, anonymise: bool = False) -> Plan:
     plan.expressions = context.expressions
     add_variables(plan, context)
     return plan
+
+
+def _check_schemes(graph: Graph) -> None:
+    for node in graph:
+        if node.quantization is not None and node.quantization.scheme != SQ8:
+            raise GraphError(
+                f"scheme {node.quantization.scheme} has no generated code yet",
+                where=f"node {node.name}",
+                hint="quantize with -s SQ8",
+            )
 
 
 def _kernels(context: Context, graph: Graph) -> list[Kernel]:

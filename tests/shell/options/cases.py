@@ -109,8 +109,10 @@ TABLE: dict[str, Case] = {
 FORMAT = {"--format": TABLE["--format"]}
 CLUSTER = {"--cluster": Case("--cluster nowhere://", fails=FAILS)}
 QUANTIZATION: dict[str, Case] = {
-    "--scheme": Case("-s POW2", fails=FAILS),
-    "--force_width": Case("-f 16", fails=FAILS),
+    "--scheme": Case("-s POW2"),
+    "--force_width": Case("-f 8", also="-s POW2"),
+    "--bits": Case("-b 8", also="-s POW2"),
+    "--pow2_biases": Case("--pow2_biases 32", also="-s POW2"),
     "--float_type": Case("--float_type float16", fails=FAILS),
     "--quantized_dimension": Case("-d tensor"),
     "--clip_type": Case("--clip_type std1"),
