@@ -90,27 +90,37 @@ def open_graph(
     model_path: str | Path | None = None,
     settings: Settings | None = None,
     load_quantization: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> Project:
     """Read a model (.onnx, .tflite), or restore a state file (.json), which needs no images.
 
     ``subs`` gives symbolic dimensions a value, ``input_shapes`` whole inputs. ``model_path`` is
     where a state's model is now. ``load_quantization`` takes over the quantization that the model
-    file holds. ``sample:lenet`` is the sample that ships with the package.
+    file holds. ``outputs`` names the tensors or nodes of the file to end at; without it a last
+    ArgMax, TopK or NonMaxSuppression and constant outputs are left out, with a warning.
+    ``sample:lenet`` is the sample that ships with the package.
     """
     path = resolve(path)
     if path.suffix == ".json":
         return load_state(path, REPLAY, model_path=model_path, settings=settings)
     if path.suffix.lower() == ".tflite":
-        imported = import_tflite(path, input_shapes=input_shapes, quantized=load_quantization)
+        imported = import_tflite(
+            path, input_shapes=input_shapes, quantized=load_quantization, outputs=outputs
+        )
     else:
         imported = import_onnx(
-            path, fold_batchnorm=fold_batchnorm, subs=subs, input_shapes=input_shapes
+            path,
+            fold_batchnorm=fold_batchnorm,
+            subs=subs,
+            input_shapes=input_shapes,
+            outputs=outputs,
         )
     options: dict[str, Any] = {
         "fold_batchnorm": fold_batchnorm,
         "subs": dict(subs or {}),
         "input_shapes": {name: list(shape) for name, shape in (input_shapes or {}).items()},
         "load_quantization": load_quantization,
+        "outputs": list(outputs or ()),
     }
     settings = settings if settings is not None else Settings()
     recipe = opening({key: value for key, value in options.items() if value}, settings)

@@ -24,6 +24,11 @@ _FLAGS = (
 _LISTS = (
     ("subs", "NAME=N", "Sizes of symbolic dimensions, for example batch=1."),
     ("input_shapes", "NAME=[N,...]", "Shapes of graph inputs."),
+    (
+        "outputs",
+        "NAME,...",
+        "Tensors or nodes of the model file to end at, instead of its outputs.",
+    ),
     ("fixed_inputs", "NAME=[X,...]", argparse.SUPPRESS),
 )
 _VALUES = (
@@ -88,6 +93,7 @@ def import_values(parsed: argparse.Namespace) -> dict[str, Any]:
         "input_shapes": _pairs(parsed.input_shapes, _shape, "input=[1,3,32,32]"),
         "model_path": parsed.orgmodel_path,
         "load_quantization": parsed.load_quantization,
+        "outputs": _names(parsed.outputs),
     }
 
 
@@ -115,6 +121,12 @@ def _pairs(
             raise UsageError(f"'{word}' is not NAME=VALUE", hint=f"as {example}")
         pairs[name] = value
     return pairs
+
+
+def _names(words: list[str] | None) -> list[str] | None:
+    if words is None:
+        return None
+    return [name for word in words for name in word.split(",") if name]
 
 
 def _size(text: str) -> int:

@@ -94,8 +94,10 @@ def read_onnx(path: Path, native: Native) -> OnnxFile:
     if graph.sparse_initializer:
         raise ModelError("sparse initializers are not supported", where=path.name)
     constants = {tensor.name for tensor in graph.initializer} | weights.keys()
-    _replace(graph.input, [value for value in graph.input if value.name not in constants])
-    _replace(graph.node, _live(_sorted(list(graph.node), path), [o.name for o in graph.output]))
+    replace_entries(graph.input, [value for value in graph.input if value.name not in constants])
+    replace_entries(
+        graph.node, live_nodes(_sorted(list(graph.node), path), [o.name for o in graph.output])
+    )
     spellings = {n.output[0]: Spelling(n.name, n.op_type) for n in graph.node if n.output}
     return OnnxFile(path, sha256, model, weights, spellings)
 
@@ -133,7 +135,9 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
         ) from error
     _put_softmax_back(newer, softmax_axes)
     _restore_old_resizes(newer, resized)
-    _replace(newer.graph.node, _live(list(newer.graph.node), [o.name for o in newer.graph.output]))
+    replace_entries(
+        newer.graph.node, live_nodes(list(newer.graph.node), [o.name for o in newer.graph.output])
+    )
     write_out_quantized(newer, file.weights, file.path)
     drop_ties(newer)
     return newer
@@ -180,7 +184,7 @@ def _restore_old_resizes(model: onnx.ModelProto, outputs: Sequence[str]) -> None
     meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     result = [node for node in model.graph.node if node.op_type == "Resize"] if outputs else []
     for node, output in zip(result, outputs, strict=True):
-        _replace(node.attribute, [a for a in node.attribute if a.name not in meant])
+        replace_entries(node.attribute, [a for a in node.attribute if a.name not in meant])
         node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in meant.items())
         if node.output[0] != output:
             _rename(model, node.output[0], output)
@@ -189,7 +193,7 @@ def _restore_old_resizes(model: onnx.ModelProto, outputs: Sequence[str]) -> None
 def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         for names in (node.input, node.output):
-            _replace(names, [new if name == old else name for name in names])
+            replace_entries(names, [new if name == old else name for name in names])
 
 
 def default_opset(model: onnx.ModelProto) -> int:
@@ -368,7 +372,7 @@ def _sorted(nodes: list[onnx.NodeProto], path: Path) -> list[onnx.NodeProto]:
     return ordered
 
 
-def _live(nodes: list[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+def live_nodes(nodes: list[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """The nodes that ``outputs`` depend on."""
     needed = set(outputs)
     kept = []
@@ -379,7 +383,7 @@ def _live(nodes: list[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.Node
     return kept[::-1]
 
 
-def _replace(field: Any, entries: Sequence[object]) -> None:
+def replace_entries(field: Any, entries: Sequence[object]) -> None:
     """Give a repeated protobuf field other entries."""
     copies = list(entries)
     del field[:]

@@ -16,6 +16,7 @@ from pathlib import Path
 import onnx
 
 from nnshell.importers.model_file import imported_by
+from nnshell.importers.onnx.cut import cut_off
 from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
 from nnshell.importers.onnx.fold import FOLDABLE
 from nnshell.importers.onnx.native import Native
@@ -45,11 +46,14 @@ def import_onnx(
     fold_batchnorm: bool = True,
     subs: Mapping[str, int] | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Imported:
     """Read an ONNX model of opset 7 or newer.
 
     ``subs`` gives the extents that the file leaves open by their names; ``input_shapes`` gives
-    whole shapes, batch axis included, by the name of the input. Raises ModelError for a file that
+    whole shapes, batch axis included, by the name of the input; ``outputs`` are the
+    tensors or nodes that the graph ends at, by default the file's outputs, without a last step
+    that only chooses (ArgMax, TopK, NonMaxSuppression). Raises ModelError for a file that
     is missing, damaged or not supported; the message then lists every node at fault.
     """
     with Native() as native:
@@ -59,6 +63,7 @@ def import_onnx(
             Options(fold_batchnorm),
             subs or {},
             input_shapes or {},
+            outputs,
         )
 
 
@@ -68,8 +73,10 @@ def _imported(
     options: Options,
     subs: Mapping[str, int],
     input_shapes: Mapping[str, Sequence[int]],
+    outputs: Sequence[str] | None,
 ) -> Imported:
     file = read_onnx(path, native)
+    cut_off(file, outputs)
     _refuse_unknown_operators(file)
     model = converted(file, native)
     shapes = known_shapes(model, file.path.name, subs, input_shapes)

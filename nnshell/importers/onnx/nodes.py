@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from nnshell.importers.ends import add_outputs, batch_axis, batch_size_of, stand_in
 from nnshell.importers.onnx.external import array_of
 from nnshell.importers.onnx.file import ONNX_ERRORS, OnnxFile, Spelling, default_opset, first_line
 from nnshell.importers.onnx.fold import FOLDABLE, Folder, array_inside, constant_of, malformed
@@ -20,11 +21,11 @@ from nnshell.importers.onnx.shapes import INPUT_TYPES, InputShape
 from nnshell.importers.onnx.unsupported import advice
 from nnshell.importers.onnx.weights import Weights, standing_in
 from nnshell.importers.problems import Problem
-from nnshell.ir.basic_operators import Input, Output
+from nnshell.ir.basic_operators import Input
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
 from nnshell.ir.types import Layout, Origin, TensorType
-from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Options
+from nnshell.reading.context import ImportContext, Options
 from nnshell.reading.registry import (
     IMPORTS,
     Imported,
@@ -61,7 +62,7 @@ class Importer:
         self.model = model
         self.shapes = shapes
         self.problems: list[Problem] = []
-        self.batch_size = _batch_size(shapes) if batched else 1
+        self.batch_size = batch_size_of([each.shape for each in shapes]) if batched else 1
         self._batched = batched
         self._kept_real: set[str] = set()  # quantized constants that were real numbers before
         self._unknown: set[str] = set()  # tensors after a problem, of unknown shape
@@ -95,8 +96,8 @@ class Importer:
         for position, node in enumerate(self.model.graph.node):
             self._position = position
             self._import(node)
-        for index, output in enumerate(self.model.graph.output):
-            self._add_output(index, output.name)
+        outputs = [output.name for output in self.model.graph.output]
+        self.problems += add_outputs(self.context, outputs, self._unknown, self.file.path.name)
         ranges = {ref.node: r for ref, r in self.context.ranges.items() if not ref.index}
         insert_implied_rectifiers(self.context.graph, ranges)
         complete_ranges(self.context.graph, ranges)
@@ -119,7 +120,8 @@ class Importer:
     # -- ends ------------------------------------------------------------------------------
 
     def _add_input(self, index: int, source: InputShape) -> None:
-        batch = self._batch_axis(source)
+        batch_size = self.batch_size if self._batched else None
+        batch = batch_axis(source.shape, batch_size, any_batch=source.any_batch)
         inner = without(source.shape, batch)
         layout = Layout.CHW if len(inner) == 3 else Layout.NONE
         op = Input(TensorType(inner, layout), index)
@@ -130,11 +132,6 @@ class Importer:
         self.context.values[source.name] = value
         self.context.makers[value.ref] = source.name
 
-    def _batch_axis(self, source: InputShape) -> int | None:
-        if not source.shape or not self._batched or source.shape[0] != self.batch_size:
-            return None
-        return 0 if source.any_batch or len(source.shape) > 1 else None
-
     def _add_initializer(self, name: str, tensor: onnx.TensorProto) -> None:
         try:
             with malformed(tensor.name):
@@ -142,23 +139,6 @@ class Importer:
         except Unsupported as problem:
             self.problems.append(Problem("initializer", name, problem.reason))
             self._unknown.add(name)
-
-    def _add_output(self, index: int, name: str) -> None:
-        if name in self._unknown:
-            return
-        value = self.context.values.get(name)
-        if value is None:
-            reason, hint = "it does not depend on the input", "remove it from the model's outputs"
-            self.problems.append(Problem("output", name, reason, hint))
-            return
-        if value.dtype != "float32":
-            reason = f"it has element type {value.dtype}; accepted: real numbers"
-            self.problems.append(Problem("output", name, reason))
-        op = Output(index)
-        graph = self.context.graph
-        origin = Origin(name, "output", self.file.path.name)
-        types = op.infer((graph.type_of(value.ref),))
-        graph.add(Node(f"output_{index + 1}", op, [value.ref], types, origin))
 
     # -- nodes -----------------------------------------------------------------------------
 
@@ -280,17 +260,8 @@ class Importer:
                 self._unknown.add(name)
 
     def _stand_in(self, name: str) -> bool:
-        """Give a tensor that could not be made a node, so that what reads it can be checked."""
         shape, dtype = self._inferred_type(name)
-        if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
-            return False
-        batch = 0 if shape[0] == self.batch_size else None
-        inner = without(shape, batch)
-        op = Input(TensorType(inner, Layout.CHW if len(inner) == 3 else Layout.NONE), -1)
-        node_name = self.context.unique("unsupported")
-        self.context.graph.add(Node(node_name, op, [], op.infer(())))
-        self.context.values[name] = Value(Ref(node_name), shape, batch, dtype)
-        return True
+        return stand_in(self.context, name, shape, dtype, Layout.CHW)
 
     def _inferred_type(self, name: str) -> tuple[tuple[int, ...], str]:
         """Shape and element type as ONNX's shape inference sees them; an empty shape if unknown."""
@@ -322,12 +293,6 @@ def _infer(model: onnx.ModelProto, weights: Weights, native: Native) -> dict[str
     except ONNX_ERRORS:
         return {}
     return {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
-
-
-def _batch_size(shapes: Sequence[InputShape]) -> int:
-    """Extent of axis 0 of the first input that has another axis as well."""
-    sizes = [source.shape[0] for source in shapes if len(source.shape) > 1]
-    return sizes[0] if sizes else 1
 
 
 def _foreign(node: onnx.NodeProto) -> ForeignNode:

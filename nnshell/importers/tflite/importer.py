@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnshell.importers.model_file import imported_by
+from nnshell.importers.tflite.cut import cut_off
 from nnshell.importers.tflite.file import TensorEntry, TfliteFile, read_tflite
 from nnshell.importers.tflite.names import tensor_keys
 from nnshell.importers.tflite.nodes import Importer
+from nnshell.importers.tflite.operators import TRANSLATIONS
 from nnshell.ir.basic_operators import Reshape
 from nnshell.ir.graph import Graph
 from nnshell.ir.verify import verify
@@ -37,15 +39,18 @@ def import_tflite(
     *,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     quantized: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> Imported:
     """Read a TFLite model; integers in it are taken as the real numbers that they stand for.
 
-    ``input_shapes`` gives whole shapes, batch axis included, by the name of the input. With
-    ``quantized`` the ranges of activations are taken from the file as well. Raises ModelError for
+    ``input_shapes`` gives whole shapes, batch axis included, by the name of the input.
+    ``outputs`` are the tensors or operators that the graph ends at, by default the file's outputs,
+    without a last step that only chooses (ARG_MAX, TOPK_V2 and the like). With ``quantized`` the
+    ranges of activations are taken from the file as well. Raises ModelError for
     a file that is missing, damaged or not supported; the message then lists every operator at
     fault.
     """
-    file = read_tflite(Path(path))
+    file = cut_off(read_tflite(Path(path)), outputs, TRANSLATIONS)
     shapes = _input_shapes(file, input_shapes or {})
     if file.subgraphs > 1:
         _LOG.warning("%s: only the first of its %d graphs is read", file.path.name, file.subgraphs)

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.importers.ends import add_outputs, batch_axis, batch_size_of, stand_in
 from nnshell.importers.problems import Problem
 from nnshell.importers.tflite.constants import REAL_TYPES, ConstantReader
 from nnshell.importers.tflite.file import OperatorEntry, OptionValue, TensorEntry, TfliteFile
@@ -23,7 +24,7 @@ from nnshell.importers.tflite.fold import FOLDABLE, fold
 from nnshell.importers.tflite.names import constant_names, operator_name, tensor_keys
 from nnshell.importers.tflite.ranges import ranges_of, stored_record
 from nnshell.importers.tflite.unsupported import advice
-from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.basic_operators import Constant, Input
 from nnshell.ir.foreign import AttributeValue, ForeignNode
 from nnshell.ir.graph import Graph, Node, Ref, Source
 from nnshell.ir.permutations import inverse
@@ -31,7 +32,7 @@ from nnshell.ir.qparams import QParams
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, Origin, TensorType
 from nnshell.ops.channels_last import ChannelsLast
-from nnshell.reading.context import MAX_ELEMENTS, ImportContext, Naming, Options
+from nnshell.reading.context import ImportContext, Naming, Options
 from nnshell.reading.registry import IMPORTS, Imported, StoredTensor, Unsupported, Value, without
 
 LOGGER = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Importer:
         self.shapes = shapes
         self.problems: list[Problem] = []
         self.keys = tensor_keys(file)
-        self.batch_size = _batch_size(shapes) if batched else 1
+        self.batch_size = batch_size_of(shapes) if batched else 1
         self._batched = batched
         self._unknown: set[str] = set()  # tensors after a problem, of unknown shape
         self._constants = ConstantReader()
@@ -101,8 +102,8 @@ class Importer:
                 self._add_constant(tensor)
         for operator in self.file.operators:
             self._import(operator)
-        for number, index in enumerate(self.file.outputs):
-            self._add_output(number, self.file.tensors[index])
+        outputs = [self.keys[index] for index in self.file.outputs]
+        self.problems += add_outputs(self.context, outputs, self._unknown, self.file.path.name)
         return Imported(
             self.context.graph,
             tuple(self.context.notes),
@@ -138,7 +139,8 @@ class Importer:
     # -- ends ------------------------------------------------------------------------------
 
     def _add_input(self, number: int, tensor: TensorEntry, shape: tuple[int, ...]) -> None:
-        batch = self._batch_axis(tensor, shape)
+        batch_size = self.batch_size if self._batched else None
+        batch = batch_axis(shape, batch_size, any_batch=tensor.any_batch)
         inner = without(shape, batch)
         images = len(inner) == 3 and batch == 0
         op = Input(TensorType(inner, Layout.HWC if images else Layout.NONE), number)
@@ -155,35 +157,12 @@ class Importer:
         if self._ranges is not None and tensor in self.tensor_ranges:
             self._ranges.update(dict.fromkeys(names, self.tensor_ranges[tensor]))
 
-    def _batch_axis(self, tensor: TensorEntry, shape: tuple[int, ...]) -> int | None:
-        if not shape or not self._batched or shape[0] != self.batch_size:
-            return None
-        return 0 if tensor.any_batch or len(shape) > 1 else None
-
     def _add_constant(self, tensor: TensorEntry) -> None:
         try:
             self.context.constants[self.keys[tensor.index]] = self._constants.read(tensor)
         except Unsupported as problem:
             self.problems.append(Problem("constant", tensor.name, problem.reason))
             self._unknown.add(self.keys[tensor.index])
-
-    def _add_output(self, number: int, tensor: TensorEntry) -> None:
-        key = self.keys[tensor.index]
-        if key in self._unknown:
-            return
-        value = self.context.values.get(key)
-        if value is None:
-            reason, hint = "it does not depend on the input", "remove it from the model's outputs"
-            self.problems.append(Problem("output", tensor.name, reason, hint))
-            return
-        if value.dtype != "float32":
-            reason = f"it has element type {value.dtype}; accepted: real numbers"
-            self.problems.append(Problem("output", tensor.name, reason))
-        op = Output(number)
-        graph = self.context.graph
-        origin = Origin(key, "output", self.file.path.name)
-        types = op.infer((graph.type_of(value.ref),))
-        graph.add(Node(f"output_{number + 1}", op, [value.ref], types, origin))
 
     # -- operators -------------------------------------------------------------------------
 
@@ -243,28 +222,14 @@ class Importer:
                 self._unknown.add(self.keys[index])
 
     def _stand_in(self, tensor: TensorEntry) -> bool:
-        """Give a tensor that could not be made a node, so that what reads it can be checked."""
-        shape = tensor.shape
-        if not shape or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
-            return False
-        batch = 0 if shape[0] == self.batch_size else None
-        op = Input(TensorType(without(shape, batch)), -1)
-        name = self.context.unique("unsupported")
-        self.context.graph.add(Node(name, op, [], op.infer(())))
-        value = Value(Ref(name), shape, batch, _element_type(tensor))
-        self.context.values[self.keys[tensor.index]] = value
-        return True
+        key, dtype = self.keys[tensor.index], _element_type(tensor)
+        return stand_in(self.context, key, tensor.shape, dtype, Layout.NONE)
 
 
 def _element_type(tensor: TensorEntry) -> str:
     """What the graph computes in: real numbers for floats, and for integers with a scale."""
     scaled = tensor.quantization is not None and tensor.quantization.scale.size > 0
     return "float32" if tensor.dtype in REAL_TYPES or scaled else tensor.dtype
-
-
-def _batch_size(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Extent of axis 0 of the first input that has another axis as well."""
-    return next((shape[0] for shape in shapes if len(shape) > 1), 1)
 
 
 class Step:

@@ -145,6 +145,7 @@ IMPORT: dict[str, Case] = {
     "--use_lut_sigmoid": KEPT,
     "--subs": Case("--subs SIZE=3", base="sizes.onnx", fails=WITHOUT),
     "--input_shapes": Case("--input_shapes x=[1,3,3,3]", base="sizes.onnx", fails=WITHOUT),
+    "--outputs": Case("--outputs conv_c1"),
     "--fixed_inputs": Case("--fixed_inputs x=[0]", fails=FAILS),
     "--orgmodel_path": Case(
         "--orgmodel_path found.onnx", base="moved.json", setup="moved", fails=WITHOUT
