@@ -59,6 +59,7 @@ _PUBLIC = {
             "adaround",
             "find_outliers",
             "sweep",
+            "sweep_options",
             "tiled",
             "explain_fusions",
             "explain_scales",

@@ -39,9 +39,10 @@ from nnshell.chips.insight.sweep import Point, Run, point_at
 from nnshell.chips.model.parameters import Parameters
 from nnshell.execution.engines import Engine, EngineName, make_engine
 from nnshell.experiments.bench import Bench, Done, Outcome, Trials
+from nnshell.experiments.sweep import Plan, Row, Spread, float_outputs, measured
 from nnshell.flow import Runner, open_graph
 from nnshell.inputs.input_set import Batch
-from nnshell.quantization import QuantizationOptions
+from nnshell.quantization import QuantizationOptions, Statistics
 from nnshell.session.project import Project
 from nnshell.state.document import to_text
 from nnshell.state.write import state_of
@@ -120,6 +121,23 @@ class Cluster:
             texts = [json.dumps(options.to_mapping()) for options in tried]
             result = self._all(_try_candidate, texts, (package, samples), progress)
             return [Outcome(*entry) for entry in result]
+
+        return run
+
+    def rows(self, project: Project, batches: Sequence[Batch]) -> Spread:
+        """What a sweep of options measures its rows with; they come as they get ready."""
+
+        def run(plans: Sequence[tuple[Plan, Statistics]]) -> Iterator[tuple[int, Row]]:
+            package, samples = self.hold(packed(project)), self.hold(_packed_batches(batches))
+            futures = {}
+            for place, (plan, statistics) in enumerate(plans):
+                seen = self.hold(json.dumps(statistics.to_json()).encode())
+                text = json.dumps([dict(plan.options), plan.quantization.to_mapping(), plan.what])
+                futures[self.submit(_sweep_row, package, samples, seen, text)] = place
+            for future in self._as_completed(list(futures), loop=self._client.loop):
+                place = futures[future]
+                engine, values, size = result_of(future)
+                yield place, Row(plans[place][0].options, engine, Outcome(*values), size)
 
         return run
 
@@ -360,8 +378,8 @@ def _run_batch(package: bytes, question: str, *arrays: bytes) -> tuple[str, byte
 
 
 @lru_cache(maxsize=2)
-def _bench(package: bytes, samples: bytes) -> Bench:
-    batches = [
+def _batches(samples: bytes) -> list[Batch]:
+    return [
         Batch(
             tuple(_array(base64.b64decode(data)) for data in entry["arrays"]),
             tuple(entry["names"]),
@@ -369,8 +387,30 @@ def _bench(package: bytes, samples: bytes) -> Bench:
         )
         for entry in json.loads(samples)
     ]
+
+
+@lru_cache(maxsize=2)
+def _bench(package: bytes, samples: bytes) -> Bench:
     project = _project(package)
-    return Bench(project.graph, project.basis, batches)
+    return Bench(project.graph, project.basis, _batches(samples))
+
+
+@lru_cache(maxsize=2)
+def _float_outputs(package: bytes, samples: bytes) -> list[NDArray[Any]]:
+    return float_outputs(_project(package).graph, _batches(samples))
+
+
+def _sweep_row(package: bytes, samples: bytes, seen: bytes, text: str) -> tuple[Any, ...]:
+    """A row of a sweep: the engine, the outcome's values, the bytes of the weights."""
+    options, quantization, what = json.loads(text)
+    with _LOCK:
+        graph, batches = _project(package).graph, _batches(samples)
+        reference = _float_outputs(package, samples)
+    statistics = Statistics.from_json(json.loads(seen))
+    plan = Plan(options, QuantizationOptions.from_mapping(quantization), what, None)
+    row = measured(graph, plan, statistics, batches, reference)
+    values = (row.outcome.noise, row.outcome.agreement, row.outcome.accuracy)
+    return row.engine, values, row.size_bytes
 
 
 def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, float, float | None]:

@@ -4,6 +4,8 @@ Options are those of quantization (``weight_bits``, ``act_bits``, ``clip_type``,
 ``quantized_dimension``, ...), and two more:
 
     quantize      nothing | weights | activations | all     what is rounded, the rest stays float
+                  bias=float | bias=int32 | bias=unscaled   weights and activations are rounded, and
+                                                            biases so (``biases``); int32 is all
     calibration   how many of the calibration samples are used
 
 The graph is calibrated once for each number of samples; a row is quantized on a copy.
@@ -16,8 +18,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from numpy.typing import NDArray
+
 from nnshell.execution.engines import EngineName, make_engine
 from nnshell.experiments.bench import Outcome, outcome
+from nnshell.experiments.biases import rounded_weights, unscaled_biases
 from nnshell.experiments.steps import weight_bytes
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
@@ -27,7 +32,8 @@ from nnshell.quantization import Basis, QuantizationOptions, Statistics
 from nnshell.quantization.options import option_names
 from nnshell.support.errors import UsageError
 
-QUANTIZE = ("nothing", "weights", "activations", "all")
+BIASES = ("bias=float", "bias=int32", "bias=unscaled")  # beside rounded weights and activations
+QUANTIZE = ("nothing", "weights", "activations", "all", *BIASES)
 BITS = "bits"  # weights and activations at once
 OTHERS = (BITS, "quantize", "calibration")
 _MOST_ROWS = 1000
@@ -58,6 +64,20 @@ class Row:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A row to be measured: how the graph is quantized, from how many samples (None: all)."""
+
+    options: Mapping[str, Any]  # of the row, as they were asked for
+    quantization: QuantizationOptions
+    what: str  # of QUANTIZE
+    samples: int | None
+
+
+Spread = Callable[[Sequence[tuple[Plan, Statistics]]], Iterator[tuple[int, Row]]]
+"""Measures plans elsewhere, each with its statistics: places and rows, as they get ready."""
+
+
 def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """All combinations of the values, the last option changing fastest.
 
@@ -83,42 +103,82 @@ def sweep(
     batches: Sequence[Batch],
     calibrate: Calibrate,
     base: QuantizationOptions | None = None,
-) -> Iterator[Row]:
-    """A row for each combination, as soon as it is measured; the graph stays as it is."""
+    spread: Spread | None = None,
+) -> Iterator[tuple[int, Row]]:
+    """A row for each combination as soon as it is measured, with its place among them.
+
+    The graph stays as it is. With ``spread`` rows are measured there, and come as they get ready.
+    """
     base = base or QuantizationOptions()
-    rows = combinations(axes)
-    plans = [(row, _options(base, row)) for row in rows]
-    clips = frozenset(clip for _, options in plans for clip in options.clip_types)
+    plans = [_plan(base, row) for row in combinations(axes)]
+    clips = frozenset(clip for plan in plans for clip in plan.quantization.clip_types)
+    known: dict[int | None, Statistics] = {}
+
+    def statistics_of(plan: Plan) -> Statistics:
+        if plan.what == "nothing":
+            return Statistics()
+        if plan.samples not in known:
+            known[plan.samples] = calibrate(plan.samples, clips)
+        return known[plan.samples]
+
+    if spread is not None:
+        yield from spread([(plan, statistics_of(plan)) for plan in plans])
+        return
+    reference = float_outputs(graph, batches)
+    for place, plan in enumerate(plans):
+        yield place, measured(graph, plan, statistics_of(plan), batches, reference)
+
+
+def float_outputs(graph: Graph, batches: Sequence[Batch]) -> list[NDArray[Any]]:
+    """The first output of the float graph, a batch at a time."""
     key = graph.outputs[0].name
     floats = make_engine(graph, "float", keys=[key])
-    reference = [floats.run(batch.arrays)[key] for batch in batches]
-    known: dict[int | None, Statistics] = {}
-    for row, options in plans:
-        if row.get("quantize") == "nothing":
-            own = outcome(batches, reference, reference)
-            yield Row(row, "float", own, weight_bytes(graph, _float_options(base)))
-            continue
-        count = row.get("calibration")
-        if count not in known:
-            known[count] = calibrate(count, clips)
-        twin = graph.copy()
-        Basis(known[count], options).quantize(twin)
-        name: EngineName = "int8" if has_chip_widths(twin) else "simulated"
-        engine, result = make_engine(twin, name, keys=[key]), twin.outputs[0].quantization
-        outputs = [engine.run(batch.arrays)[key] for batch in batches]
-        if name == "int8":
-            assert result is not None
-            outputs = [result.output.dequantize(array) for array in outputs]
-        judged = outcome(batches, outputs, reference)
-        yield Row(row, name, judged, weight_bytes(graph, options))
+    return [floats.run(batch.arrays)[key] for batch in batches]
 
 
-def _float_options(base: QuantizationOptions) -> QuantizationOptions:
-    return QuantizationOptions.from_mapping({**base.to_mapping(), "weight_bits": FLOAT_BITS})
+def measured(
+    graph: Graph,
+    plan: Plan,
+    statistics: Statistics,
+    batches: Sequence[Batch],
+    reference: Sequence[NDArray[Any]],
+) -> Row:
+    """One row, from a copy of the graph; ``reference`` is what the float graph gives."""
+    if plan.what == "nothing":
+        own = outcome(batches, reference, reference)
+        return Row(plan.options, "float", own, weight_bytes(graph, _floats(plan.quantization)))
+    twin = _quantized(graph, plan, statistics)
+    key = twin.outputs[0].name
+    name: EngineName = "int8" if has_chip_widths(twin) else "simulated"
+    engine, result = make_engine(twin, name, keys=[key]), twin.outputs[0].quantization
+    outputs = [engine.run(batch.arrays)[key] for batch in batches]
+    if name == "int8":
+        assert result is not None
+        outputs = [result.output.dequantize(array) for array in outputs]
+    size = weight_bytes(graph, plan.quantization)
+    return Row(plan.options, name, outcome(batches, outputs, reference), size)
 
 
-def _options(base: QuantizationOptions, row: Mapping[str, Any]) -> QuantizationOptions:
-    """The quantization of one row."""
+def _quantized(graph: Graph, plan: Plan, statistics: Statistics) -> Graph:
+    """A quantized copy, with biases as the plan has them."""
+    twin, options = graph.copy(), plan.quantization
+    Basis(statistics, options).quantize(twin)
+    if plan.what == "bias=float":
+        twin, options = rounded_weights(twin), _floats(options)
+    elif plan.what == "bias=unscaled":
+        twin = unscaled_biases(twin)
+    else:
+        return twin
+    Basis(statistics, options).quantize(twin)
+    return twin
+
+
+def _floats(options: QuantizationOptions) -> QuantizationOptions:
+    """The same with weights and biases as they are."""
+    return QuantizationOptions.from_mapping({**options.to_mapping(), "weight_bits": FLOAT_BITS})
+
+
+def _plan(base: QuantizationOptions, row: Mapping[str, Any]) -> Plan:
     values = {**base.to_mapping(), **{k: v for k, v in row.items() if k not in OTHERS}}
     if BITS in row:
         values |= {"weight_bits": row[BITS], "act_bits": row[BITS]}
@@ -129,7 +189,7 @@ def _options(base: QuantizationOptions, row: Mapping[str, Any]) -> QuantizationO
         values["act_bits"] = FLOAT_BITS
     elif what == "activations":
         values["weight_bits"] = FLOAT_BITS
-    return QuantizationOptions.from_mapping(values)
+    return Plan(row, QuantizationOptions.from_mapping(values), what, row.get("calibration"))
 
 
 def values_of(name: str, text: str) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from nnshell.experiments.sweep import Row
+from nnshell.reports.plots import Curves
 from nnshell.reports.table import Column, Table
 
 
@@ -33,6 +35,49 @@ def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool
     notes = [f"{samples:,} samples; noise is that of the first output beside the float graph's"]
     if not complete:
         notes.append("interrupted: these are the rows so far")
-    return Table(
-        title, columns, cells, notes=tuple(notes), records=tuple(r.to_json() for r in rows)
-    )
+    records = tuple(row.to_json() for row in rows)
+    table = Table(title, columns, cells, notes=tuple(notes), records=records)
+    return replace(table, plots=tuple(_curves(names, rows)))
+
+
+def _curves(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Curves]:
+    """Accuracy (or agreement) and noise over the option with most values, a line for the others."""
+    if not rows:
+        return
+    axis = max(names, key=lambda name: len({row.options.get(name) for row in rows}))
+    places = list(dict.fromkeys(row.options.get(axis) for row in rows))
+    numeric = all(isinstance(p, int | float) and not isinstance(p, bool) for p in places)
+    labels = {
+        tuple(row.options.get(name) for name in names if name != axis): _label(names, axis, row)
+        for row in rows
+    }
+    labelled = any(row.outcome.accuracy is not None for row in rows)
+    for title, value in (
+        ("accuracy [%]" if labelled else "as float [%]", _right),
+        ("noise [dB]", _noise),
+    ):
+        known = {
+            (tuple(r.options.get(n) for n in names if n != axis), r.options.get(axis)): value(r)
+            for r in rows
+        }
+        yield Curves(
+            axis.replace("_", " "),
+            tuple(p if numeric else str(p) for p in places),  # type: ignore[misc]
+            title,
+            {label: tuple(known.get((key, p)) for p in places) for key, label in labels.items()},
+        )
+
+
+def _label(names: Sequence[str], axis: str, row: Row) -> str:
+    """The options of a line."""
+    others = [f"{name.replace('_', ' ')} {row.options.get(name)}" for name in names if name != axis]
+    return ", ".join(others) or "all"
+
+
+def _right(row: Row) -> float:
+    outcome = row.outcome
+    return 100 * (outcome.agreement if outcome.accuracy is None else outcome.accuracy)
+
+
+def _noise(row: Row) -> float | None:
+    return row.outcome.noise_db if row.outcome.noise > 0 else None

@@ -124,10 +124,14 @@ def confusion_plot(report: ValidationReport) -> HeatMap:
     return HeatMap(names, names, counts, "label", "prediction")
 
 
-def accuracy_lines(report: ValidationReport) -> tuple[str, ...]:
-    """Accuracy, top-5, agreement and speed, as far as they apply."""
-    speed = f"{report.images_per_second:.0f} images/s"
-    lines = [f"{report.images} images, {speed} ({report.engine}; this machine's, not the chip's)"]
+def accuracy_lines(report: ValidationReport, *, speed: bool = True) -> tuple[str, ...]:
+    """Accuracy, top-5 and agreement, as far as they apply, and the ``speed`` of this run."""
+    lines = [f"{report.images} images ({report.engine})"]
+    if speed:
+        rate = f"{report.images_per_second:.0f} images/s"
+        lines = [
+            f"{report.images} images, {rate} ({report.engine}; this machine's, not the chip's)"
+        ]
     if not report.complete:
         lines.append("interrupted: these are the results so far")
     if report.accuracy is None:

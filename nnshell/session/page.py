@@ -181,7 +181,7 @@ def _score(
     """A metric of outputs that are not classes."""
     name = quantized_engine(project) if project.quantized else "float"
     scored = evaluate(project, batches, name, metric, progress=progress)
-    known.lines = describe_scores(scored)
+    known.lines = describe_scores(scored)[1:]  # the first is how fast it went
 
 
 # -- sections --------------------------------------------------------------------------------
@@ -292,7 +292,9 @@ def _accuracy(known: _Findings) -> Section | None:
     parts: list[Part] = []
     if judged.labelled:
         parts.append(Drawn("Labels against predictions", confusion_plot(judged)))
-    return Section("accuracy", "Accuracy", tuple(parts), "\n".join(accuracy_lines(judged)))
+    return Section(
+        "accuracy", "Accuracy", tuple(parts), "\n".join(accuracy_lines(judged, speed=False))
+    )
 
 
 def _sweeps(project: Project) -> Section | None:

@@ -6,8 +6,9 @@ improvements keep what they find if the graph's output gets less noisy, and reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nnshell.chips import SimulationReport
 from nnshell.chips.insight.sweep import Sweep
@@ -15,8 +16,11 @@ from nnshell.chips.tiled.run import TiledRun
 from nnshell.execution.engines import make_engine
 from nnshell.experiments import mixed as mixing
 from nnshell.experiments import sensitivity as ranking
+from nnshell.experiments import sweep as options
 from nnshell.experiments.mixed import Mixture
 from nnshell.experiments.sensitivity import Advice, Sensitivity
+from nnshell.experiments.sweep import Row
+from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import all_nodes
 from nnshell.ir.select import select_one
 from nnshell.learning import adaround as rounding
@@ -25,9 +29,12 @@ from nnshell.learning.judged import Change
 from nnshell.learning.outliers import Outlier
 from nnshell.passes import explain
 from nnshell.passes.explain import Explanation
-from nnshell.quantization import QuantizationRow, quantization_rows
+from nnshell.quantization import QuantizationRow, Statistics, quantization_rows
+from nnshell.quantization.ranges.calibration import calibrate_graph
 from nnshell.reports import distributions, scales
 from nnshell.reports.distributions import Distribution
+from nnshell.reports.sweep_tables import sweep_table
+from nnshell.reports.table import Table
 from nnshell.session import edits, improve, simulation
 from nnshell.session.improve import Equalization
 from nnshell.session.project import Project
@@ -147,6 +154,70 @@ def find_outliers(project: Project, samples: Samples | None = None) -> list[Outl
     if samples is None:
         return outliers.weight_outliers(project.graph)
     return outliers.activation_outliers(project.graph, list(batches_of(project, samples)))
+
+
+# -- tables of options ---------------------------------------------------------------------
+
+
+def sweep_options(
+    project: Project,
+    axes: Mapping[str, str | Sequence[Any]],
+    samples: Samples,
+    calibration: Samples | None = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """A row for each combination of quantization options, measured on samples (`sweep`).
+
+    ``axes`` has values by option, lists or texts: ``{"bits": "8,6,4", "clip_type": ["none"]}``.
+    Ranges come from ``calibration``, by default the samples themselves. The graph stays as it is;
+    the table is kept for the page.
+    """
+    values = {
+        name: options.values_of(name, entry) if isinstance(entry, str) else list(entry)
+        for name, entry in axes.items()
+    }
+    batches = list(batches_of(project, samples))
+    known = batches if calibration is None else list(batches_of(project, calibration))
+
+    def calibrate(count: int | None, clip_types: frozenset[str]) -> Statistics:
+        chosen = known if count is None else list(_first(known, count))
+        total = sum(len(batch) for batch in chosen)
+        return calibrate_graph(project.graph, iter(chosen), clip_type=clip_types, samples=total)
+
+    rows = []
+    base = project.quantization_options
+    for _, row in options.sweep(project.graph, values, batches, calibrate, base):
+        rows.append(row)
+        if progress is not None:
+            progress(1)
+    keep_sweep(project, values, rows, sum(len(batch) for batch in batches))
+    return rows
+
+
+def keep_sweep(
+    project: Project,
+    names: Iterable[str],
+    rows: Sequence[Row],
+    samples: int,
+    *,
+    complete: bool = True,
+) -> Table:
+    """The table of a sweep, which the project keeps for its page."""
+    title = f"{project.name}: {', '.join(name.replace('_', ' ') for name in names)}"
+    table = sweep_table(title, rows, samples, complete=complete)
+    project.tables.append(table)
+    return table
+
+
+def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    """The first ``count`` samples."""
+    for batch in batches:
+        if count <= 0:
+            return
+        arrays = tuple(array[:count] for array in batch.arrays)
+        yield Batch(arrays, batch.names[:count], batch.labels[:count])
+        count -= len(batch)
 
 
 # -- the chip ------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_DAY = 24 * 3600.0  # seconds
+
 Progress = Callable[[int], None]  # called with how many are newly done
 
 
@@ -25,6 +27,8 @@ def progress(description: str, total: int | None = None) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Steps may be minutes apart: the speed is that of the whole time, not of the last seconds.
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, speed_estimate_period=_DAY) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.advance(task, done)

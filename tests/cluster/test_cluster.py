@@ -18,6 +18,7 @@ import pytest
 from nnshell import flow
 from nnshell.cluster.dask import Cluster, tls_folder
 from nnshell.experiments.sensitivity import sensitivity
+from nnshell.experiments.sweep import sweep
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.quantization import QuantizationOptions
@@ -79,6 +80,13 @@ def test_sensitivity_and_sweeps_are_those_of_one_process(cluster: Cluster, lenet
     there = simulation.sweep(lenet, lists, run=cluster.points(lenet, None))
     assert there == simulation.sweep(lenet, lists)
     assert there.left_out
+
+
+def test_a_table_of_options_is_that_of_one_process(cluster: Cluster, lenet: Graph) -> None:
+    axes = {"quantize": ["nothing", "all", "bias=unscaled"], "bits": [8, 4]}
+    given = (lenet.graph, axes, batches(), lambda samples, clips: lenet.statistics)
+    here = dict(sweep(*given))
+    assert dict(sweep(*given, spread=cluster.rows(lenet, batches()))) == here and len(here) == 6
 
 
 def test_a_worker_that_is_lost_changes_nothing(

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnshell
 from nnshell.cli import main
+from nnshell.experiments.biases import unscaled_biases
 from nnshell.experiments.sweep import combinations, values_of
 from nnshell.session.sizes import measure_sizes, quantized_bytes
 from nnshell.support.errors import UsageError
@@ -85,3 +87,45 @@ def test_sizes_are_those_of_parameters_and_files(tmp_path: Path) -> None:
         nnshell.export(project, tmp_path / "x.onnx", form)
         assert (tmp_path / "x.onnx").stat().st_size == size
     assert (sizes.simulated_file_bytes or 0) > 0.95 * sizes.float_file_bytes
+
+
+def measured_rows(axes: dict[str, Any], spread: Any = None) -> list[Any]:
+    test = nnshell.load_inputs("sample:test", norm="x: x/128-1", limit=40)
+    images = nnshell.load_inputs("sample:calibration", norm="x: x/128-1")
+    return nnshell.sweep_options(lenet(), axes, test, images)
+
+
+def test_biases_of_another_unit_are_other_biases() -> None:
+    rows = measured_rows({"quantize": "all,bias=int32,bias=float,bias=unscaled"})
+    both, chip, floating, wrong = (row.outcome for row in rows)
+    assert both == chip
+    assert floating.noise < 1.1 * chip.noise  # what rounding a bias to its unit costs is nothing
+    assert wrong.noise > 5 * chip.noise
+    assert [row.engine for row in rows] == ["int8", "int8", "simulated", "int8"]
+
+
+def test_unscaled_biases_are_their_own_integers_in_the_unit_of_the_sums() -> None:
+    project = lenet()
+    images = nnshell.load_inputs("sample:calibration", norm="x: x/128-1")
+    nnshell.quantize(project, nnshell.calibrate(project, images))
+    twin = unscaled_biases(project.graph)
+    bias = project["constant_conv1_bias"].op.known_value
+    inner = project["_conv1_Conv_fusion"].body["_conv1_Conv"]
+    unit = inner.quantization.inputs[2].scale
+    integers = twin["constant_conv1_bias"].op.known_value / unit
+    assert np.abs(integers).max() == pytest.approx(127)
+    assert np.argmax(np.abs(bias)) == np.argmax(np.abs(integers))
+    assert np.array_equal(project["constant_conv1_bias"].op.known_value, bias)
+
+
+def test_a_sweep_is_kept_for_the_page_with_its_curves() -> None:
+    project = lenet()
+    test = nnshell.load_inputs("sample:test", norm="x: x/128-1", limit=10)
+    nnshell.sweep_options(project, {"bits": [8, 3], "clip_type": ["none", "mse"]}, test)
+    (table,) = project.tables
+    accuracy, noise = table.plots
+    assert accuracy.x == (8, 3) and set(accuracy.series) == {"clip type none", "clip type mse"}
+    column = [c.key for c in table.columns].index("noise_db")
+    assert [v for values in zip(*noise.series.values(), strict=True) for v in values] == [
+        row[column] for row in table.rows
+    ]

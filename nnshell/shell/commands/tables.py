@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import cmd2
 
-from nnshell.shell.api import flow, project_sizes, size_table, sweep_tables, sweeps
+from nnshell.shell.api import flow, project_sizes, size_table, studies, sweeps
 from nnshell.shell.commands.base import Commands, write_json
-from nnshell.shell.options import add_input_options, add_table_options, input_options
+from nnshell.shell.options import (
+    add_cluster_option,
+    add_input_options,
+    add_table_options,
+    input_options,
+)
 from nnshell.shell.parser import Parser
 from nnshell.shell.progress import progress
 from nnshell.support.errors import UsageError
 
 if TYPE_CHECKING:
-    from nnshell.experiments.sweep import Row
+    from nnshell.experiments.sweep import Row, Spread
     from nnshell.inputs.options import InputOptions
     from nnshell.quantization import Statistics
 
@@ -28,7 +33,11 @@ _AXES = (
     ("weight_clip", "Calibrators of weights: a list such as none,std3,std2,std1."),
     ("quantized_dimension", "Scales of weights: channel, tensor, or both in a list."),
     ("allow_asymmetric_out", "Whether outputs may have a zero point: true,false."),
-    ("quantize", "What is quantized: a list of nothing, weights, activations, all."),
+    (
+        "quantize",
+        "What is quantized: a list of nothing, weights, activations, all, bias=float, "
+        "bias=int32, bias=unscaled.",
+    ),
     ("calibration", "Numbers of calibration samples: a list such as 1,10,100."),
 )
 
@@ -48,6 +57,7 @@ def sweep_parser() -> Parser:
         help="Files to calibrate on.")  # fmt: skip
     add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
         help="Write the rows to a file, as JSON.")  # fmt: skip
+    add_cluster_option(parser)
     add_input_options(parser)
     add_table_options(parser)
     return parser
@@ -87,30 +97,40 @@ class TableCommands(Commands):
             raise UsageError("no option has a list", hint="sweep INPUTS --bits 8,6,4")
         count = len(sweeps.combinations(axes))
         batches = self.batches(args)
-        rows, complete = self._rows(args, axes, batches, count)
+        with self.cluster(args) as cluster:
+            spread = None if cluster is None else cluster.rows(self.project(), batches)
+            rows, complete = self._rows(args, axes, batches, count, spread)
         if args.json:
             write_json(args.json, [row.to_json() for row in rows])
         samples = sum(len(batch) for batch in batches)
-        title = f"{self.graph().name}: sweep"
-        self.show(sweep_tables.sweep_table(title, rows, samples, complete=complete), args)
+        project = self.project()
+        self.show(studies.keep_sweep(project, axes, rows, samples, complete=complete), args)
         self.session.partial = not complete
 
     def _rows(
-        self, args: argparse.Namespace, axes: dict[str, list[Any]], batches: Any, count: int
+        self,
+        args: argparse.Namespace,
+        axes: dict[str, list[Any]],
+        batches: Any,
+        count: int,
+        spread: Spread | None,
     ) -> tuple[list[Row], bool]:
-        """The rows, all of them unless Ctrl-C ended the sweep after the first."""
-        rows: list[Row] = []
+        """The rows in order, all of them unless Ctrl-C ended the sweep after the first."""
+        rows: dict[int, Row] = {}
+        complete = True
         base = self.project().quantization_options
         try:
             with progress("sweeping", count) as done:
-                for row in sweeps.sweep(self.graph(), axes, batches, self._calibration(args), base):
-                    rows.append(row)
+                for place, row in sweeps.sweep(
+                    self.graph(), axes, batches, self._calibration(args), base, spread
+                ):
+                    rows[place] = row
                     done(1)
         except KeyboardInterrupt:
             if not rows:
                 raise
-            return rows, False
-        return rows, True
+            complete = False
+        return [rows[place] for place in sorted(rows)], complete
 
     def _calibration(self, args: argparse.Namespace) -> Any:
         """How a row with so many samples is calibrated."""

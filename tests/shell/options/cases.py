@@ -244,7 +244,7 @@ COMMANDS: dict[str, Command] = {
         "--seed": Case("--seed 3", also="--limit 1"),
     }),
     "size": Command("quantized", groups=(TABLE,), options={"--json": Case("--json size.json")}),
-    "sweep": Command("fused", "{inputs} --bits 8", groups=(INPUTS, TABLE), options={
+    "sweep": Command("fused", "{inputs} --bits 8", groups=(CLUSTER, INPUTS, TABLE), options={
         "--bits": Case("--bits 4", base="{inputs} --act_bits 6"),
         "--weight_bits": Case("--weight_bits 3"),
         "--act_bits": Case("--act_bits 3", base="{inputs} --weight_bits 8"),
