@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.leaky import SLOPE_BITS
+from nnshell.numeric.qmn import fraction_of
 from nnshell.ops.div import QUOTIENT_BITS
 
 # Functions that kernel bodies call. The product wraps around in 32 bits, as the registers do; the
@@ -91,6 +92,24 @@ def total(
 def product(scaling: Multiplier, first: QParams, second: QParams, output: QParams) -> Body:
     value = f"{_centred('In0', first)} * {_centred('In1', second)}"
     return Body((_store(_scale(value, scaling), output),))
+
+
+def fixed_total(first: QParams, second: QParams, sign: int, output: QParams) -> Body:
+    """Sum or difference of fixed-point numbers, at the fewer fraction bits of both."""
+    fractions = [fraction_of(record) for record in (first, second)]
+    common = min(fractions)
+    terms = [
+        f"RoundShift({{In{index}}}, {fraction - common})"
+        for index, fraction in enumerate(fractions)
+    ]
+    value = f"{terms[0]} {'+' if sign > 0 else '-'} {terms[1]}"
+    return Body((_store(f"RoundShift({value}, {common - fraction_of(output)})", output),))
+
+
+def fixed_product(first: QParams, second: QParams, output: QParams) -> Body:
+    """Product of fixed-point numbers, as an int32."""
+    shift = fraction_of(first) + fraction_of(second) - fraction_of(output)
+    return Body((_store(f"RoundShift({{In0}} * {{In1}}, {shift})", output),))
 
 
 def quotient(scaling: Multiplier, first: QParams, second: QParams, output: QParams) -> Body:

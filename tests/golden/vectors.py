@@ -96,7 +96,7 @@ def compare_with_vectors(folder: Path, *, own_ranges: bool) -> Report:
             _compare_records(report, name, entry, node, own_ranges)
             _compare_cache(report, name, entry["cache"], node)
     _compare_constants(report, folder, nodes, own_ranges)
-    if not own_ranges and {node.quantization.scheme for node in graph} == {"SQ8"}:
+    if not own_ranges:
         _compare_header(report, folder, graph)
         _compare_files(report, folder, project)
     _compare_activations(report, folder, project, options, own_ranges)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from nnshell.ir.graph import Graph, Node
-from nnshell.ir.requests import SQ8
+from nnshell.ir.requests import POW2, SQ8
 from nnshell.ir.widths import check_chip_widths
 from nnshell.support.errors import GraphError, QuantizationError
 from nnshell.support.settings import Settings
-from nnshell.targets.autotiler import elementwise, filters, gather, matrices, moves, names, pools
+from nnshell.targets.autotiler import (
+    elementwise,
+    filters,
+    fixed_point,
+    gather,
+    matrices,
+    moves,
+    names,
+    pools,
+)
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.plan import Binding, Call, Kernel, Plan
 from nnshell.targets.autotiler.unit import Unit, makes_kernel, unit_of
 from nnshell.targets.autotiler.variables import add_variables
 from nnshell.targets.autotiler.wiring import CopyOf, wire
 
-Emitter = Callable[[Context, Unit], Kernel]
+Emitter = Callable[[Context, Unit], Kernel | tuple[Kernel, ...]]
 
 
 def _channels_last(context: Context, unit: Unit) -> Kernel:
@@ -56,6 +65,8 @@ EMITTERS: dict[str, Emitter] = {
     "quantize": moves.convert,
     "channels_last": _channels_last,
 }
+BY_SCHEME: dict[str, Mapping[str, Emitter]] = {SQ8: EMITTERS, POW2: fixed_point.EMITTERS}
+_ANY_FUNCTION: dict[str, Emitter] = {SQ8: elementwise.activation, POW2: fixed_point.activation}
 
 
 def build(graph: Graph, settings: Settings, *, anonymise: bool = False) -> Plan:
@@ -65,25 +76,15 @@ def build(graph: Graph, settings: Settings, *, anonymise: bool = False) -> Plan:
             "the graph is not quantized", where=graph.name, hint="type `aquant IMAGES` first"
         )
     check_chip_widths(graph)
-    _check_schemes(graph)
     wiring = wire(graph)
     context = Context(wiring, settings, anonymise)
     plan = Plan(names.identifier(settings.graph_name or graph.name))
     plan.kernels = _kernels(context, graph)
     plan.concats, plan.splits = wiring.concats, wiring.splits
     plan.expressions = context.expressions
+    plan.schemes = _schemes(graph)
     add_variables(plan, context)
     return plan
-
-
-def _check_schemes(graph: Graph) -> None:
-    for node in graph:
-        if node.quantization is not None and node.quantization.scheme != SQ8:
-            raise GraphError(
-                f"scheme {node.quantization.scheme} has no generated code yet",
-                where=f"node {node.name}",
-                hint="quantize with -s SQ8",
-            )
 
 
 def _kernels(context: Context, graph: Graph) -> list[Kernel]:
@@ -97,7 +98,7 @@ def _kernels(context: Context, graph: Graph) -> list[Kernel]:
         if not makes_kernel(graph, node):
             continue
         try:
-            kernels.append(_kernel(context, graph, node, step))
+            kernels += _node_kernels(context, graph, node, step)
         except GraphError as error:
             refused.append(error)
     if len(refused) == 1:
@@ -110,22 +111,37 @@ def _kernels(context: Context, graph: Graph) -> list[Kernel]:
     return kernels
 
 
-def _kernel(context: Context, graph: Graph, node: Node, step: int) -> Kernel:
+def _node_kernels(context: Context, graph: Graph, node: Node, step: int) -> tuple[Kernel, ...]:
+    """Usually one; two where no kernel does all that a fusion does."""
     unit = unit_of(graph, node, step)
-    emit = emitter(unit.main)
+    scheme = unit.integers.scheme
+    emit = emitter(unit.main, scheme)
     if emit is None:
         raise GraphError(
-            f"operator '{unit.main.kind}' has no AutoTiler kernel",
+            f"operator '{unit.main.kind}' has no AutoTiler kernel in scheme {scheme}",
             where=f"node {node.name}",
             hint="run `adjust` and `fusions --scale8`, or change the model",
         )
-    return emit(context, unit)
+    kernels = emit(context, unit)
+    return (kernels,) if isinstance(kernels, Kernel) else kernels
 
 
-def emitter(main: Node) -> Emitter | None:
+def emitter(main: Node, scheme: str = SQ8) -> Emitter | None:
     """What writes a node's kernel: its row above, or a table for any function of one tensor."""
     function = main.op.role == "activation" and len(main.inputs) == 1
-    return EMITTERS.get(main.kind, elementwise.activation if function else None)
+    return BY_SCHEME[scheme].get(main.kind, _ANY_FUNCTION[scheme] if function else None)
+
+
+def _schemes(graph: Graph) -> tuple[str, ...]:
+    """Those that nodes compute in; SQ8 where none computes."""
+    used = {
+        node.quantization.scheme
+        for node in graph
+        if node.quantization is not None
+        and not node.op.boundary
+        and not (node.op.made_by_quantizer or node.op.copies or node.op.role == "constant")
+    }
+    return tuple(scheme for scheme in BY_SCHEME if scheme in used) or (SQ8,)
 
 
 def _copy(context: Context, entry: CopyOf) -> Kernel:

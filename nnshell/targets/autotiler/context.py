@@ -51,6 +51,7 @@ class Context:
     anonymise: bool = False
     constants: dict[int, list[Variable]] = field(default_factory=dict)  # by step
     expressions: list[Expression] = field(default_factory=list)
+    locals: list[Variable] = field(default_factory=list)  # between two kernels of one node
 
     def kernel(
         self, unit: Unit, call: Call, bindings: tuple[Binding, ...], remark: str = ""

@@ -21,7 +21,7 @@ def convolution(context: Context, unit: Unit) -> Kernel:
     """Convolution, depthwise or grouped, with the pool and activation of its fusion."""
     work = unit.work
     channels, height, width = work.inputs[0]
-    groups = _groups(work)
+    groups = groups_of(work)
     if work.kind == "depthwise" and unit.activation is not None and unit.activation.kind == "leaky":
         _LOG.warning(
             "%s: some versions of the AutoTiler have no depthwise kernel with LeakyRelu",
@@ -35,7 +35,7 @@ def convolution(context: Context, unit: Unit) -> Kernel:
         work.filter_output[0],
         width,
         height,
-        "KOP_CONV_DW" if _is_depthwise(work) else "KOP_CONV",
+        "KOP_CONV_DW" if is_depthwise(work) else "KOP_CONV",
         *window_arguments(work.window),
         *pool_arguments(unit.pool),
         activation_operator(unit, context.settings),
@@ -78,7 +78,7 @@ def batch_norm(context: Context, unit: Unit) -> Kernel:
     return context.kernel(unit, call, (*bindings, *_scaling(context, unit)))
 
 
-def _groups(work: Work) -> tuple[int, ...]:
+def groups_of(work: Work) -> tuple[int, ...]:
     """Channels and filters of a group, first arguments of a grouped convolution."""
     channels, filters = work.inputs[0][0], work.filter_output[0]
     if work.kind != "grouped":
@@ -86,7 +86,7 @@ def _groups(work: Work) -> tuple[int, ...]:
     return channels // work.groups, filters // work.groups
 
 
-def _is_depthwise(work: Work) -> bool:
+def is_depthwise(work: Work) -> bool:
     """Whether each channel has one filter; NNTool counts one channel to one filter among them."""
     channels, filters = work.inputs[0][0], work.filter_output[0]
     one_to_one = work.kind == "conv" and channels == filters == 1

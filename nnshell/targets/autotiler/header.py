@@ -9,10 +9,11 @@ from nnshell.targets.autotiler.fixed_scale import mantissa_and_shift
 from nnshell.targets.autotiler.unit import hidden, unit_of
 
 _EXPLANATION = """\
-/* Scales of {name}. A tensor's real values are
+/* Quantized scales of {name}. A tensor's real values are
  *     OUT_SCALE * (q - OUT_ZERO_POINT)
  * and, without floating point, close to
  *     ((q - OUT_ZERO_POINT) * OUT_QSCALE) >> OUT_QNORM
+ * or, where there is only Q, q / 2^Q.
  * Weights and biases have a scale per output channel; theirs is that of channel 0.
  */
 """
@@ -51,6 +52,8 @@ def _shown(node: Node) -> QParams:
 
 
 def _lines(prefix: str, record: QParams) -> tuple[str, ...]:
+    if record.fraction_bits is not None:
+        return (f"#define {prefix}_Q\t{record.fraction_bits}",)
     mantissa, shift = mantissa_and_shift(record.first_scale)
     return (
         f"#define {prefix}_OUT_SCALE\t{record.first_scale!r}",

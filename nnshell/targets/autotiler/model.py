@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from nnshell.ir.requests import POW2, SQ8
 from nnshell.support.settings import Settings
 from nnshell.targets.autotiler.options import (
     c_string,
@@ -22,7 +23,12 @@ _COPY_GENERATORS = {
     "CNN_ConcatLastAxis_Generator",
     "CNN_SplitLastAxis_Generator",
 }
-_RESIZE = "GenerateResizeMultiChannel"
+_RESIZE = {"GenerateResizeMultiChannel", "GenerateResizeMultiChannelQ16"}
+# By scheme: generators, the library's loader, kernels.
+_FILES = {
+    SQ8: ("CNN_Generators_SQ8.h", "LoadCNN_SQ8_Library();", "CNN_BasicKernels_SQ8.h"),
+    POW2: ("CNN_Generators.h", "LoadCNNLibrary();", "CNN_BasicKernels.h"),
+}
 _INDENT = "    "
 
 
@@ -64,8 +70,8 @@ def _counted(entries: Iterable[str]) -> list[str]:
 
 def _headers(plan: Plan, settings: Settings) -> list[str]:
     """Headers that the generated kernels include."""
-    headers = ["Gap.h", f"{plan.name}.h", "CNN_BasicKernels_SQ8.h"]
-    if _RESIZE in plan.functions:
+    headers = ["Gap.h", f"{plan.name}.h", *(_FILES[scheme][2] for scheme in plan.schemes)]
+    if plan.functions & _RESIZE:
         headers.append("ResizeBasicKernels.h")
     if plan.expressions:
         headers.append(settings.basic_kernel_header_file)
@@ -75,8 +81,8 @@ def _headers(plan: Plan, settings: Settings) -> list[str]:
 
 
 def _preamble(plan: Plan, settings: Settings) -> list[str]:
-    includes = ["AutoTilerLib.h", "CNN_Generators_SQ8.h"]
-    if _RESIZE in plan.functions:
+    includes = ["AutoTilerLib.h", *(_FILES[scheme][0] for scheme in plan.schemes)]
+    if plan.functions & _RESIZE:
         includes.append("ResizeGenerator.h")
     includes.append("CNN_Copy_Generators.h")
     if settings.include_project_header:
@@ -98,8 +104,8 @@ def _preamble(plan: Plan, settings: Settings) -> list[str]:
 
 
 def _libraries(plan: Plan) -> list[str]:
-    lines = ["LoadCNN_SQ8_Library();"]
-    if _RESIZE in plan.functions:
+    lines = [_FILES[scheme][1] for scheme in plan.schemes]
+    if plan.functions & _RESIZE:
         lines.append("LoadResizeLibrary();")
     if plan.functions & _COPY_GENERATORS:
         lines.append("LoadCNN_Copy_Library();")
@@ -181,7 +187,7 @@ def _variable(variable: Variable, settings: Settings, tensor_directory: str) -> 
     constant = "0"
     if variable.role == "constant":
         path = c_string(f"{tensor_directory}/{variable.name}.tensor")
-        constant = f"ConstInfo({path}, 1, 1, {variable.bits}, 0)"
+        constant = f"ConstInfo({path}, 1, 1, {variable.bits}, {variable.fraction_bits})"
     function = "TCArgInfoA" if variable.external else "TCArgInfo"
     kind = c_string(f"{C_TYPES[variable.dtype]} * __restrict__")
     fields = (kind, c_string(variable.name), scope, direction, home, execute, constant)

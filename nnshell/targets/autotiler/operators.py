@@ -21,6 +21,11 @@ _ACTIVATIONS = {
 }
 
 
+def activation_name(node: Node) -> str:
+    """The enumerator of an activation that is no rectifier."""
+    return _ACTIVATIONS[node.kind]
+
+
 def rectifies(node: Node) -> bool:
     """Whether the node is a rectifier, with or without an upper limit."""
     limits = node.op.clips_to

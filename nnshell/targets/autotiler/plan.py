@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.requests import SQ8
+
 Role = Literal["input", "constant", "output", "local"]
 
 C_TYPES = {
@@ -32,6 +34,7 @@ class Variable:
     execute: str = ""
     allocated: bool = False  # the graph allocates an input or output itself
     external: bool = False  # the application owns the memory
+    fraction_bits: int = 0  # of a fixed-point constant
 
     def file_bytes(self) -> bytes:
         """The constant as its file holds it: C order, little endian."""
@@ -105,6 +108,7 @@ class Plan:
     concats: list[Stack] = field(default_factory=list)
     splits: list[Stack] = field(default_factory=list)
     expressions: list[Expression] = field(default_factory=list)
+    schemes: tuple[str, ...] = (SQ8,)  # whose kernels it calls
 
     @property
     def functions(self) -> set[str]:

@@ -13,7 +13,7 @@ from nnshell.ir.qparams import NodeQuantization
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler.context import Context, placed
 from nnshell.targets.autotiler.plan import Plan, Role, Variable
-from nnshell.targets.autotiler.unit import hidden
+from nnshell.targets.autotiler.unit import hidden, quantization_of
 from nnshell.targets.autotiler.wiring import Wiring
 
 _OFF = ("0", "false", "off", "no", "none")
@@ -34,7 +34,7 @@ def add_variables(plan: Plan, context: Context) -> None:
     for node in sorted(graph.outputs, key=lambda entry: entry.name):
         ref = wiring.outputs[node.name]
         plan.outputs.append(_port(wiring, node, ref, wiring.output_names[node.name], "output"))
-    plan.locals = _locals(plan, wiring)
+    plan.locals = [*_locals(plan, wiring), *context.locals]
 
 
 def _port(wiring: Wiring, node: Node, ref: Ref, name: str, role: Role) -> Variable:
@@ -99,7 +99,11 @@ def _constant(wiring: Wiring, node: Node) -> Variable:
             hint="run `fusions --scale8`, which gives each its own",
         )
     name = wiring.variables[Ref(node.name)]
-    variable = Variable(name, str(first.dtype), "constant", node.name, first)
+    record = quantization_of(node).output
+    fraction = record.fraction_bits or 0
+    variable = Variable(
+        name, str(first.dtype), "constant", node.name, first, fraction_bits=fraction
+    )
     return _placed(variable, node)
 
 

@@ -12,10 +12,12 @@ import pytest
 
 import nnshell.ops  # noqa: F401 - fills the registry
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.examples import graph_of, random_inputs
 from nnshell.ir.graph import Graph
 from nnshell.ir.operator import OPERATORS, Example
-from nnshell.support.errors import GraphError
+from nnshell.quantization import QuantizationOptions
+from nnshell.support.errors import GraphError, QuantizationError
 from nnshell.support.settings import Settings
 from nnshell.targets.autotiler import generate
 from nnshell.targets.autotiler.build import build, emitter
@@ -41,6 +43,14 @@ REFUSED = {
     "image_format 5": "none with offset_int8",
     **{f"channels_last {number}": "channels are last" for number in range(6)},
 }
+
+
+def _in_pow2(example: Example) -> bool:
+    try:
+        arithmetic_of(example.op, "POW2")
+    except QuantizationError:
+        return False
+    return all(source.dtype == "float32" for source in example.inputs)
 
 
 @pytest.mark.parametrize("kind", sorted(set(OPERATORS) - WITHOUT_KERNEL - HIDDEN))
@@ -69,6 +79,40 @@ def test_an_operator_is_generated_or_refused_by_name(
     check_syntax(files.model, *files.kernels[:1])
 
 
+POW2_REFUSED = {
+    **{case: reason for case, reason in REFUSED.items() if "per column" not in reason},
+    "clip 0": "applies this 'clip'",
+    "clip 1": "applies this 'clip'",
+    "clip 2": "applies this 'clip'",
+    "hsigmoid 0": "applies this 'hsigmoid'",  # its slope is not the kernel's
+    "relun 1": "whole numbers",
+    "softmax 1": "several rows",
+    "softmax 2": "several rows",
+    "matmul 4": "stack",
+    "matmul 5": "stack",
+}
+
+
+@pytest.mark.parametrize("example", [c for c in CASES if _in_pow2(c.values[0])])
+def test_an_operator_in_pow2_is_generated_or_refused_by_name(
+    example: Example,
+    quantized: Callable[..., Graph],
+    check_syntax: Callable[..., None],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    graph = quantized(graph_of(example), QuantizationOptions(scheme="POW2"))
+    case = re.search(r"\[(\w+ \d+)", request.node.name)
+    assert case is not None
+    if case[1] in POW2_REFUSED:
+        with pytest.raises(GraphError, match=POW2_REFUSED[case[1]]) as caught:
+            build(graph, Settings())
+        assert "node" in caught.value.where
+        return
+    files = generate(graph, Settings(), model_directory=tmp_path, tensor_directory=tmp_path)
+    check_syntax(files.model, *files.kernels[:1])
+
+
 OWN_KERNELS = {
     "add",
     "clip",
@@ -83,14 +127,18 @@ OWN_KERNELS = {
 }
 
 
+@pytest.mark.parametrize("scheme", ["SQ8", "POW2"])
 @pytest.mark.parametrize("example", [c for c in CASES if c.values[0].op.kind in OWN_KERNELS])
 def test_expression_kernels_compute_what_the_simulation_does(
     example: Example,
+    scheme: str,
     quantized: Callable[..., Graph],
     build_library: Callable[[Path, Path], None],
     tmp_path: Path,
 ) -> None:
-    graph = quantized(graph_of(example))
+    if scheme == "POW2" and not _in_pow2(example):
+        pytest.skip("has no arithmetic in POW2")
+    graph = quantized(graph_of(example), QuantizationOptions(scheme=scheme))
     try:
         files = generate(graph, Settings(), model_directory=tmp_path, tensor_directory=tmp_path)
     except GraphError:

@@ -9,5 +9,8 @@ void LoadResizeLibrary(void);
 int GenerateResizeMultiChannel(
     char *Name, int Win, int Hin, int Wout, int Hout, int Channels, resize_kop_t Type,
     KernelOper_T Op);
+int GenerateResizeMultiChannelQ16(
+    char *Name, int Win, int Hin, int Wout, int Hout, int Channels, resize_kop_t Type,
+    KernelOper_T Op);
 
 #endif
