@@ -326,12 +326,12 @@ class NNGraph:
         form = drawings.Drawing(constants, fusions, quant_labels, False)
         chosen = self._chosen(nodes)
         names = None if chosen is None else {node.name for node in chosen}
-        text = drawings.dot_text(self.project.graph, form, names)
         if filepath is not None:
             path = Path(filepath)
             ending = ".pdf" if drawings.can_draw() else ".dot"
-            drawings.draw(text, path if path.suffix else path.with_name(path.name + ending))
-        return text
+            path = path if path.suffix else path.with_name(path.name + ending)
+            drawings.draw(self.project.graph, path, form, names)
+        return drawings.dot_text(self.project.graph, form, names)
 
     def _chosen(self, nodes: Iterable[NNNode | str] | None) -> list[Node] | None:
         return None if nodes is None else [self.project.graph[_name(node)] for node in nodes]

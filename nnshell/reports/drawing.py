@@ -1,4 +1,7 @@
-"""The graph as a picture: Graphviz text, and files made from it where Graphviz is installed."""
+"""The graph as a picture: by Graphviz where it is installed, by the extra ``report`` elsewhere.
+
+Graphviz text (.dot) needs neither.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from nnshell.ir.graph import Graph, Node, Ref
+from nnshell.ir.graph import Graph, Node, Ref, all_nodes
 from nnshell.ir.qparams import QParams
 from nnshell.ir.select import inner_nodes
+from nnshell.reports.graph_layout import graph_picture
+from nnshell.reports.graph_svg import graph_image, graph_svg
 from nnshell.support.errors import NNShellError, UsageError
 from nnshell.support.files import write_atomically
 from nnshell.support.text import in_one_line
@@ -47,21 +53,46 @@ def dot_text(
     return "\n".join([*lines, "}", ""])
 
 
-def draw(text: str, path: Path) -> None:
-    """Write Graphviz text, or the picture of it that the file's ending asks for."""
+def draw(
+    graph: Graph,
+    path: Path,
+    drawing: Drawing | None = None,
+    names: Collection[str] | None = None,
+) -> None:
+    """Write Graphviz text, or the picture that the file's ending asks for."""
     ending = path.suffix.lower()
-    if ending in TEXT_ENDINGS:
-        write_atomically(path, text.encode())
-        return
-    if ending not in PICTURE_ENDINGS:
+    if ending not in (*TEXT_ENDINGS, *PICTURE_ENDINGS):
         known = ", ".join((*PICTURE_ENDINGS, *TEXT_ENDINGS))
         raise UsageError(f"'{ending}' is not a format of pictures", hint=f"use {known}")
-    write_atomically(path, _picture(text, ending[1:]))
+    if ending in TEXT_ENDINGS:
+        content = dot_text(graph, drawing, names).encode()
+    elif _has_graphviz():
+        content = _picture(dot_text(graph, drawing, names), ending[1:])
+    else:
+        content = _own_picture(graph, drawing or Drawing(), names, ending[1:])
+    write_atomically(path, content)
 
 
 def can_draw() -> bool:
-    """Whether Graphviz is installed."""
+    """Whether there is something to draw pictures with."""
+    return _has_graphviz() or all(find_spec(name) for name in ("fast_sugiyama", "matplotlib"))
+
+
+def _has_graphviz() -> bool:
     return shutil.which("dot") is not None
+
+
+def _own_picture(graph: Graph, drawing: Drawing, names: Collection[str] | None, form: str) -> bytes:
+    titles = {node.name: _name(node, drawing) for _, node, _ in all_nodes(graph)}
+    layout = graph_picture(
+        graph,
+        names,
+        constants=drawing.constants,
+        inner=drawing.fusions,
+        quantization=drawing.quantization,
+        title_of=titles if drawing.anonymise else None,
+    )
+    return graph_svg(layout).encode() if form == "svg" else graph_image(layout, form)
 
 
 def _picture(text: str, form: str) -> bytes:
@@ -74,7 +105,7 @@ def _picture(text: str, form: str) -> bytes:
             check=True,
         )
     except OSError:
-        hint = "install Graphviz, or write text: a file that ends in .dot"
+        hint = "write text: a file that ends in .dot"
         raise NNShellError("cannot run dot, Graphviz's drawing program", hint=hint) from None
     except subprocess.SubprocessError as error:
         raise NNShellError(f"Graphviz cannot draw this graph: {error}") from None

@@ -64,12 +64,14 @@ def graph_picture(
     names: Collection[str] | None = None,
     *,
     constants: bool = False,
+    inner: bool = False,
     quantization: bool = True,
     title_of: Mapping[str, str] | None = None,
 ) -> GraphPicture:
     """The graph, or its nodes called ``names``; edges carry shapes and, once quantized, bits.
 
-    ``title_of`` replaces names. NNShellError when fast-sugiyama is not installed.
+    ``inner`` names the layers inside fusions; ``title_of`` replaces names. NNShellError when
+    fast-sugiyama is not installed.
     """
     numbers = graph.step_numbers()
     nodes = [
@@ -86,7 +88,10 @@ def graph_picture(
                 text = _edge_label(graph, graph[ref.node], ref.index, quantization)
                 labels[pair] = text if pair not in labels else f"{labels[pair]}, {text}"
     titles = title_of or {}
-    contents = [_lines(node, numbers[node.name], titles, quantization) for node in nodes]
+    contents = [
+        _lines(node, numbers[node.name], titles, inner=inner, quantization=quantization)
+        for node in nodes
+    ]
     heights = [2 * _PADDING + LINE_HEIGHT * len(lines) for lines in contents]
     spots, routes = _layered(len(nodes), list(labels))
     rows = _row_middles(spots, heights)
@@ -107,30 +112,42 @@ def graph_picture(
 def _layered(
     count: int, pairs: Sequence[tuple[int, int]]
 ) -> tuple[list[tuple[float, int]], dict[tuple[int, int], list[tuple[float, int]]]]:
-    """(x, row) of each node, and the places that long edges pass."""
-    spots: dict[int, tuple[float, int]] = {}
-    successors: dict[int, list[int]] = {}
-    left = 0.0
-    layouts = _library()(
-        pairs, vertex_spacing=_UNIT, dummy_vertices=True, dummy_size=_DUMMY
-    ) if pairs else []  # fmt: skip
-    for positions, width, height, edges in sorted(layouts, key=lambda part: min(part[0])[0]):
-        for number, (x, y) in positions:
-            spots[number] = (left + x / _UNIT * _COLUMN + _COLUMN / 2, round((height - y) / _UNIT))
-        for source, target in edges or ():
-            successors.setdefault(source, []).append(target)
-        left += (width / _UNIT + 1) * _COLUMN
-    for number in range(count):  # nodes without edges
-        if number not in spots:
-            spots[number] = (left + _COLUMN / 2, 0)
+    """(x, row) of each node, and the places that each edge passes."""
+    # The library numbers places on long edges from the number of nodes that have edges on.
+    linked = sorted({number for pair in pairs for number in pair})
+    numbers = {node: number for number, node in enumerate(linked)}
+    edges = [(numbers[source], numbers[target]) for source, target in pairs]
+    places, successors, left = _placed(edges)
+    spots = {node: places[number] for node, number in numbers.items()}
+    for node in range(count):  # nodes without edges
+        if node not in spots:
+            spots[node] = (left + _COLUMN / 2, 0)
             left += _COLUMN
     routes = {
-        (source, path[-1]): [spots[stop] for stop in path[:-1]]
-        for source in range(count)
-        for path in _paths(source, successors, count)
-        if len(path) > 1
+        (linked[source], linked[path[-1]]): [places[stop] for stop in path[:-1]]
+        for source in range(len(linked))
+        for path in _paths(source, successors, len(linked))
     }
-    return [spots[number] for number in range(count)], routes
+    return [spots[node] for node in range(count)], routes
+
+
+def _placed(
+    edges: Sequence[tuple[int, int]],
+) -> tuple[dict[int, tuple[float, int]], dict[int, list[int]], float]:
+    """(x, row) of everything that the library places, what follows each, and where it ends."""
+    places: dict[int, tuple[float, int]] = {}
+    successors: dict[int, list[int]] = {}
+    left = 0.0
+    if not edges:
+        return places, successors, left
+    layouts = _library()(edges, vertex_spacing=_UNIT, dummy_vertices=True, dummy_size=_DUMMY)
+    for positions, width, height, pieces in sorted(layouts, key=lambda part: min(part[0])[0]):
+        for number, (x, y) in positions:
+            places[number] = (left + x / _UNIT * _COLUMN + _COLUMN / 2, round((height - y) / _UNIT))
+        for source, target in pieces or ():
+            successors.setdefault(source, []).append(target)
+        left += (width / _UNIT + 1) * _COLUMN
+    return places, successors, left
 
 
 def _paths(source: int, successors: dict[int, list[int]], count: int) -> Iterator[list[int]]:
@@ -172,11 +189,15 @@ def _library() -> Any:
     return from_edges
 
 
-def _lines(node: Node, step: int, titles: Mapping[str, str], quantization: bool) -> tuple[str, ...]:
+def _lines(
+    node: Node, step: int, titles: Mapping[str, str], *, inner: bool, quantization: bool
+) -> tuple[str, ...]:
     """Step and name, what the node does, and what its integers mean."""
     name = titles.get(node.name, node.name)
-    inner = [part.kind for part in inner_nodes(node)]
-    lines = [_cut(f"{step} {name}"), _cut(" + ".join(inner) or node.kind)]
+    parts = inner_nodes(node)
+    lines = [_cut(f"{step} {name}"), _cut(" + ".join(p.kind for p in parts) or node.kind)]
+    if inner:
+        lines += [_cut(f"{part.kind}: {titles.get(part.name, part.name)}") for part in parts]
     record = None if node.quantization is None else node.quantization.output
     if quantization and record is not None and record.bits != FLOAT_BITS:
         lines.append(_cut(f"x {record.first_scale:.4g}, zero point {record.zero_point}"))

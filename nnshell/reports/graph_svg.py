@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
-from nnshell.reports.graph_layout import LINE_HEIGHT, Arrow, Box, GraphPicture
+from nnshell.reports.graph_layout import BOX_WIDTH, LINE_HEIGHT, Arrow, Box, GraphPicture
 from nnshell.reports.page.templates import template
 from nnshell.reports.pictures import COLOURS, library
 
@@ -63,7 +64,7 @@ def graph_image(picture: GraphPicture, form: str) -> bytes:
         axes.set_xlim(0, picture.width)
         axes.set_ylim(picture.height, 0)
         axes.set_axis_off()
-        size = 11 * scale * 72
+        size = 11.5 * scale * 72
         for arrow in picture.arrows:
             axes.plot(*zip(*arrow.points, strict=True), color="#6f7780", linewidth=0.8, zorder=1)
             axes.annotate("", arrow.points[-1], arrow.points[-2],
@@ -72,26 +73,40 @@ def graph_image(picture: GraphPicture, form: str) -> bytes:
         for box in picture.boxes:
             _draw_box(axes, box, size)
         stream = io.BytesIO()
-        figure.savefig(stream, format=form, dpi=min(150, 20_000 / max(figure.get_size_inches())))
+        undated = {"CreationDate": None} if form == "pdf" else {}
+        figure.savefig(
+            stream,
+            format=form,
+            metadata=undated,
+            dpi=min(150, 20_000 / max(figure.get_size_inches())),
+        )
     return stream.getvalue()
 
 
-def _draw_box(axes: object, box: Box, size: float) -> None:
-    from matplotlib.axes import Axes
+def _draw_box(axes: Any, box: Box, size: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
 
-    assert isinstance(axes, Axes)
-    axes.text(
-        box.x,
-        box.y,
-        "\n".join(box.lines),
-        ha="center",
-        va="center",
-        fontsize=size,
-        zorder=3,
-        bbox={
-            "boxstyle": "round,pad=0.4",
-            "facecolor": "white",
-            "edgecolor": COLOURS_OF[box.group],
-            "linewidth": 1.6,
-        },
+    corner = (box.x - BOX_WIDTH / 2, box.y - box.height / 2)
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            BOX_WIDTH,
+            box.height,
+            boxstyle="round,pad=0,rounding_size=6",
+            facecolor="white",
+            edgecolor=COLOURS_OF[box.group],
+            linewidth=1.5,
+            zorder=2,
+        )
     )
+    for number, line in enumerate(box.lines):
+        axes.text(
+            box.x,
+            box.y + (number - (len(box.lines) - 1) / 2) * LINE_HEIGHT,
+            line,
+            ha="center",
+            va="center",
+            fontsize=size if number == 0 else 0.9 * size,
+            fontweight="bold" if number == 0 else "normal",
+            zorder=3,
+        )

@@ -83,8 +83,9 @@ def temps_parser() -> Parser:
 
 def draw_parser() -> Parser:
     parser = Parser(
-        description="Draw the graph to a .pdf, .svg or .png file (needs Graphviz), or write "
-        "Graphviz text to a .dot file. Without FILE and without Graphviz the text is printed.",
+        description="Draw the graph to a .pdf, .svg or .png file, by Graphviz where it is "
+        "installed, else by the extra `report`; or write Graphviz text to a .dot file. Where "
+        "neither is installed and no FILE is named, the text is printed.",
         example="draw -q -f lenet.dot",
     )
     add = parser.add_argument
@@ -184,12 +185,11 @@ class GraphCommands(Commands):
         graph = self.graph()
         chosen = select.select(graph, args.selector) if args.selector else None
         names = None if chosen is None else {node.name for _, node in chosen}
-        text = drawings.dot_text(graph, drawing, names)
         if args.filename is None and not drawings.can_draw():
-            self.write(text.rstrip())
+            self.write(drawings.dot_text(graph, drawing, names).rstrip())
             return
         path = self._drawing_path(args.filename or f"{graph.name}.pdf")
-        drawings.draw(text, path)
+        drawings.draw(graph, path, drawing, names)
         self.write(f"wrote {path}")
 
     def _drawing_path(self, name: str) -> Path:
