@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         speed_table,
         sweep_tables,
         tensor_text,
+        text_histogram,
         value_tables,
         worked,
     )
@@ -119,6 +120,7 @@ else:
     simulation_text = _Lazy("nnshell.reports.simulation_text")
     states = _Lazy("nnshell.state")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
+    text_histogram = _Lazy("nnshell.reports.text_histogram")
     tensors = _Lazy("nnshell.reports.tensors")
     tutor = _Lazy("nnshell.shell.tutor")
     tutorial_folder = _Lazy("nnshell.tutorials.folder")
@@ -173,6 +175,7 @@ __all__ = [
     "sweeps",
     "tensor_text",
     "tensors",
+    "text_histogram",
     "tflite_folding",
     "tflite_operators",
     "tutor",

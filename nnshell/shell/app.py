@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
@@ -27,7 +27,7 @@ from cmd2 import rich_utils as styles
 from cmd2.exceptions import Cmd2ArgparseError
 
 from nnshell.reports.table import Table
-from nnshell.shell import outputs, python_scripts, render, suggestions
+from nnshell.shell import outputs, pager, python_scripts, render, suggestions
 from nnshell.shell.commands import help, scripting, settings
 from nnshell.shell.commands import history as history_command
 from nnshell.shell.history import HistoryFile
@@ -40,6 +40,9 @@ from nnshell.support.errors import NNShellError, UsageError, one_line
 from nnshell.support.files import read_text, written_together
 from nnshell.support.interrupts import ENDING_SIGNALS, Terminated
 from nnshell.support.text import in_one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -77,6 +80,7 @@ class Shell(cmd2.Cmd):
         self.terminated = 0  # the signal that ends the process
         self.last_failure = ""
         self.show_timing = False
+        self.use_pager = True
         self._leaving = False  # `quit` was typed, and unsaved changes were pointed out
         self.python_listens = False  # whether a Python script takes what commands compute
         self.guide: Guide | None = None
@@ -110,6 +114,8 @@ class Shell(cmd2.Cmd):
                 settable_attrib_name="show_timing",
             )
         )  # fmt: skip
+        text = "page results that are longer than the window"
+        self.add_settable(Settable("pager", bool, text, self, settable_attrib_name="use_pager"))
         self.interactive_pipe = self.stdin.isatty() and not self.stdout.isatty()
 
     def _load_history(self, history: HistoryFile | None) -> None:
@@ -179,13 +185,29 @@ class Shell(cmd2.Cmd):
         """A table: drawn on a terminal, aligned text in a pipe, or in the form asked for."""
         if form == "table" and self.stdout.isatty():
             room = width or shutil.get_terminal_size().columns
-            drawn = render.terminal_table(table, room)
-            self.poutput(drawn, soft_wrap=False, rich_print_kwargs={"width": room})
+            self._draw(render.terminal_table(table, room), room)
             if self.transcript is not None:
                 self.transcript.results.append(render.plain_text(table))
         else:
             writers = {"csv": render.csv_text, "json": render.json_text}
-            self.write(writers.get(form, render.plain_text)(table))
+            writers |= {"blocks": render.block_text}
+            self.write_long(writers.get(form, render.plain_text)(table))
+
+    def write_long(self, text: str) -> None:
+        """Results as they are; a person at the prompt reads what is long in a pager."""
+        from rich.text import Text
+
+        if pager.pages(self):
+            self._draw(Text(printable(text)), shutil.get_terminal_size().columns)
+            if self.transcript is not None:
+                self.transcript.results.append(text)
+        else:
+            self.write(text)
+
+    def _draw(self, drawn: RenderableType, width: int) -> None:
+        paged = pager.pages(self) and pager.is_long(drawn, width)
+        out = self.ppaged if paged else self.poutput
+        out(drawn, soft_wrap=False, rich_print_kwargs={"width": width})
 
     @property
     def at_prompt(self) -> bool:

@@ -31,6 +31,7 @@ def add_table_options(parser: Parser) -> None:
     group = parser.add_argument_group("form of the table")
     add_format_option(group)
     add_format = group.add_argument
+    add_format("--columns", metavar="A,B", help="Show these columns, in this order.")
     add_format(
         "-t",
         "--terminal",

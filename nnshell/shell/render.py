@@ -9,10 +9,12 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nnshell.reports.plain import plain_text as plain_text
 from nnshell.reports.table import Column, Table
+from nnshell.support.errors import UsageError
 from nnshell.support.text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _NARROWEST = 18  # characters of a folded column: two to three lines hold a usua
 _GAP = 2  # characters between columns
 _GOES_ON = "    "  # before the rest of a folded line
 
-FORMATS = ("table", "plain", "csv", "json")
+FORMATS = ("table", "plain", "blocks", "csv", "json")
 
 
 def folded(lines: Iterable[str], width: int) -> list[str]:
@@ -49,6 +51,47 @@ def json_text(table: Table) -> str:
     """A list with one object per row, one row per line."""
     records = [json.dumps(_finite(record), default=_plain) for record in table.as_records()]
     return "[\n" + ",\n".join(f"  {record}" for record in records) + "\n]" if records else "[]"
+
+
+def block_text(table: Table) -> str:
+    """A record a block: a line for each cell that is not empty, for narrow windows."""
+    widest = max((len(column.heading) for column in table.columns), default=0)
+    lines = [table.title] if table.title else []
+    for number, row in enumerate(table.rows, start=1):
+        rule = f"-[ {number} ]"
+        lines.append(rule + "-" * max(0, widest + 12 - len(rule)))
+        lines += [
+            f"{column.heading:<{widest}} | {column.text(cell)}"
+            for column, cell in zip(table.columns, row, strict=True)
+            if cell is not None
+        ]
+    return printable("\n".join([*lines, *table.notes]))
+
+
+def chosen_columns(table: Table, names: str) -> Table:
+    """The columns of a list such as ``name,min,max``, in its order, for every form of the table.
+
+    A name is that of the CSV file, or the heading. UsageError when there is no such column.
+    """
+    known = {}
+    for index, column in enumerate(table.columns):
+        known[column.name.lower()] = index
+        known[column.machine_name] = index
+    wanted = [name.strip().lower() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            keys = ", ".join(column.machine_name for column in table.columns)
+            raise UsageError(f"there is no column '{name}'", hint=f"one of {keys}")
+    places = [known[name] for name in wanted]
+    cut = [tuple(row[place] for place in places) for row in (*table.rows, *table.footer)]
+    return replace(
+        table,
+        columns=tuple(replace(table.columns[place], detail=0) for place in places),
+        rows=tuple(cut[: len(table.rows)]),
+        footer=tuple(cut[len(table.rows) :]),
+        records=None,
+        brief=None,
+    )
 
 
 def terminal_table(table: Table, width: int) -> RenderableType:
@@ -78,7 +121,7 @@ def terminal_table(table: Table, width: int) -> RenderableType:
         totals = (Text(table.columns[index].text(row[index])) for index in layout)
         drawn.add_row(*totals, style="bold")
     left_out = [c.name for index, c in enumerate(table.columns) if index not in layout]
-    hint = (f"not shown here: {', '.join(left_out)} (--format plain)",) if left_out else ()
+    hint = (f"not shown here: {', '.join(left_out)} (--format blocks)",) if left_out else ()
     return Group(drawn, *(Text(printable(note)) for note in (*table.notes, *hint)))
 
 

@@ -63,11 +63,14 @@ Commands that print tables take --format:
 
   table   columns that fit the terminal; aligned text when the output is a file or a pipe
   plain   aligned text
+  blocks  a record a block, a cell a line: for narrow windows
   csv     for a spreadsheet
   json    for a program: a list with one object per row
 
--c FILE writes the table to a file as CSV; --svg FILE draws it as well, as a picture (`weights`:
-its histograms).
+--columns A,B shows these columns, in this order. -c FILE writes the table to a file as CSV.
+--svg FILE draws its numbers (.svg, .png, .pdf): bars, histograms, heat maps, curves.
+
+At the prompt, what is longer than the window is shown by a pager; `set pager false` ends that.
 """
 
 _CLIP_TYPES = """

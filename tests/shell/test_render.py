@@ -15,6 +15,7 @@ from rich.console import Console
 from nnshell.reports.distributions import distribution
 from nnshell.reports.table import Column, Table
 from nnshell.shell import render
+from nnshell.support.errors import UsageError
 
 TABLE = Table(
     "Steps",
@@ -100,7 +101,7 @@ def test_details_are_left_out_before_a_table_becomes_unreadable() -> None:
         console.print(render.terminal_table(table, width))
     assert "b" * 40 in wide.getvalue() and "not shown" not in wide.getvalue()
     assert "a" * 30 in narrow.getvalue() and "bb" not in narrow.getvalue()
-    assert "not shown here: About (--format plain)" in narrow.getvalue()
+    assert "not shown here: About (--format blocks)" in narrow.getvalue()
 
 
 def drawn(table: Table, width: int) -> str:
@@ -165,3 +166,19 @@ def test_a_number_of_any_size_fits_a_column() -> None:
 def test_values_of_any_size_have_a_histogram(values: list[float]) -> None:
     found = distribution(0, "w", np.array(values))
     assert sum(found.histogram) == len(values)
+
+
+def test_columns_are_chosen_by_name_in_any_form() -> None:
+    table = render.chosen_columns(TABLE, "qsnr_db, Name")
+    assert [column.name for column in table.columns] == ["QSNR", "Name"]
+    assert render.csv_text(table).splitlines()[0] == "qsnr_db,name"
+    assert table.footer == ((31.26, "total"),)
+    with pytest.raises(UsageError, match="no column 'colour'"):
+        render.chosen_columns(TABLE, "name,colour")
+
+
+def test_a_block_holds_a_record() -> None:
+    text = render.block_text(TABLE)
+    first, second = text.split("-[ ")[1:]
+    assert "input_1" in first and "QSNR" not in first  # empty cells are left out
+    assert "QSNR [dB]    | inf" in second and "sizes at one byte per element" in second

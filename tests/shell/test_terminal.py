@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -118,7 +119,20 @@ def test_typed_lines_survive_a_kill_and_come_back(terminal: Terminal, tmp_path: 
     again.child.close(force=True)
 
 
+@pytest.mark.skipif(shutil.which("less") is None, reason="needs less")
+def test_what_is_longer_than_the_window_is_paged(terminal: Terminal) -> None:
+    terminal.type("set -v\r")
+    shown = terminal.expect(r"\n:")
+    assert "load_quantization" in shown and "l1_size" not in shown
+    terminal.type("q")
+    terminal.expect(r"\(NNT\)")
+    terminal.type("set_var SHORT yes\r")  # fits: no pager in between
+    terminal.expect(r"\(NNT\)")
+
+
 def test_a_table_fits_the_terminal(terminal: Terminal) -> None:
+    terminal.type("set pager false\r")
+    terminal.expect(r"now: False")
     terminal.type("set -v\r")
     shown = terminal.expect(r"l1_size[^\r\n]*\r?\n")
     assert "Meaning" in shown

@@ -15,7 +15,7 @@ from nnshell.reports.table import Table
 from nnshell.shell.api import clusters, flow, pictures
 from nnshell.shell.options import input_options
 from nnshell.shell.progress import Progress, progress
-from nnshell.shell.render import csv_text
+from nnshell.shell.render import chosen_columns, csv_text
 from nnshell.support.files import write_atomically
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Commands(CommandSet["Shell"]):
 
     def show(self, table: Table, args: argparse.Namespace) -> None:
         """A table in the form that the options of tables ask for."""
+        if getattr(args, "columns", None):
+            table = chosen_columns(table, args.columns)
         if getattr(args, "svg", None):
             self._draw(table, Path(args.svg))
             self._cmd.note(f"wrote {args.svg}")

@@ -54,11 +54,11 @@ def help_topics(shell: Shell) -> Choices:
 
 def run_help(shell: Shell, topic: str | None, *, verbose: bool) -> None:
     if topic is None:
-        shell.write("\n".join(overview(shell, verbose=verbose)))
+        shell.write_long("\n".join(overview(shell, verbose=verbose)))
     elif topic in _MODELS:
         shell.write(onnx_operators() if topic == "onnx" else tflite_operator_names())
     elif topic in topics.TOPICS:
-        shell.write(topics.TOPICS[topic].strip())
+        shell.write_long(topics.TOPICS[topic].strip())
     else:
         _explain(shell, topic)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cmd2
 
@@ -14,12 +17,18 @@ from nnshell.shell.api import (
     image_sets,
     studies,
     tensor_text,
+    text_histogram,
 )
 from nnshell.shell.commands.base import Commands
 from nnshell.shell.completion import complete_selector
 from nnshell.shell.options import add_input_options, add_table_options
 from nnshell.shell.parser import Parser, not_here
 from nnshell.support.errors import UsageError
+
+if TYPE_CHECKING:
+    from nnshell.reports.distributions import Distribution
+
+_WIDTH = 80  # of pictures that do not go to a terminal
 
 
 def weights_parser() -> Parser:
@@ -33,11 +42,20 @@ def weights_parser() -> Parser:
     )
     add = parser.add_argument
     add("--channels", action="store_true", help="Show a row for each output channel.")
+    _add_hist_option(parser)
     add("--values", action="store_true", help="Print the values themselves.")
     add("--int", action="store_true", help="Print the integers of a quantized graph.")
     add("--channel", type=int, metavar="N", help="Print the values of this channel only.")
     add_table_options(parser)
     return parser
+
+
+def _add_hist_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--hist",
+        action="store_true",
+        help="Draw a histogram of each, with lines at 1, 2 and 3 sigma and the integers' range.",
+    )
 
 
 def stats_parser() -> Parser:
@@ -49,12 +67,22 @@ def stats_parser() -> Parser:
     return parser
 
 
+def activations_parser() -> Parser:
+    return _activations_parser("activations sample:test --limit 20")
+
+
 def astats_parser() -> Parser:
+    return _activations_parser("astats sample:test --limit 20")
+
+
+def _activations_parser(example: str) -> Parser:
     parser = Parser(
-        description="Run the float graph on inputs and show how the output of every step is "
-        "spread.",
-        example="astats sample:test --limit 20",
+        description="Run the float graph on inputs and show how the output of every layer is "
+        "spread: range, mean, sigma, how many values lie outside 3, 1, 2 and 5 sigma, how many are "
+        "0, a histogram. Before `fusions` the layers are those of the model file.",
+        example=example,
     )
+    _add_hist_option(parser)
     add_input_options(parser)
     _add_kept_options(parser)
     return parser
@@ -85,6 +113,9 @@ class SpreadCommands(Commands):
             self._values(args, names)
             return
         result = distributions.constant_distributions(graph, names, channels=args.channels)
+        if args.hist:
+            self._histograms(result)
+            return
         title = f"{graph.name}: constants"
         self.show(distribution_tables.distribution_table(title, result), args)
 
@@ -97,6 +128,16 @@ class SpreadCommands(Commands):
             channel = args.channel if values.ndim else None
             self.write(tensor_text.tensor_text(name, values, channel=channel))
 
+    def _histograms(self, entries: Sequence[Distribution]) -> None:
+        """Each as a picture of characters, as wide as the terminal."""
+        room = shutil.get_terminal_size().columns if self._cmd.stdout.isatty() else _WIDTH
+        pictures = [
+            "\n".join(text_histogram.text_histogram(entry.as_histogram(), room))
+            for entry in entries
+            if entry.histogram
+        ]
+        self._cmd.write_long("\n\n".join(pictures))
+
     @cmd2.with_argparser(stats_parser)
     def do_stats(self, args: argparse.Namespace) -> None:
         """Show how weights are spread, as NNTool's stats."""
@@ -104,9 +145,17 @@ class SpreadCommands(Commands):
         result = distributions.constant_distributions(graph)
         self.show(distribution_tables.distribution_table(f"{graph.name}: constants", result), args)
 
+    @cmd2.with_argparser(activations_parser)
+    def do_activations(self, args: argparse.Namespace) -> None:
+        """Show how activations are spread."""
+        self._activations(args)
+
     @cmd2.with_argparser(astats_parser)
     def do_astats(self, args: argparse.Namespace) -> None:
-        """Show how activations are spread."""
+        """Show how activations are spread, by NNTool's name."""
+        self._activations(args)
+
+    def _activations(self, args: argparse.Namespace) -> None:
         graph = self.graph()
         engine = engines.make_engine(graph, "float", everything=True)
         with self.inputs(args, "running") as (inputs, done):
@@ -114,5 +163,8 @@ class SpreadCommands(Commands):
             result = distributions.activation_distributions(
                 graph, batches, engine.run, progress=done
             )
+        if args.hist:
+            self._histograms(result)
+            return
         title, notes = f"{graph.name}: activations", studies.activation_notes(self.project())
         self.show(distribution_tables.distribution_table(title, result, notes), args)

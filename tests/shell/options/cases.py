@@ -100,6 +100,7 @@ INPUTS: dict[str, Case] = {
 }
 TABLE: dict[str, Case] = {
     "--format": Case("--format json"),
+    "--columns": Case("--columns nothing", fails=FAILS),
     "--terminal": Case("-t", idle=True),
     "--csv": Case("-c table.csv"),
     "--svg": Case("--svg table.svg", needs="matplotlib"),
@@ -339,6 +340,7 @@ COMMANDS: dict[str, Command] = {
     "weights": Command(groups=(TABLE,), options={
         "selector": Case("1"),
         "--channels": Case("--channels"),
+        "--hist": Case("--hist"),
         "--values": Case("--values", base="1"),
         "--int": Case("--int", base="1", setup="quantized"),
         "--channel": Case("--channel 1", base="1 --values"),
@@ -347,7 +349,13 @@ COMMANDS: dict[str, Command] = {
         "--qsnr": Case("-q 3", idle=True),
         "--detail": Case("-d", idle=True),
     }),
+    "activations": Command("fused", "{inputs}", (), (INPUTS, TABLE), {
+        "--hist": Case("--hist"),
+        "--qsnr": Case("-q 3", idle=True),
+        "--detail": Case("-d", idle=True),
+    }),
     "astats": Command("fused", "{inputs}", (), (INPUTS, TABLE), {
+        "--hist": Case("--hist"),
         "--qsnr": Case("-q 3", idle=True),
         "--detail": Case("-d", idle=True),
     }),
