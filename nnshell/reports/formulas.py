@@ -14,8 +14,11 @@ import numpy as np
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.ir.requests import POW2
 from nnshell.ir.select import select
 from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.numeric.kernels.fixed import FixedFilterKernel
+from nnshell.reports import fixed_point
 from nnshell.support.errors import UsageError
 
 _FILTER = (
@@ -108,11 +111,19 @@ def _formula_lines(item: Item) -> list[str]:
     if FLOAT_BITS in (quantization.output.bits, *(record.bits for record in quantization.inputs)):
         return [f"{item.path} ({item.node.kind})", "  float in the simulation: no integers"]
     low, high = quantization.output.limits
+    if quantization.scheme == POW2:
+        moved = fixed_point.MOVED
+        lines = fixed_point.FORMULAS.get(item.node.op.role, moved)
+        return _filled(item, lines, low, high)
     lines = _FORMULAS.get(item.node.op.role, _MOVED if item.node.op.keeps_record else ())
     if item.node.op.role == "activation" and item.node.op.clips_to is not None:
         lines = (_CLIPPED,) if quantization.input.same_record(quantization.output) else lines
     if not lines:
         lines = (f"Oq = clip(rnd({item.node.kind}(sI * (Iq - zI)) / sO) + zO, {low}, {high})",)
+    return _filled(item, lines, low, high)
+
+
+def _filled(item: Item, lines: Sequence[str], low: int, high: int) -> list[str]:
     return [
         f"{item.path} ({item.node.kind})",
         *(f"  {line.format(low=low, high=high)}" for line in lines),
@@ -128,7 +139,7 @@ def _layers(flat: FlatGraph) -> list[Layer]:
         quantization = item.node.quantization
         if (
             quantization is None
-            or not isinstance(quantization.kernel, FilterKernel)
+            or not isinstance(quantization.kernel, FilterKernel | FixedFilterKernel)
             or not quantization.constants
         ):
             continue
@@ -225,6 +236,8 @@ def _flow_lines(item: Item) -> list[str]:
     source, target = (
         _width(record.dtype, record.bits) for record in (quantization.input, quantization.output)
     )
+    if isinstance(quantization.kernel, FixedFilterKernel):
+        return [head, *fixed_point.flow_lines(quantization)]
     if isinstance(quantization.kernel, FilterKernel) and quantization.constants:
         weights = _width(quantization.inputs[1].dtype, quantization.inputs[1].bits)
         taps = quantization.kernel.weights[0].size

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS, NodeQuantization, QParams
+from nnshell.ir.requests import POW2
 from nnshell.ir.select import select
 from nnshell.numeric.fixed_point import (
     Multiplier,
@@ -30,6 +31,7 @@ from nnshell.numeric.fixed_point import (
     wrap_int32,
 )
 from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.reports import fixed_point
 from nnshell.support.errors import UsageError
 
 _EQUAL = 1e-6  # relative: two scales are the same
@@ -78,6 +80,9 @@ def _lines(
                 )
             channel = 0
         return _filter_lines(flat, item, quantization, quantization.kernel, channel, weight_clip)
+    if quantization.scheme == POW2:
+        names = [flat.maker(tensor).path for tensor in item.inputs]
+        return fixed_point.scale_lines(item, quantization, names)
     return _other_lines(flat, item, quantization)
 
 

@@ -21,9 +21,12 @@ from nnshell.ir.arithmetic import integers_of
 from nnshell.ir.flat import Item, Tensor, flatten
 from nnshell.ir.graph import Graph, Ref
 from nnshell.ir.qparams import QParams
+from nnshell.ir.requests import POW2
 from nnshell.numeric.fixed_point import Multiplier, round_half_up, rounding_shift, wrap_int32
 from nnshell.numeric.kernels.filters import FilterKernel
+from nnshell.numeric.kernels.fixed import FixedFilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
+from nnshell.reports import fixed_point
 from nnshell.support.errors import UsageError
 
 Place = tuple[int, ...]
@@ -90,7 +93,8 @@ def random_sample(graph: Graph, seed: int = 0) -> list[NDArray[Any]]:
     sample: list[NDArray[Any]] = []
     for node in graph.inputs:
         record = engine.record(node.name)
-        low, high = record.limits
+        ends = np.array([record.minimum[0], record.maximum[0]])
+        low, high = record.quantize(ends) if record.fixed_point else record.limits
         integers = np.asarray(generator.integers(low, high + 1, node.type.shape))
         raw = record.dtype in ("uint8", "uint16")
         array = integers.astype(record.dtype) if raw else record.dequantize(integers)
@@ -130,7 +134,7 @@ class _Worker:
             worked.lines.append(
                 f"{step_item.path} ({step_item.node.kind}) at {_spelled(step_place)}"
             )
-            _RULES.get(step_item.node.op.role, _any)(self, step_item, step_place, worked)
+            _rule(step_item)(self, step_item, step_place, worked)
         tensor, record = item.outputs[0], self._record(item)
         worked.integer = int(self.value(tensor)[place])
         worked.real = _real(record, worked.integer)
@@ -532,6 +536,45 @@ def _any(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
     ]
 
 
+def _fixed_filter(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
+    """The same in fixed point: a shift instead of a multiplier."""
+    quantization = item.node.quantization
+    assert quantization is not None
+    channel = place[0] if len(place) in (1, 3) else place[-1]
+    x, weights = _taps(worker, item, place, channel)
+    name = worker.name(item.inputs[0])
+    lines, total, result = fixed_point.filter_lines(quantization, x, weights, channel, name)
+    kernel: FixedFilterKernel = quantization.kernel
+    worked.inputs, worked.weights = [int(q) for q in x], [int(w) for w in weights]
+    worked.products_sum, worked.bias = total, int(kernel.aligned_bias[channel])
+    worked.accumulator = total + worked.bias
+    worked.shift = (kernel.accumulator.fraction_bits or 0) - (
+        quantization.output.fraction_bits or 0
+    )
+    worked.computed[item.path] = result
+    worked.lines += lines
+
+
+def _fixed_sum(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
+    """Both terms at the fewer fraction bits, their sum, a shift."""
+    quantization = item.node.quantization
+    assert quantization is not None
+    terms = [_operand(worker, tensor, place) for tensor in item.inputs[:2]]
+    names = [worker.name(tensor) for tensor in item.inputs[:2]]
+    sign = 1 if item.node.op.role == "sum" else -1
+    lines, total, result = fixed_point.sum_lines(quantization, terms, sign, names)
+    worked.inputs, worked.accumulator = list(terms), total
+    worked.computed[item.path] = result
+    worked.lines += lines
+
+
+def _rule(item: Item) -> _Rule:
+    """What explains a node: by its role, in the scheme that it was quantized in."""
+    assert item.node.quantization is not None
+    rules = _FIXED_RULES if item.node.quantization.scheme == POW2 else _RULES
+    return rules.get(item.node.op.role, _any)
+
+
 _Rule = Callable[[_Worker, Item, Place, Worked], None]
 _RULES: Mapping[str, _Rule] = {
     "filter": _filter,
@@ -547,4 +590,10 @@ _RULES: Mapping[str, _Rule] = {
     "quotient": _product,
     "matrix_product": _matrix_product,
     "softmax": _vector,
+}
+_FIXED_RULES: Mapping[str, _Rule] = {
+    **_RULES,
+    "filter": _fixed_filter,
+    "sum": _fixed_sum,
+    "difference": _fixed_sum,
 }
