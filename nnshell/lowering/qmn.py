@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nnshell.ir.integer_graph import (
     FLOAT32_LIMIT,
+    FLOAT64_LIMIT,
     INT32_LIMIT,
     CannotLower,
     IntegerGraph,
@@ -149,14 +150,13 @@ def lower_alignment(
     build: IntegerGraph, inputs: list[IntegerTensor], fractions: list[int]
 ) -> tuple[list[IntegerTensor], int]:
     """Terms of a sum at the fraction bits of the one that has the fewest."""
-    common = min(fractions)
-    aligned = []
+    common, aligned = min(fractions), []
     for x, fraction in zip(inputs, fractions, strict=True):
-        factors = Factors(np.array([1]), np.array([fraction - common]), 0, (x.low, x.high), "int32")
-        shifted = fraction != common
-        aligned.append(
-            settled(build, requantize_by(build, Accumulator.of(x), factors)) if shifted else x
-        )
+        if fraction != common:
+            shift = np.array([fraction - common])
+            factors = Factors(np.array([1]), shift, 0, (-FLOAT64_LIMIT, FLOAT64_LIMIT), "int32")
+            x = settled(build, requantize_by(build, Accumulator.of(x), factors))
+        aligned.append(x)
     return aligned, common
 
 

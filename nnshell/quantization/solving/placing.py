@@ -102,6 +102,8 @@ class _Placing:
     def clean(self) -> None:
         """Quantize nodes between equal records go, and the first of two in a row."""
         for node in [node for node in self.graph if node.op.made_by_quantizer]:
+            if node.name not in self.graph:  # went with the one before it
+                continue
             answer = self.records[node.name]
             readers = self.graph.consumers(node.name)
             following = readers[0][0] if len(readers) == 1 else None
