@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ _BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32}
 
 INT8_BITS = 8  # what the chip's kernels have
 FLOAT_BITS = 32  # stands for "not quantized" in simulations
+
+_BLOCK = 1 << 20  # elements that ``stored`` looks at in one go
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +97,21 @@ class QParams:
         rounded = np.floor(scaled + 0.5) + self.zero_point
         integers: NDArray[np.int64] = np.clip(rounded, low, high).astype(np.int64)
         return integers
+
+    def stored(
+        self, real: NDArray[np.floating[Any]], *, double: bool = False
+    ) -> NDArray[np.integer[Any]]:
+        """``quantize`` in the record's element type, in blocks: large weights need no more room."""
+        result = np.empty(np.shape(real), self.dtype)
+        rows = max(1, _BLOCK * len(result) // max(result.size, 1)) if result.ndim else 1
+        if result.ndim == 0 or rows >= len(result):
+            return self.quantize(real, double=double).astype(self.dtype)
+        for start in range(0, len(result), rows):
+            block = slice(start, start + rows)
+            by_row = self.axis == 0 and self.scale.size > 1
+            record = replace(self, scale=self.scale[block]) if by_row else self
+            result[block] = record.quantize(real[block], double=double)
+        return result
 
     def dequantize(self, integers: NDArray[Any]) -> NDArray[np.float32]:
         """scale * (q - zero_point) in float32, scales broadcast along ``axis``."""

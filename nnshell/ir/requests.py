@@ -97,7 +97,7 @@ def plain_quantization(request: QuantizeRequest, kernel: Any = None) -> NodeQuan
     """The records as requested; constant inputs quantized by them."""
     inputs = tuple(request.record(index) for index in range(len(request.inputs)))
     constants = tuple(
-        None if value is None else record.quantize(value).astype(record.dtype)
+        None if value is None else record.stored(value)
         for value, record in zip(request.constants, inputs, strict=True)
     )
     return NodeQuantization(inputs, request.outputs, kernel, constants=constants)

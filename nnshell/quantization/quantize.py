@@ -178,7 +178,7 @@ class _Filler:
         if integers is None:
             value = self._constant(item.outputs[0])
             assert value is not None
-            integers = record.quantize(value).astype(record.dtype)
+            integers = record.stored(value)
         kernel, scheme = QuantizedConstant(integers), _scheme_of(record)
         item.node.quantization = NodeQuantization((), (record,), kernel, scheme)
 

@@ -41,6 +41,9 @@ from nnshell.support.errors import QuantizationError
 _FAR = 2.0**40  # beyond int32, within int64 with any offset
 
 
+Stored = NDArray[np.integer[Any]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FilterKernel:
     """What a filter's kernel holds; arrays run over output channels."""
@@ -122,7 +125,7 @@ class FilterParameters:
             hint="run aquant and learn it again",
         )
 
-    def plain_integers(self) -> tuple[QParams, IntArray]:
+    def plain_integers(self) -> tuple[QParams, Stored]:
         """Record and integers of the weights whatever the bias: nearest or chosen ones."""
         chosen = self.chosen
         if chosen is None or chosen.integers is None or chosen.scale is None:
@@ -135,9 +138,9 @@ class FilterParameters:
                 clip=self.options.weight_clip,
             )
             double = self.weights.dtype == np.float64
-            return record, record.quantize(self.weights, double=double)
+            return record, record.stored(self.weights, double=double)
         record = chosen_record(chosen.scale, self.options)
-        integers = chosen.integers.astype(np.int64)
+        integers = chosen.integers
         low, high = record.limits
         fits = chosen.scale.size in (1, len(self.weights)) and integers.shape == self.weights.shape
         if not fits or integers.min(initial=0) < low or integers.max(initial=0) > high:
@@ -151,7 +154,7 @@ class FilterRecords:
 
     weights: QParams
     bias: QParams
-    integers: IntArray  # of the weights
+    integers: Stored  # of the weights, as small as they are kept
     units: NDArray[np.float64]  # rounded bias without offset
     offset: IntArray  # of the zero points
 
@@ -188,7 +191,7 @@ def quantize_filter(
     result = filter_records(FilterParameters.of(request, weights, bias), data, output)
     available = _available(weights[0].size, result.units, result.bias)
     kernel = FilterKernel(
-        result.integers.astype(np.int8),
+        result.integers.astype(np.int8, copy=False),
         saturate(result.units.astype(np.int64) + result.offset, INT32_LIMITS).astype(np.int32),
         derive_multiplier(result.bias.scale / output.first_scale, available),
     )
@@ -207,7 +210,7 @@ def chosen_record(scale: NDArray[np.float32], options: KernelOptions) -> QParams
 
 def _weights(
     parameters: FilterParameters, data: QParams, bias: NDArray[np.float64], memo: Memo
-) -> tuple[QParams, IntArray, IntArray]:
+) -> tuple[QParams, Stored, IntArray]:
     """Record, integers and sums of integers of each channel.
 
     A channel whose bias would not fit int32 gets scale 1, which makes its weights 0. With one
@@ -231,14 +234,14 @@ def _weights(
         scale = np.where(far, np.float32(1), record.scale).astype(np.float32)
         limited = replace(record, scale=scale)
         double = parameters.weights.dtype == np.float64
-        erased = limited.quantize(parameters.weights, double=double)
+        erased = limited.stored(parameters.weights, double=double)
         memo[key] = (limited, erased, _channel_sums(erased))
     limited, erased, sums = memo[key]
     return limited, erased, sums
 
 
-def _channel_sums(integers: IntArray) -> IntArray:
-    sums: IntArray = integers.reshape(integers.shape[0], -1).sum(axis=1)
+def _channel_sums(integers: Stored) -> IntArray:
+    sums: IntArray = integers.reshape(integers.shape[0], -1).sum(axis=1, dtype=np.int64)
     return sums
 
 

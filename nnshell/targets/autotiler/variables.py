@@ -111,7 +111,7 @@ def _by_record(node: Node) -> NDArray[Any]:
     value = node.op.known_value
     assert value is not None and node.quantization is not None
     record = node.quantization.outputs[0]
-    return record.quantize(value).astype(record.dtype)
+    return record.stored(value)
 
 
 def _consumed(graph: Graph, name: str) -> list[NDArray[Any]]:
