@@ -64,14 +64,14 @@ def negated(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_every_operator_is_its_own_arithmetic_in_sq8() -> None:
-    assert schemes() == ["SQ8"]
+    assert schemes()[0] == "SQ8"
     for kind in OPERATORS:
         for example in OPERATORS[kind].examples():
             assert arithmetic_of(example.op) is example.op
 
 
 def test_another_scheme_is_another_table(negated: str) -> None:
-    assert schemes() == ["SQ8", negated]
+    assert {"SQ8", negated} <= set(schemes())
     assert arithmetic_of(Relu(), negated) == Negated(Relu()), "by the nearest class"
     assert arithmetic_of(Relu()) == Relu()
 
