@@ -114,8 +114,10 @@ def _output_names(graph: Graph) -> list[str]:
 class GraphWriter:
     """Writes a graph node by node; ``tensors`` finds the ONNX tensor that a key names."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, inner: bool = False) -> None:
+        """With ``inner`` tensors within operators have keys as well, ``NODE:NAME``."""
         self.graph = graph
+        self._inner = inner
         self.build = ForeignGraph()
         self.types = {key: node.outputs[index] for key, index, node in _keys(graph)}
         self.constants = {key for key, _, node in _keys(graph) if node.op.role == "constant"}
@@ -178,7 +180,12 @@ class GraphWriter:
             if node.body is None:
                 raise GraphError("a fusion without a body", where=f"node {key}")
             return self._write(node.body, f"{key}/", inputs)
-        return node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
+        types = graph.input_types(node)
+        results = node.op.to_onnx(self.build, inputs, types, node.outputs)
+        if self._inner and node.op.inner_ranges:
+            tensors = node.op.inner_tensors(self.build, inputs, results, types)
+            self.tensors.update({inner_key(key, name): x for name, x in tensors.items()})
+        return results
 
     def _name_tensors(self, targets: Sequence[str]) -> None:
         """Call each tensor what the node that makes it is called, wanted keys first."""
@@ -186,10 +193,15 @@ class GraphWriter:
         names: dict[str, str] = {name: name for name in inputs}
         for key in (*targets, *self.types):
             tensor = self.tensors[key]
-            if tensor not in self.build.constants:
+            if tensor not in self.build.constants and key in self.types:
                 names.setdefault(tensor, key)
         self.build.nodes = [_renamed(node, names) for node in self.build.nodes]
         self.tensors = {key: names.get(tensor, tensor) for key, tensor in self.tensors.items()}
+
+
+def inner_key(node: str, name: str) -> str:
+    """The key of a tensor within an operator (``Operator.inner_tensors``)."""
+    return f"{node}:{name}"
 
 
 def _renamed(node: ForeignNode, names: Mapping[str, str]) -> ForeignNode:

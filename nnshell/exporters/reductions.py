@@ -29,16 +29,16 @@ def export_reductions(graph: Graph, wanted: Mapping[str, Sequence[str]]) -> byte
     "max" over all samples, or for each sample "mean", "std", "b" (the mean absolute deviation) and
     "values" (the tensor itself). Raises GraphError for a key that does not exist.
     """
-    writer = GraphWriter(graph)
+    writer = GraphWriter(graph, inner=True)
     tensors = writer.tensors_of(list(wanted))
     ports = []
     for key, reductions in wanted.items():
-        rank = len(writer.types[key].shape)
+        kind = writer.types.get(key, TensorType(()))  # of a tensor within an operator: extremes
         for reduction in reductions:
             name = reduction_name(key, reduction)
-            _reduce(writer.build, tensors[key], reduction, rank, name)
-            kind = writer.types[key] if reduction == "values" else TensorType(())
-            ports.append(Port(name, kind, reduction not in _PER_BATCH))
+            _reduce(writer.build, tensors[key], reduction, len(kind.shape), name)
+            result = kind if reduction == "values" else TensorType(())
+            ports.append(Port(name, result, reduction not in _PER_BATCH))
     return foreign_to_bytes(writer.build, writer.input_ports, ports, graph.name)
 
 

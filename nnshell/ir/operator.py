@@ -116,6 +116,20 @@ class Operator(ABC):
         ``inputs`` are tensor names (constants have no batch axis); returns the output names.
         """
 
+    def inner_tensors(
+        self, build: ForeignGraph, inputs: Sequence[str], outputs: Sequence[str], types: Types
+    ) -> dict[str, str]:
+        """Tensors within the operator whose range calibration keeps, by the name it keeps it by.
+
+        Written as ONNX nodes beside those of ``to_onnx``, whose results ``outputs`` names.
+        """
+        return {}
+
+    @property
+    def inner_ranges(self) -> tuple[str, ...]:
+        """The names that ``inner_tensors`` gives."""
+        return ()
+
     # -- facts -----------------------------------------------------------------------------
 
     def bounds(self, inputs: Sequence[Range]) -> Range:

@@ -165,6 +165,9 @@ class SeenRanges(Protocol):
     def activated(self) -> Range | None:
         """The range after an activation that directly follows in the same fusion, if one does."""
 
+    def inside(self, name: str) -> Range:
+        """The range of one of the operator's ``inner_ranges``."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordOptions:

@@ -26,6 +26,7 @@ WorkKind = Literal[
     "elementwise",  # add, sub, mul, div of two feature maps
     "activation",  # stand-alone relu, sigmoid, ...
     "softmax",
+    "recurrent",  # a sequence, step by step: outputs are states, rows are steps
     "move",  # transpose, copy, concat, split, pad, slice: bytes move, nothing is computed
     "resize",
     "format",  # image formatter
@@ -130,6 +131,7 @@ class Work:
     input_bytes: tuple[int, ...] = ()
     output_bytes: int = 0
     weight_bytes: int = 0  # int8 weights
+    gates: int = 1  # of a recurrent layer: products of each state
     constant_bytes: int = 0  # biases (int32), multipliers, shifts and infos
     pool: Window | None = None
     pool_kind: Literal["max", "average"] | None = None

@@ -61,7 +61,7 @@ class Report:
 
 def find_folders(data: Path) -> list[Path]:
     """Every folder with vectors below ``data``: those of one kind or cause lie deeper."""
-    kinds = ("", "propagation/", "tflite/", "quantized/", "pow2/")
+    kinds = ("", "propagation/", "tflite/", "quantized/", "pow2/", "recurrent/")
     patterns = [f"{kind}*/qrecs.json" for kind in kinds]
     found = [path.parent for pattern in patterns for path in data.glob(f"vectors/{pattern}")]
     return sorted(found)
@@ -284,7 +284,10 @@ def _compare_records(
 ) -> None:
     made = node.quantization
     assert made is not None
-    inputs = () if isinstance(node.op, Constant) else zip(stored["in_qs"], made.inputs, strict=True)
+    given = stored["in_qs"]
+    if len(given) > len(made.inputs):  # inputs that are left out have a place there
+        given = [expected for expected in given if expected is not None]
+    inputs = () if isinstance(node.op, Constant) else zip(given, made.inputs, strict=True)
     for expected, record in (*inputs, *zip(stored["out_qs"], made.outputs, strict=True)):
         if expected is None:
             continue
@@ -414,4 +417,5 @@ def _stored_activations(samples: list[Any]) -> Iterator[tuple[int, str, Any]]:
     for position, sample in enumerate(samples):
         for key in sample.files:
             if key.startswith("q__"):
-                yield position, key.removeprefix("q__"), sample[key]
+                name, _, output = key.removeprefix("q__").partition("#")
+                yield position, f"{name}[{output}]" if output else name, sample[key]

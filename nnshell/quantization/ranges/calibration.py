@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.execution.reduction_engine import ReductionEngine
+from nnshell.exporters.onnx import inner_key
 from nnshell.ir.flat import FlatGraph, Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.requests import Range
@@ -105,6 +106,11 @@ class _Calibrator:
             if item.node.op.role != "constant"
             for key in _keys(item)
         }
+        self._inside = {
+            inner_key(item.path, name): RunningExtremes()
+            for item in self._flat.items
+            for name in item.node.op.inner_ranges
+        }
         if everything is False:
             self._keep_needed()
         self._engine = self._make_engine()
@@ -117,10 +123,9 @@ class _Calibrator:
         }
 
     def _make_engine(self) -> ReductionEngine | None:
+        observers = {**self._observers, **self._inside}
         targets = {
-            key: entry.reductions
-            for key, entry in self._observers.items()
-            if key not in self._names
+            key: entry.reductions for key, entry in observers.items() if key not in self._names
         }
         return ReductionEngine(self._graph, targets) if targets else None
 
@@ -138,7 +143,7 @@ class _Calibrator:
             self._engine = self._make_engine()
         if self._engine is not None:
             for key, reduced in self._engine.reduce(arrays).items():
-                self._observers[key].update(reduced)
+                (self._inside.get(key) or self._observers[key]).update(reduced)
         self._samples += len(arrays[0])
 
     def statistics(self) -> Statistics:
@@ -146,9 +151,17 @@ class _Calibrator:
         if not self._samples:
             hint = "check the file pattern"
             raise InputError("there are no samples to calibrate with", hint=hint)
-        result = Statistics(_in_order(self._flat, self._observers), self._samples)
+        tensors = _in_order(self._flat, self._observers)
+        for item in self._flat.items:
+            if item.node.op.inner_ranges and item.path in tensors:
+                tensors[item.path] = replace(tensors[item.path], inside=self._inside_of(item))
+        result = Statistics(tensors, self._samples)
         check_dead(self._flat, result)
         return result
+
+    def _inside_of(self, item: Item) -> dict[str, Range]:
+        names = item.node.op.inner_ranges
+        return {name: self._inside[inner_key(item.path, name)].result().range for name in names}
 
 
 def _keys(item: Item) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nnshell.ir.requests import Range
 from nnshell.quantization.ranges.pickled import Entries, Malformed, plain, read_pickle
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.support.errors import InputError
@@ -120,9 +121,19 @@ def _tensor(value: Any) -> TensorStatistics | None:
     ranges = value.get("range_out") if isinstance(value, Mapping) else None
     entries = [_output(entry) for entry in ranges] if isinstance(ranges, list) else []
     first = entries[0] if entries else None
-    if first is None or len(entries) == 1 or None in entries:
+    if first is None:
+        return None
+    first = replace(first, inside=_inside(value))
+    if len(entries) == 1 or None in entries:
         return first
     return replace(first, outputs=tuple(entry for entry in entries if entry is not None))
+
+
+def _inside(value: Mapping[str, Any]) -> dict[str, Range]:
+    """Ranges within an operator, as a recurrent layer has them."""
+    names = [name for name in value if str(name).startswith("range_")]
+    entries = {name: _output(value[name]) for name in names}
+    return {name: entry.range for name, entry in entries.items() if entry is not None}
 
 
 def _output(entry: Any) -> TensorStatistics | None:

@@ -21,6 +21,7 @@ from nnshell.support.files import read_bounded, write_atomically
 MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
 _SUMS = ("acc_min", "acc_max")
+_INSIDE = "range_"
 _MOST_OUTPUTS = 4096  # of one node
 
 
@@ -36,6 +37,7 @@ class TensorStatistics:
     histogram: Histogram | None = None
     outputs: tuple[TensorStatistics, ...] = ()  # of a node with several, one for each
     accumulator: Range | None = None  # of a filter: its sums, where they were kept
+    inside: Mapping[str, Range] = field(default_factory=dict)  # of tensors within the operator
 
     def of_output(self, index: int) -> TensorStatistics:
         """Those of one output; of all together where they were not told apart."""
@@ -54,6 +56,8 @@ class TensorStatistics:
             values |= {"acc_min": self.accumulator.minimum, "acc_max": self.accumulator.maximum}
         values["histogram"] = None if self.histogram is None else self.histogram.to_json()
         values["outputs"] = [entry.to_json() for entry in self.outputs] or None
+        for name, seen in self.inside.items():
+            values[name] = {"min": seen.minimum, "max": seen.maximum}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -127,9 +131,26 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     outputs = tuple(_entry(f"{key}#{index}", part, where) for index, part in enumerate(parts))
     ends = [numbers[name] for name in _SUMS if name in numbers]
     sums = Range(*ends) if len(ends) == len(_SUMS) and ends[0] <= ends[1] else None
+    inside = inner_ranges(key, value, where)
     return TensorStatistics(
-        low, high, **moments, histogram=counts, outputs=outputs, accumulator=sums
+        low,
+        high,
+        **moments,
+        histogram=counts,
+        outputs=outputs,
+        accumulator=sums,
+        inside=inside,
     )
+
+
+def inner_ranges(key: str, entry: Mapping[str, Any], where: str) -> dict[str, Range]:
+    """Ranges of tensors within an operator: entries that are called ``range_...``."""
+    results = {}
+    for name, value in entry.items():
+        if name.startswith(_INSIDE) and isinstance(value, Mapping):
+            part = _entry(f"{key}.{name}", value, where)
+            results[name] = part.range
+    return results
 
 
 def _number(value: Any, what: str, where: str) -> float:

@@ -82,7 +82,7 @@ class Surroundings:
         learned = None if self.learned is None else self.learned.range_of(item.path)
         if learned is not None:
             return learned
-        entry = self._entry(item)
+        entry = self.entry(item)
         if entry is None or (len(item.outputs) > 1 and not entry.outputs):
             return None  # outputs that were not told apart
         return self._clip(item, entry, output)
@@ -120,7 +120,8 @@ class Surroundings:
             return None
         return union(ranges)
 
-    def _entry(self, item: Item) -> TensorStatistics | None:
+    def entry(self, item: Item) -> TensorStatistics | None:
+        """What calibration kept of an item, or of the fusion that it ends."""
         entry = self.statistics.find(item.path)
         if entry is None and isinstance(item.node.op, ImageFormat):
             entry = self.statistics.find(item.inputs[0].path)
@@ -228,6 +229,12 @@ class _Seen:
             return None
         return _Seen(self.surroundings, reader, self.unit).output(0)
 
+    def inside(self, name: str) -> Range:
+        entry = self.surroundings.entry(self.item)
+        if entry is None or name not in entry.inside:
+            raise _missing(self.item, f"'{name}'")
+        return entry.inside[name]
+
     def find_output(self, index: int) -> Range | None:
         seen = self.surroundings.known(self.item, index)
         if seen is None and self.unit.accepted is not None:
@@ -235,9 +242,9 @@ class _Seen:
         return seen
 
 
-def _missing(item: Item) -> QuantizationError:
+def _missing(item: Item, what: str = "it") -> QuantizationError:
     return QuantizationError(
-        "there are no calibration statistics for it",
+        f"there are no calibration statistics for {what}",
         where=f"node {item.path}",
         hint="calibrate first: aquant IMAGES, or fquant for random inputs",
     )
