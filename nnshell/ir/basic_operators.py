@@ -120,6 +120,52 @@ class Output(Operator):
 
 
 @register
+@dataclass(frozen=True)
+class Unused(Operator):
+    """Takes a part of a tensor that nobody else reads, so that the part has a name and memory."""
+
+    kind: ClassVar[str] = "unused"
+    boundary: ClassVar[bool] = True
+    keeps_record: ClassVar[bool] = True
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        return (inputs[0],)
+
+    def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
+        return "UNUSED"
+
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
+        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.node("Identity", inputs[:1], hint="unused"),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0]
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (inputs[0],)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return [Example(cls(), (TensorType((3, 4)),), (), "matrix")]
+
+
+@register
 @dataclass(frozen=True, eq=False)
 class Constant(Operator):
     """A tensor known when the graph is built: weights, biases, operands."""

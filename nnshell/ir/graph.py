@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.basic_operators import Constant, Input, Output, Unused
 from nnshell.ir.edges import Inputs, NodeMap
 from nnshell.ir.operator import Operator
 from nnshell.ir.qparams import NodeQuantization
@@ -303,6 +303,8 @@ class Graph:
             if name not in live:
                 live.add(name)
                 stack.extend(ref.node for ref in self[name].inputs)
+        beside = [n for n in self if isinstance(n.op, Unused) and n.inputs[0].node in live]
+        live.update(node.name for node in beside)
         dead = [n.name for n in self if n.name not in live and not isinstance(n.op, Input)]
         for name in dead:
             del self.nodes[name]
@@ -370,7 +372,7 @@ _OUTPUT, _PLAIN, _FUSED, _ON_EDGE = range(4)  # readers of one output, in this o
 def _reading_class(node: Node) -> int:
     if node.body is not None:
         return _FUSED
-    return _OUTPUT if isinstance(node.op, Output) else _PLAIN
+    return _OUTPUT if isinstance(node.op, Output | Unused) else _PLAIN
 
 
 def _file_position(node: Node, place: int) -> int:

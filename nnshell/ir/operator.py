@@ -162,6 +162,11 @@ class Operator(ABC):
         return False
 
     @property
+    def sequence_axis(self) -> int | None:
+        """The axis of output 0 along which its elements are computed one after the other."""
+        return None
+
+    @property
     def joined_axis(self) -> int | None:
         """The axis along which the output is the inputs one after the other, and nothing else."""
         return None

@@ -54,6 +54,7 @@ class Gru(Recurrent):
     )
     input_weights: ClassVar[tuple[str, ...]] = ("w_2_z_w", "w_2_r_w", "w_2_h_w")
     states: ClassVar[tuple[str, ...]] = ("h_state",)
+    misread: ClassVar[tuple[str, ...]] = ("z_b", "r_b", "r_h_b")
     linear_before_reset: bool = True
 
     def gates(self) -> tuple[tuple[str, str, str, str], ...]:

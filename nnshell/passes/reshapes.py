@@ -33,6 +33,12 @@ class RemoveReshapes(Pass):
 
 def _remove_reshape(graph: Graph, node: Node, notes: Notes) -> None:
     above = graph.producer(node)
+    if above.op.reshapes and _stands_for_transpose(graph, above):
+        above.op, above.outputs = node.op, node.outputs
+        bypass(graph, node)
+        notes.did(above.name, f"joined reshape {node.name} with {above.name}", node.name)
+        notes.touch(above)
+        return
     if above.op.reshapes:
         node.inputs[0] = above.inputs[0]
         text = f"joined reshape {above.name} with {node.name}"
@@ -46,6 +52,13 @@ def _remove_reshape(graph: Graph, node: Node, notes: Notes) -> None:
     elif graph.type_of(node.inputs[0]).shape == node.type.shape:
         bypass(graph, node)
         notes.did(node.name, f"removed reshape {node.name}: the shape stays")
+
+
+def _stands_for_transpose(graph: Graph, node: Node) -> bool:
+    """Whether a reshape took the place of a transpose after a recurrent layer: its name stays."""
+    source = graph.producer(node)
+    named = node.name == f"{source.name}_reshape" and source.op.sequence_axis is not None
+    return named and graph.consumer_count(node.name) == 1
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
+from nnshell.ir.basic_operators import Unused
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ops.split import Split
 from nnshell.passes.base import Notes, Pass
@@ -36,6 +38,10 @@ class SlicesToSplit(Pass):
         for source in live_nodes(graph):
             for index in range(len(source.outputs)):
                 self._join(graph, Ref(source.name, index), notes)
+        for node in live_nodes(graph):
+            cut = _cut(graph, node)
+            if cut is not None and _is_sequence(graph, node.inputs[0]):
+                _split_steps(graph, cut, notes)
 
     def _join(self, graph: Graph, ref: Ref, notes: Notes) -> None:
         cuts = [
@@ -75,6 +81,39 @@ class SlicesToSplit(Pass):
         notes.touch(split)
         text = f"made {split.name} of the slices {names}: together they take all of {ref.node}"
         notes.did(split.name, text, ref.node, *(cut.node.name for cut in cuts))
+
+
+def _is_sequence(graph: Graph, ref: Ref) -> bool:
+    """Whether a tensor holds the steps of a recurrent layer, perhaps moved and joined."""
+    node = graph[ref.node]
+    while node.op.keeps_record and node.op.role in ("", "move", "join") and node.inputs:
+        if node.op.taken() is not None:
+            return False
+        node = graph.producer(node)
+    return node.op.sequence_axis is not None
+
+
+def _split_steps(graph: Graph, cut: _Cut, notes: Notes) -> None:
+    """One slice of a sequence as a split, whose other parts have names and no reader."""
+    node = cut.node
+    extent = graph.type_of(node.inputs[0]).shape[cut.axis]
+    edges = [0, cut.start, cut.end, extent]
+    sizes = [end - start for start, end in pairwise(edges)]
+    kept = 0 if sizes[0] == 0 else 1
+    op = Split(cut.axis, tuple(size for size in sizes if size))
+    split = make_node(graph, f"{node.name}_split", op, node.inputs, node.origin)
+    split.name = node.name
+    graph.redirect(Ref(node.name), Ref(node.name, kept))
+    graph.replace_node(node.name, split)
+    others = [index for index in range(len(op.sizes)) if index != kept]
+    for number, index in enumerate(others):
+        name = f"{node.name}_unused{number}"
+        place = split.name
+        unused = make_node(graph, name, Unused(), [Ref(split.name, index)], node.origin)
+        graph.insert_after(unused, after=place)
+    notes.touch(split)
+    text = f"made slice {split.name} a split with {len(others)} parts that nothing reads"
+    notes.did(split.name, f"{text}: its parts lie where the whole does, nothing is copied")
 
 
 def _cut(graph: Graph, node: Node) -> _Cut | None:

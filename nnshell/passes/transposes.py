@@ -36,8 +36,10 @@ from nnshell.passes.rewriting import (
     retype,
     set_constant,
     shape_text,
+    sole_consumer,
 )
 
+_BESIDE = "_trans"  # the end of names of transposes that stand in no model file
 _ALL = 1 << 30  # more steps than any graph needs
 _MOST_WORK = 500_000  # nodes looked at while regions are reordered: 10 s; 1,000 regions of 500
 
@@ -130,6 +132,7 @@ class EliminateTransposes(Pass):
             left -= taken
         if self.max_steps is not None:
             return
+        _name_after_readers(graph)
         for name in [node.name for node in graph if node.op.permutation is not None]:
             reason = (
                 "removing it would need others elsewhere"
@@ -231,7 +234,31 @@ def _remove_trivial(graph: Graph, node: Node, notes: Notes) -> bool:
     notes.touch(node)
     text = f"made transpose {node.name} a reshape: it only moves axes of size 1"
     notes.did(node.name, text)
+    if _made_by_import(node):
+        _rename(graph, node, f"{node.inputs[0].node}_reshape")
     return True
+
+
+def _made_by_import(node: Node) -> bool:
+    """Whether a transpose stands in no model file: that after a recurrent layer."""
+    return node.origin.foreign_op != "Transpose" and node.name.endswith(_BESIDE)
+
+
+def _name_after_readers(graph: Graph) -> None:
+    """A transpose that reading the file added is called after the reshape that it stands before."""
+    for node in live_nodes(graph):
+        reader = sole_consumer(graph, node)
+        if node.op.permutation is None or reader is None or not reader.op.reshapes:
+            continue
+        name = f"{reader.name}{_BESIDE}"
+        if _made_by_import(node) and node.name != name:
+            _rename(graph, node, name)
+
+
+def _rename(graph: Graph, node: Node, name: str) -> None:
+    twin = node.copy()
+    twin.name = graph.unique_name(name)
+    graph.replace_node(node.name, twin)
 
 
 def _join(graph: Graph, node: Node, notes: Notes) -> bool:

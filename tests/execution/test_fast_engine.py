@@ -57,9 +57,11 @@ def test_every_operator_gives_the_integers_of_the_reference(example: Example) ->
     batch = random_inputs(graph, 16)
     quantize_graph(graph, calibrate_graph(graph, [batch]))
     wild = [array if array.dtype.kind != "f" else array * 5 for array in random_inputs(graph, 8, 1)]
+    recurrent = example.op.sequence_axis is not None
     for given_batch in (batch, wild):
         for target in ("simulation", "chip"):
-            assert assert_same(graph, given_batch, target).fallback_reason == ""
+            reason = assert_same(graph, given_batch, target).fallback_reason
+            assert ("step by step" in reason) if recurrent else (reason == "")
 
 
 @SLOW

@@ -317,4 +317,6 @@ def _attribute(attribute: onnx.AttributeProto) -> AttributeValue:
         return number
     if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
         return tuple(value)
+    if attribute.type == onnx.AttributeProto.STRINGS:
+        return tuple(bytes(word).decode("utf-8", "replace") for word in value)
     raise Unsupported(f"attribute '{attribute.name}' is not a number, a list or a text")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.integer_graph import CannotLower, IntegerGraph, IntegerTensor
 from nnshell.ir.operator import Example, IntArray, Operator, Types
 from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.records import INT8, RecordRule
@@ -46,6 +47,7 @@ class Recurrent(Operator):
     slots: ClassVar[tuple[str, ...]] = ()  # constants, in the order of inputs 1, 2, ...
     input_weights: ClassVar[tuple[str, ...]] = ()  # slots, in the order that a step takes them
     states: ClassVar[tuple[str, ...]] = ()  # slots
+    misread: ClassVar[tuple[str, ...]] = ()  # slots that integers have in another scale
     reverse: bool = False
     stacked: bool = True  # output 0 has a leading axis of 1, as ONNX's axis of directions
     last_h: bool = False  # a further output, the state after the last step that is computed
@@ -113,6 +115,10 @@ class Recurrent(Operator):
             gates=len(self.input_weights),
             constant_bytes=BIAS_BYTES * biases + 2 * size * len(self.states) + INFOS_BYTES,
         )
+
+    @property
+    def sequence_axis(self) -> int:
+        return 1 if self.stacked else 0
 
     # -- float meaning ---------------------------------------------------------------------
 
@@ -263,18 +269,31 @@ class Recurrent(Operator):
     ) -> tuple[IntArray, ...]:
         operands = dict(zip(("sequence", *self.slots), inputs, strict=True))
         weights = {slot: operands[slot][0] for slot in self.slots if slot not in self.states}
-        sequence = inputs[_SEQUENCE]
+        zeros = [record.zero_point for record in quantization.inputs]
+        sequence = inputs[_SEQUENCE] - zeros[_SEQUENCE]
         samples, count = sequence.shape[:2]
         products = np.concatenate(
             [product(sequence, weights[slot]) for slot in self.input_weights], axis=-1
         )
         size = products.shape[-1] // len(self.input_weights)
-        states = [np.broadcast_to(operands[slot], (samples, size)) for slot in self.states]
+        before = dict(zip(self.slots, zeros[1:], strict=True))
+        states = [
+            np.broadcast_to(operands[slot] - before[slot], (samples, size)) for slot in self.states
+        ]
         step = self.step(weights, quantization.kernel)
         steps = run_steps(count, states, step, lambda number: products[:, number], self.reverse)
         first = steps.outputs[:, np.newaxis] if self.stacked else steps.outputs
         last = [state[:, np.newaxis] for state in self.kept_states(steps.states)]
         return (first, *last)
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        raise CannotLower("recurrent layers run step by step in the reference engine")
 
     # -- tests -----------------------------------------------------------------------------
 
@@ -285,8 +304,7 @@ class Recurrent(Operator):
             example_of(forward, 5, 3, 4, "forward"),
             example_of(replace(forward, reverse=True), 4, 2, 3, "reverse"),
             example_of(replace(forward, stacked=False, last_h=True), 3, 4, 2, "last state"),
-            example_of(replace(forward, reverse=True, last_h=True), 3, 3, 5, "states", given=True),
-            example_of(replace(forward, same_scale=True), 4, 3, 3, "one scale"),
+            example_of(replace(forward, reverse=True, last_h=True), 3, 3, 5, "both ends"),
         ]
 
 
@@ -326,10 +344,8 @@ class Inside:
         return self.operands[slot]
 
 
-def example_of(
-    op: Recurrent, steps: int, width: int, size: int, name: str, *, given: bool = False
-) -> Example:
-    """An example with random weights; with ``given`` its states are activations."""
+def example_of(op: Recurrent, steps: int, width: int, size: int, name: str) -> Example:
+    """An example with random weights that starts from zeros."""
     random = np.random.default_rng(len(name))
     types = [TensorType((steps, width))]
     constants: list[FloatArray | None] = [None]
@@ -337,9 +353,10 @@ def example_of(
         shape = op._shape_of(slot, size, width)
         types.append(TensorType(shape))
         if slot in op.states:
-            value = None if given else np.zeros(shape, np.float32)
+            value = np.zeros(shape, np.float32)
         else:
-            value = random.normal(0, 0.5, shape).astype(np.float32)
+            spread = 0.0 if slot in op.misread else 0.5
+            value = random.normal(0, spread, shape).astype(np.float32)
         constants.append(value)
     return Example(op, tuple(types), tuple(constants), name)
 

@@ -88,15 +88,14 @@ def _is_read(ctx: ImportContext, output: int) -> bool:
 
 def _check_attributes(ctx: ImportContext, spelling: Spelling, directions: int) -> None:
     accepted = spelling.activations * directions
-    activations = ctx.node.attributes.get("activations")
-    if activations is not None:
-        names = tuple(_word(name) for name in activations)  # type: ignore[union-attr]
-        if tuple(name.lower() for name in names) != tuple(name.lower() for name in accepted):
-            raise Unsupported(
-                f"activations = {', '.join(names)}",
-                accepted=", ".join(accepted),
-                hint="train the model with these activations: the chip's kernels have no others",
-            )
+    names = ctx.node.attributes.get("activations", accepted)
+    words = tuple(map(str, names)) if isinstance(names, tuple) else (str(names),)
+    if [word.lower() for word in words] != [word.lower() for word in accepted]:
+        raise Unsupported(
+            f"activations = {', '.join(words)}",
+            accepted=", ".join(accepted),
+            hint="train the model with these activations: the chip's kernels have no others",
+        )
     if ctx.real("clip", 0.0):
         ctx.refuse("clip", accepted="none", hint="the chip's kernels do not limit their gates")
     if ctx.integer("input_forget", 0):
@@ -105,10 +104,6 @@ def _check_attributes(ctx: ImportContext, spelling: Spelling, directions: int) -
         peepholes = ctx.tensor(_PEEPHOLES)
         if peepholes is not None and peepholes.any():
             raise Unsupported("it has peepholes", accepted="an LSTM without them")
-
-
-def _word(name: Any) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 # -- the sequence ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nnshell.ir.arithmetic import arithmetic_of
-from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.basic_operators import Constant, Input, Output, Unused
 from nnshell.ir.operator import Operator
 from nnshell.ir.records import (
     ACTIVATIONS,
@@ -118,7 +118,7 @@ def rules_of(op: Operator, scheme: str = SQ8) -> tuple[RecordRule, ...]:
         return own_rules
     if isinstance(op, Constant):
         return (_CONSTANT,)
-    if isinstance(op, Output):
+    if isinstance(op, Output | Unused):
         return (_OUTPUT,)
     if isinstance(op, Input):
         return (_INPUT,)
