@@ -151,6 +151,7 @@ COUNTS: dict[str, Callable[[TileSizes], IntArray | FloatArray]] = {
     "out_share": lambda tile: tile.share(tile.out),
     "out_pair_share": lambda tile: -(-tile.share(tile.out) // 2),
     "out_fours": lambda tile: -(-tile.out // 4),
+    "gates": lambda tile: _ones(tile) * tile.geometry.gates,
     "depth": lambda tile: tile.depth,
     "depth_share": lambda tile: tile.share(tile.depth),
     "depth_fours": lambda tile: tile.depth // 4,

@@ -67,6 +67,8 @@ class Geometry:
     pool: Window | None
     channelwise: bool
     operands: tuple[Operand, ...]
+    gates: int = 1  # of a recurrent layer: products of each state
+    in_steps: bool = False  # a row needs all outputs of the one before it
 
     @property
     def input_element_bytes(self) -> float:
@@ -118,6 +120,8 @@ def geometry(work: Work, *, matrix: bool) -> Geometry:
         return _linear(work)
     if work.kind == "global_pool":
         return _global_pool(work)
+    if work.kind == "recurrent":
+        return _recurrent(work)
     if work.kind in ("depthwise", "pool"):
         return _channelwise(work)
     return _filter(work, matrix=matrix)
@@ -185,6 +189,18 @@ def _global_pool(work: Work) -> Geometry:
         Operand("output", work.output_bytes / out, by_out=True),
     )
     return _plain(out, depth, 1, operands)
+
+
+def _recurrent(work: Work) -> Geometry:
+    """States are output channels, steps are rows; a state reads the step's input and all states."""
+    (_, steps, width), (_, _, out) = work.inputs[0], work.output
+    operands = (
+        Operand("input", work.input_bytes[0] / steps, extent="output"),
+        Operand("weights", work.weight_bytes / out, by_out=True, constant=True),
+        *_constants(work, out),
+        Operand("output", work.output_bytes / (out * steps), by_out=True, extent="output"),
+    )
+    return replace(_plain(out, width + out, steps, operands), gates=work.gates, in_steps=True)
 
 
 def _plain(out: int, depth: int, rows: int, operands: tuple[Operand, ...]) -> Geometry:

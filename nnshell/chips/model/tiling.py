@@ -25,6 +25,7 @@ AXES: tuple[Axis, ...] = ("out", "rows", "in")
 MAX_SIZES = 48
 # Layers cut finer than this are only considered when nothing coarser fits.
 MAX_TILES = 4096
+_TOO_MUCH = np.int64(1) << 40  # L1 bytes of a cut that no kernel makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ def candidates(
         "in": -(-geometry.depth // depth),
     }
     demand = l1_demand(kernel, sizes, trips, order, alignment)
+    if geometry.in_steps:  # states that are cut are complete only after a pass over all of them
+        demand = np.where((trips["out"] > 1) & (rows > 1), _TOO_MUCH, demand)
     return Candidates(order, sizes, trips, demand)
 
 

@@ -157,17 +157,20 @@ class Recurrent(Operator):
         self, build: ForeignGraph, operands: Mapping[str, str], size: int
     ) -> tuple[str, ...]:
         """W, R and B of ONNX: the gates one after the other."""
-        columns = list(zip(*self.gates(), strict=True))
+        weights, recurrent, of_input, of_state = zip(*self.gates(), strict=True)
 
         def stacked(slots: Sequence[str], hint: str) -> str:
-            parts = [
-                build.constants[operands[slot]] if slot else np.zeros(size, np.float32)
-                for slot in slots
-            ]
-            return build.constant(np.concatenate(parts)[np.newaxis].astype(np.float32), hint)
+            names = [operands[slot] if slot else "" for slot in slots]
+            known = [build.constants.get(name) if name else np.zeros(size) for name in names]
+            if all(value is not None for value in known):
+                arrays = [np.asarray(value, np.float32) for value in known]
+                return build.constant(np.concatenate(arrays)[np.newaxis], hint)
+            zeros = build.constant(np.zeros(size, np.float32))
+            joined = build.node("Concat", [name or zeros for name in names], {"axis": 0})
+            return build.node("Unsqueeze", [joined, _integers(build, 0)])
 
-        weights, recurrent = stacked(columns[0], "W"), stacked(columns[1], "R")
-        return weights, recurrent, stacked((*columns[2], *columns[3]), "B")
+        biases = stacked((*of_input, *of_state), "B")
+        return stacked(weights, "W"), stacked(recurrent, "R"), biases
 
     def _initial_states(
         self, build: ForeignGraph, operands: Mapping[str, str], size: int
