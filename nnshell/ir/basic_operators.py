@@ -125,6 +125,7 @@ class Unused(Operator):
     """Takes a part of a tensor that nobody else reads, so that the part has a name and memory."""
 
     kind: ClassVar[str] = "unused"
+    role: ClassVar[Role] = "unused"
     boundary: ClassVar[bool] = True
     keeps_record: ClassVar[bool] = True
 

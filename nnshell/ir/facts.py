@@ -17,6 +17,7 @@ Role = Literal[
     "",  # none of those below
     "input",
     "output",
+    "unused",  # takes a part of a tensor that nobody reads
     "constant",
     "fusion",
     "filter",  # y = W x + b; input 1 is W, output channel first, input 2 is b

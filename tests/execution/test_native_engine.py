@@ -83,6 +83,10 @@ def test_every_operator_gives_the_integers_of_the_reference(
         batch = random_inputs(graph, 5)
         quantize_graph(graph, calibrate_graph(graph, [batch]))
         wild = [a if a.dtype.kind != "f" else a * 5 for a in random_inputs(graph, 7, 1)]
+        if example.op.sequence_axis is not None:
+            with pytest.raises(QuantizationError, match=f"'{kind}' has no C form"):
+                NativeEngine(graph, None, target, 1, variant)
+            continue
         assert_same(graph, wild, variant, target)
 
 

@@ -53,6 +53,12 @@ class RecurrentKernel:
     bits: int = GATE_BITS
     one: tuple[int, int] = _INT8
 
+    @property
+    def one_scale(self) -> bool:
+        """Whether products of the input need no scaling to be added to those of the state."""
+        ratios = [entry.scale for name, entry in self.scalings.items() if name.startswith("i_2_")]
+        return all((ratio == 1).all() for ratio in ratios)
+
     def scale(self, values: IntArray, name: str) -> IntArray:
         """MULSCALE by the pair called ``name``."""
         return self.scalings[name].apply(values)

@@ -92,6 +92,7 @@ GENERATORS = $(TILER_CNN_GENERATOR_PATH)/CNN_Generator_Util.c
 GENERATORS += $(TILER_CNN_GENERATOR_PATH)/CNN_Copy_Generators.c
 GENERATORS += $(TILER_CNN_GENERATOR_PATH_SQ8)/CNN_Generators_SQ8.c
 GENERATORS += $(wildcard $(TILER_CNN_GENERATOR_PATH)/ResizeGenerator.c)
+GENERATORS += $(wildcard $(TILER_CNN_GENERATOR_PATH_SQ8)/RNN_Generators_SQ8.c)
 GENERATOR_INCLUDES = -I. -I$(MODEL_BUILD) -I$(TILER_INC) -I$(TILER_EMU_INC)
 GENERATOR_INCLUDES += -I$(TILER_CNN_GENERATOR_PATH) -I$(TILER_CNN_GENERATOR_PATH_SQ8)
 KERNELS = $(wildcard $(TILER_CNN_KERNEL_PATH_SQ8)/*.c)
@@ -159,7 +160,10 @@ def _main(plan: Plan, graph: Graph) -> str:
     ends = [*plan.inputs, *plan.outputs]
     passed = [variable for variable in ends if not variable.allocated]
     arrays = "\n".join(_array(variable, graph) for variable in passed)
-    arguments = ", ".join(variable.name for variable in passed)
+    given = [variable.name for variable in plan.inputs if not variable.allocated]
+    read = [variable.name for variable in plan.outputs if not variable.allocated]
+    reset = ["1 /* Reset: states start from zero */"] if plan.resets else []
+    arguments = ", ".join((*given, *reset, *read))
     inside = [variable.name for variable in ends if variable.allocated]
     note = f" {', '.join(inside)}: allocated by the graph, see {plan.name}Kernels.h." * bool(inside)
     return f"""\

@@ -20,6 +20,7 @@ from nnshell.targets.autotiler import (
     moves,
     names,
     pools,
+    recurrent,
 )
 from nnshell.targets.autotiler.context import Context
 from nnshell.targets.autotiler.plan import Binding, Call, Kernel, Plan
@@ -63,6 +64,9 @@ EMITTERS: dict[str, Emitter] = {
     "nearest_neighbor_resizer": moves.resize,
     "image_format": moves.image_format,
     "quantize": moves.convert,
+    "rnn": recurrent.recurrent,
+    "gru": recurrent.recurrent,
+    "lstm": recurrent.recurrent,
     "channels_last": _channels_last,
 }
 BY_SCHEME: dict[str, Mapping[str, Emitter]] = {SQ8: EMITTERS, POW2: fixed_point.EMITTERS}

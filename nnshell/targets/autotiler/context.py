@@ -52,6 +52,9 @@ class Context:
     constants: dict[int, list[Variable]] = field(default_factory=dict)  # by step
     expressions: list[Expression] = field(default_factory=list)
     locals: list[Variable] = field(default_factory=list)  # between two kernels of one node
+    contents: dict[str, NDArray[Any]] = field(default_factory=dict)  # of constants, by node
+    states: list[Variable] = field(default_factory=list)  # of recurrent layers
+    shown_states: dict[Ref, str] = field(default_factory=dict)  # outputs that lie in a state
 
     def kernel(
         self, unit: Unit, call: Call, bindings: tuple[Binding, ...], remark: str = ""

@@ -13,7 +13,7 @@ from nnshell.targets.autotiler.options import (
     option_lines,
     sizes,
 )
-from nnshell.targets.autotiler.plan import C_TYPES, Kernel, Plan, Stack, Variable
+from nnshell.targets.autotiler.plan import C_TYPES, Binding, Kernel, Plan, Stack, Variable
 
 _COPY_GENERATORS = {
     "CNN_Copy",
@@ -29,6 +29,7 @@ _FILES = {
     SQ8: ("CNN_Generators_SQ8.h", "LoadCNN_SQ8_Library();", "CNN_BasicKernels_SQ8.h"),
     POW2: ("CNN_Generators.h", "LoadCNNLibrary();", "CNN_BasicKernels.h"),
 }
+RECURRENT_GENERATORS = {"RNN_Stack_SQ8", "GRU_Stack_SQ8", "LSTM_Stack_SQ8"}
 _INDENT = "    "
 
 
@@ -82,6 +83,8 @@ def _headers(plan: Plan, settings: Settings) -> list[str]:
 
 def _preamble(plan: Plan, settings: Settings) -> list[str]:
     includes = ["AutoTilerLib.h", *(_FILES[scheme][0] for scheme in plan.schemes)]
+    if plan.functions & RECURRENT_GENERATORS:
+        includes.append("RNN_Generators_SQ8.h")
     if plan.functions & _RESIZE:
         includes.append("ResizeGenerator.h")
     includes.append("CNN_Copy_Generators.h")
@@ -107,6 +110,8 @@ def _libraries(plan: Plan) -> list[str]:
     lines = [_FILES[scheme][1] for scheme in plan.schemes]
     if plan.functions & _RESIZE:
         lines.append("LoadResizeLibrary();")
+    if plan.functions & RECURRENT_GENERATORS:
+        lines.insert(1, "Load_RNN_SQ8_Library();")
     if plan.functions & _COPY_GENERATORS:
         lines.append("LoadCNN_Copy_Library();")
     if plan.expressions:
@@ -139,10 +144,11 @@ def _remark(kernel: Kernel) -> str:
 
 
 def _graph(plan: Plan, settings: Settings, tensor_directory: str) -> list[str]:
-    arguments = [
-        _variable(v, settings, tensor_directory)
-        for v in (*plan.inputs, *plan.constants, *plan.outputs)
-    ]
+    before, after = (
+        [_variable(v, settings, tensor_directory) for v in part]
+        for part in ((*plan.inputs, *plan.constants, *plan.states), plan.outputs)
+    )
+    arguments = [*before, *([_RESET] if plan.resets else []), *after]
     inner = [_variable(v, settings, tensor_directory) for v in plan.locals]
     return [
         "#define GRAPH",
@@ -168,10 +174,12 @@ def _arguments(variables: Sequence[str]) -> str:
     return f"CArgs({len(variables)},\n{listed})"
 
 
+_RESET = 'TCArgInfo("char", "Reset", ARG_SCOPE_ARG, ARG_DIR_IN, AT_MEM_L2, AT_MEM_UNDEF, 0)'
 _SCOPES = {
     "input": ("ARG_SCOPE_ARG", "ARG_DIR_IN"),
     "output": ("ARG_SCOPE_ARG", "ARG_DIR_OUT"),
     "constant": ("ARG_SCOPE_GLOBAL", "ARG_DIR_CONSTIN"),
+    "state": ("ARG_SCOPE_ARG_ALLOC", "ARG_DIR_IN"),
     "local": ("ARG_SCOPE_LOCAL", "ARG_DIR_INOUT"),
 }
 
@@ -181,9 +189,12 @@ def _variable(variable: Variable, settings: Settings, tensor_directory: str) -> 
     scope, direction = _SCOPES[variable.role]
     if variable.allocated:
         scope += "_ALLOC"
-    group = "global" if variable.role == "constant" else variable.role
-    home = variable.home or _default(settings, f"default_{group}_home_location")
-    execute = variable.execute or _default(settings, f"default_{group}_exec_location")
+    if variable.role == "state":
+        home = execute = "AT_MEM_L2"
+    else:
+        group = "global" if variable.role == "constant" else variable.role
+        home = variable.home or _default(settings, f"default_{group}_home_location")
+        execute = variable.execute or _default(settings, f"default_{group}_exec_location")
     constant = "0"
     if variable.role == "constant":
         path = c_string(f"{tensor_directory}/{variable.name}.tensor")
@@ -211,12 +222,21 @@ def _unused(stack: Stack) -> str:
 
 
 def _node(kernel: Kernel) -> str:
-    arguments = [
-        f"GNodeArg({'GNA_OUT' if binding.out else 'GNA_IN'}, {c_string(binding.variable)}, 0)"
-        for binding in kernel.bindings
-    ]
+    arguments = [_argument(binding) for binding in kernel.bindings]
     listed = ",\n".join(_INDENT + argument for argument in arguments)
     return f"AddNode({c_string(kernel.name)}, Bindings({len(arguments)},\n{listed}));"
+
+
+def _argument(binding: Binding) -> str:
+    name = c_string(binding.variable)
+    if binding.form == "tensor":
+        return f"GNodeArg({'GNA_OUT' if binding.out else 'GNA_IN'}, {name}, 0)"
+    if binding.form == "state":
+        return f"GNodeArg(GNA_INOUT, {name}, {name})"
+    return _ARGUMENTS[binding.form]
+
+
+_ARGUMENTS = {"none": "AT_NO_ARG_BINDING", "reset": 'GNodeCArg("Reset")', "immediate": "Imm(0)"}
 
 
 def _trace(kernel: Kernel) -> str:

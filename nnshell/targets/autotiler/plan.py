@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nnshell.ir.requests import SQ8
 
-Role = Literal["input", "constant", "output", "local"]
+Role = Literal["input", "constant", "state", "output", "local"]
 
 C_TYPES = {
     "int8": "signed char",
@@ -48,10 +48,14 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """An argument of a node's kernel."""
+    """An argument of a node's kernel: a tensor, or what ``form`` says.
+
+    state = read and written, none = not there, reset = the graph's argument Reset, immediate = 0.
+    """
 
     variable: str
     out: bool = False
+    form: Literal["tensor", "state", "none", "reset", "immediate"] = "tensor"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +106,7 @@ class Plan:
     name: str
     inputs: list[Variable] = field(default_factory=list)
     constants: list[Variable] = field(default_factory=list)
+    states: list[Variable] = field(default_factory=list)
     outputs: list[Variable] = field(default_factory=list)
     locals: list[Variable] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
@@ -109,6 +114,11 @@ class Plan:
     splits: list[Stack] = field(default_factory=list)
     expressions: list[Expression] = field(default_factory=list)
     schemes: tuple[str, ...] = (SQ8,)  # whose kernels it calls
+
+    @property
+    def resets(self) -> bool:
+        """Whether the network takes an argument that sets its states to zero."""
+        return any(b.form == "reset" for kernel in self.kernels for b in kernel.bindings)
 
     @property
     def functions(self) -> set[str]:

@@ -137,7 +137,7 @@ def is_free(shape: tuple[int, ...], axis: int) -> bool:
 
 def makes_kernel(graph: Graph, node: Node) -> bool:
     """Whether a node becomes a node of the AutoTiler's graph."""
-    if node.op.role in ("input", "output", "constant") or hidden(graph, node):
+    if node.op.role in ("input", "output", "constant", "unused") or hidden(graph, node):
         return False
     axis = node.op.cut_axis if node.op.joined_axis is None else node.op.joined_axis
     return axis is None or not is_free(graph.input_types(node)[0].shape, axis)

@@ -23,18 +23,24 @@ def add_variables(plan: Plan, context: Context) -> None:
     """Fill in the variables that the plan's kernels use."""
     wiring = context.wiring
     graph = wiring.graph
-    bound = {binding.variable for kernel in plan.kernels for binding in kernel.bindings}
+    bindings = (binding for kernel in plan.kernels for binding in kernel.bindings)
+    bound = {binding.variable for binding in bindings if binding.form == "tensor"}
+    plan.states = context.states
     for node in sorted(graph.inputs, key=lambda entry: entry.name):
         ref = Ref(node.name)
         plan.inputs.append(_port(wiring, node, ref, wiring.variables[ref], "input"))
     for step, node in enumerate(graph.steps()):
         if node.op.role == "constant" and wiring.variables[Ref(node.name)] in bound:
-            plan.constants.append(_constant(wiring, node))
+            plan.constants.append(_constant(wiring, node, context.contents.get(node.name)))
         plan.constants += context.constants.get(step, [])
     for node in sorted(graph.outputs, key=lambda entry: entry.name):
         ref = wiring.outputs[node.name]
+        if ref in context.shown_states:
+            continue
         plan.outputs.append(_port(wiring, node, ref, wiring.output_names[node.name], "output"))
     plan.locals = [*_locals(plan, wiring), *context.locals]
+    shown = {wiring.variables[ref] for ref in context.shown_states}
+    plan.locals = [variable for variable in plan.locals if variable.name not in shown]
 
 
 def _port(wiring: Wiring, node: Node, ref: Ref, name: str, role: Role) -> Variable:
@@ -87,9 +93,13 @@ def _locals(plan: Plan, wiring: Wiring) -> list[Variable]:
 # -- constants -----------------------------------------------------------------------------
 
 
-def _constant(wiring: Wiring, node: Node) -> Variable:
-    """A constant of the graph, in the integers that its consumers take."""
+def _constant(wiring: Wiring, node: Node, content: NDArray[Any] | None) -> Variable:
+    """A constant of the graph, in the integers that its consumers take, or other content."""
     graph = wiring.graph
+    if content is not None:
+        name = wiring.variables[Ref(node.name)]
+        variable = Variable(name, str(content.dtype), "constant", node.name, content)
+        return _placed(variable, node)
     targets = list(_consumed(graph, node.name))
     first = targets[0] if targets else _by_record(node)
     if any(not np.array_equal(first, other) for other in targets[1:]):

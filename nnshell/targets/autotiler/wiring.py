@@ -50,6 +50,10 @@ class Wiring:
             ref = self.graph[ref.node].inputs[0]
         return ref
 
+    def is_hidden(self, node: Node) -> bool:
+        """Whether a node makes no code."""
+        return hidden(self.graph, node)
+
     def variable(self, ref: Ref) -> str:
         return self.variables[self.source(ref)]
 
@@ -66,7 +70,11 @@ def wire(graph: Graph) -> Wiring:
     wiring = Wiring(graph, {node.name: number for number, node in enumerate(order)})
     _name_outputs(wiring)
     for node in order:
-        if not hidden(graph, node):
+        if node.op.role == "unused":
+            named = names.cap(names.identifier(node.name))
+            wiring.variables[node.inputs[0]] = wiring.namer.claim(named, node.name)
+    for node in order:
+        if not hidden(graph, node) and node.op.role != "unused":
             _name_tensors(wiring, node)
     for node in order:
         if node.op.joined_axis is not None and _stacks(graph, node):
@@ -142,7 +150,8 @@ def _stack_outputs(wiring: Wiring, node: Node) -> None:
     wholes = {stack.whole for stack in (*wiring.concats, *wiring.splits)}
     if fixed or name in wiring.stacked or name in wholes:
         name = _copy(wiring, node, whole)
-    used = {wiring.source(ref) for entry in wiring.graph for ref in entry.inputs}
+    readers = (entry for entry in wiring.graph if entry.op.role != "unused")
+    used = {wiring.source(ref) for entry in readers for ref in entry.inputs}
     parts = [(Ref(node.name, index), tensor) for index, tensor in enumerate(node.outputs)]
     unused = [(wiring.variables[ref], t.size) for ref, t in parts if ref not in used]
     stack = Stack(name, tuple(wiring.variables[ref] for ref, _ in parts), tuple(unused))

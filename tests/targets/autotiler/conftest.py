@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nnshell.execution.float_engine import FloatEngine
-from nnshell.ir.basic_operators import Constant, Output
 from nnshell.ir.examples import random_inputs
-from nnshell.ir.graph import Graph, all_nodes
-from nnshell.quantization import QuantizationOptions, quantize_graph
-from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
+from nnshell.ir.graph import Graph
+from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
 
 STUBS = Path(__file__).parent / "stubs"
 
@@ -27,30 +24,11 @@ def quantized() -> Quantizer:
     """Quantize a graph with the ranges that random inputs give."""
 
     def quantize(graph: Graph, options: QuantizationOptions | None = None) -> Graph:
-        quantize_graph(graph, _ranges(graph), options)
+        statistics = calibrate_graph(graph, [random_inputs(graph, 4)], everything=True)
+        quantize_graph(graph, statistics, options)
         return graph
 
     return quantize
-
-
-def _ranges(graph: Graph) -> Statistics:
-    keys = [
-        key if index == 0 else f"{key}[{index}]"
-        for key, node, _ in all_nodes(graph)
-        if not isinstance(node.op, Constant | Output)
-        for index in range(len(node.outputs))
-    ]
-    batch = random_inputs(graph, 4)
-    values = FloatEngine(graph, keys, threads=1).run(batch)
-    seen = {key: TensorStatistics(float(v.min()), float(v.max())) for key, v in values.items()}
-    for key, node, _ in all_nodes(graph):
-        if isinstance(node.op, Constant):
-            value = node.op.value
-            seen[key] = TensorStatistics(float(value.min()), float(value.max()))
-        elif isinstance(node.op, Output):
-            ref = node.inputs[0]
-            seen[key] = seen[ref.node if ref.index == 0 else f"{ref.node}[{ref.index}]"]
-    return Statistics(seen)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from nnshell.targets.c.forms.table import form, form_of
 from nnshell.targets.c.program import Value, memory_order
 
 
-@form("copy", "output", "fusion_output")
+@form("copy", "output", "unused", "fusion_output")
 def copy(build: Builder, site: Site) -> list[Value]:
     return [site.inputs[0]]
 

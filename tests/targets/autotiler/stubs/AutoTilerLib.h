@@ -88,6 +88,7 @@ void AddNode(char *Name, ArgBindingDescr_T **Bindings);
 void AddCallToNode(char *Name, CallLocationT Where, char *Function, ArgBindingDescr_T **Bindings);
 ArgBindingDescr_T **Bindings(int Count, ...);
 ArgBindingDescr_T *GNodeArg(GraghNodeArgT Type, char *Name, char *Alias);
+ArgBindingDescr_T *GNodeCArg(char *Name);
 ArgBindingDescr_T *Imm(int Value);
 void CloseGraph(void);
 
