@@ -64,7 +64,7 @@ def find_folders(data: Path) -> list[Path]:
     kinds = ("", "propagation/", "tflite/", "quantized/", "pow2/", "recurrent/")
     patterns = [f"{kind}*/qrecs.json" for kind in kinds]
     found = [path.parent for pattern in patterns for path in data.glob(f"vectors/{pattern}")]
-    return sorted(found)
+    return sorted(folder for folder in found if folder.name != "mnist_rnn")
 
 
 def is_calibrated(folder: Path) -> bool:
