@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nnshell.ir.arithmetic import arithmetic
-from nnshell.ir.basic_operators import Constant, Input, Output
+from nnshell.ir.basic_operators import Constant, Input, Output, Unused
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.operator import IntArray, Types
 from nnshell.ir.qparams import NodeQuantization
@@ -58,7 +58,7 @@ class FixedConstant(Moved):
         return Answer((), (record,))
 
 
-@arithmetic(POW2, Output)
+@arithmetic(POW2, Output, Unused)
 class FixedOutput(Moved):
     """What arrives, whatever its scheme."""
 
