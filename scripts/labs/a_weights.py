@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common import at_the_prompt, lab_options, show
+from nnshell.reports.svg import histograms_svg
 
 from nnshell.reports.distributions import SIGMAS, Distribution, constant_distributions
-from nnshell.reports.svg import histograms_svg
 from nnshell.support.files import write_atomically
 
 FEWEST = 100  # values of a tensor that is shown
