@@ -48,6 +48,7 @@ _PUBLIC = {
         ),
         "nnshell.session.recipe": ("undo",),
         "nnshell.session.page": ("report",),
+        "nnshell.session.plotting": ("draw", "plot"),
         "nnshell.state": ("generate_project",),
         "nnshell.session.studies": (
             "sensitivity",

@@ -22,13 +22,13 @@ def memory_plot(report: SimulationReport) -> Memory:
         for placement in report.memory.placements
         if placement.buffer.first <= last
     )
-    return Memory(tuple(x.name for x in report.layers), blocks, report.parameters.l2_size)
+    return Memory(tuple(x.node for x in report.layers), blocks, report.parameters.l2_size)
 
 
 def memory_curve(report: SimulationReport) -> Curves:
     """KB of L2 that are taken while each layer runs."""
     used = report.memory.used_by_step(len(report.layers))
-    names = tuple(layer.name for layer in report.layers)
+    names = tuple(layer.node for layer in report.layers)
     taken = {"taken": tuple(n / 1024 for n in used)}
     return Curves("layer", names, "L2 [KB]", taken, from_zero=True)
 
@@ -41,5 +41,5 @@ def roofline_plot(report: SimulationReport) -> Roofline:
         limits = roofline(report, at)
         if layer.macs and limits.dma:
             share = layer.cycles / total
-            points.append(RooflinePoint(layer.name, limits.dma, limits.reached, share))
+            points.append(RooflinePoint(layer.node, limits.dma, limits.reached, share))
     return Roofline(tuple(points), 4.0 * report.setting.cores)

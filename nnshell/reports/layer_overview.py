@@ -38,8 +38,7 @@ def layer_overview(
 ) -> Table:
     """Every step but constants; columns that nothing is known for are left out."""
     numbers = graph.step_numbers()
-    outputs = [layer.output for layer in report.network.layers]
-    layers = dict(zip(outputs, report.layers, strict=True))
+    layers = {layer.node: layer for layer in report.layers}
     quality = {entry.key.partition("/")[0]: entry.qsnr_db for entry in errors}
     total = max(1, report.total_cycles)
     rows = [

@@ -295,7 +295,7 @@ def _roofline(figure: Figure, plot: Roofline) -> None:
         axis.set_minor_formatter("")
     axes.set_xlabel("MACs for each cycle that its data moves between L2 and L1")
     axes.set_ylabel("MACs a cycle")
-    axes.grid(which="both")
+    axes.grid()
     axes.set_title(f"the cores can do {top:g} MACs a cycle; larger is more of the time", loc="left")
 
 

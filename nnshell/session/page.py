@@ -36,7 +36,7 @@ from nnshell.reports.page.content import (
     Warned,
 )
 from nnshell.reports.page.render import page_html
-from nnshell.reports.plots import Plot
+from nnshell.reports.plots import Curves, Plot
 from nnshell.reports.quantization_tables import comparison_table, qshow_table
 from nnshell.reports.simulation_text import headline
 from nnshell.reports.table import Table
@@ -300,10 +300,14 @@ def _accuracy(known: _Findings) -> Section | None:
 def _sweeps(project: Project) -> Section | None:
     parts: list[Part] = []
     for table in project.tables:
-        parts += [Drawn(table.title, plot) for plot in table.plots]
+        parts += [Drawn(_curve_title(table.title, plot), plot) for plot in table.plots]
         parts.append(Tabulated(table))
     lead = "One row for each combination of options."
     return Section("sweeps", "Tables", tuple(parts), lead) if parts else None
+
+
+def _curve_title(title: str, plot: Plot) -> str:
+    return f"{title}: {plot.y_title}" if isinstance(plot, Curves) else title
 
 
 def _spread(key: str, title: str, table: Table | None, lead: str) -> Section | None:

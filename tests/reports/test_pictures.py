@@ -154,3 +154,24 @@ def test_names_can_be_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     draw(lenet(), tmp_path / "g.svg", Drawing(fusions=True, anonymise=True))
     text = (tmp_path / "g.svg").read_text()
     assert "conv1" not in text and "MaxPool" not in text
+
+
+def test_what_studies_return_is_drawn(tmp_path: Path) -> None:
+    project = nnshell.open_graph("sample:lenet")
+    nnshell.adjust(project)
+    nnshell.fuse(project, "scale8")
+    nnshell.quantize(project, nnshell.calibrate_randomly(project))
+    test = nnshell.load_inputs("sample:test", norm="x: x/128-1", limit=8)
+    results = {
+        "_conv1_Conv_weights": nnshell.weights(project),
+        "_fc3_Gemm": nnshell.compare(project, test),
+        "accuracy": nnshell.sweep_options(project, {"bits": "8,4"}, test),
+        "prediction": nnshell.validate(project, test, "int8"),
+        "address": nnshell.simulate(project),
+        "latency": nnshell.sweep(project, {"cores": "1,8"}),
+    }
+    for number, (word, result) in enumerate(results.items()):
+        path = nnshell.plot(result, tmp_path / f"{number}.svg")
+        assert word in texts(path.read_text())
+    with pytest.raises(UsageError, match="no picture of int"):
+        nnshell.plot(3, tmp_path / "x.svg")

@@ -7,7 +7,7 @@
     ? { "--ink": "#000", "--soft": "#555", "--line": "#ccc", "--bad": "#8f2d34" }[name]
     : getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colours = ["#3b78c4", "#d9822b", "#3a9a62", "#b5484f", "#8566b5", "#8a6d4f", "#c45a95", "#6f7780"];
-  const plots = [];
+  const plots = [], LAZY = 60; // more histograms than that are drawn when they come into view
 
   // -- tables --------------------------------------------------------------------------------
   const number = (text) => { const value = parseFloat(text); return Number.isNaN(value) ? -Infinity : value; };
@@ -80,7 +80,8 @@
       range.textContent = `${short(entry.minimum)} .. ${short(entry.maximum)}, mean ${short(entry.mean)}, sigma ${short(entry.sigma)}`;
       card.append(title, range);
       place.append(card);
-      later(card, () => histogram(card, entry));
+      if (data.entries.length > LAZY) later(card, () => histogram(card, entry));
+      else histogram(card, entry);
       return [card, entry.name.toLowerCase()];
     });
     const find = place.parentElement.querySelector("input.find");
@@ -95,16 +96,19 @@
     const names = Object.keys(data.series);
     const order = x.map((value, n) => [value, n]).sort((a, b) => a[0] - b[0]).map((pair) => pair[1]);
     const label = (value) => named ? (Number.isInteger(value) && data.x[value] !== undefined ? data.x[value] : "") : short(value);
-    plots.push(new uPlot({
-      width: Math.min(680, Math.max(300, place.clientWidth)), height: 280,
+    const width = () => Math.min(680, Math.max(260, place.clientWidth));
+    const plot = new uPlot({
+      width: width(), height: 280,
       scales: { x: { time: false, range: [reach[0] - room, reach[1] + room] }, y: data.from_zero ? { range: (u, low, high) => [0, high * 1.05 || 1] } : {} },
-      axes: [axis({ label: data.x_title, labelSize: 18, labelFont: "12px system-ui", size: 28,
+      axes: [axis({ label: data.x_title, labelSize: 18, labelFont: "12px system-ui", size: named ? 62 : 28, rotate: named ? -30 : 0,
           splits: named || x.length <= 12 ? () => [...new Set(x)].sort((a, b) => a - b) : undefined, values: (u, ticks) => ticks.map(label) }),
         axis({ label: data.y_title, labelSize: 18, labelFont: "12px system-ui", size: 46, values: (u, ticks) => ticks.map(short) })],
       series: [{ label: data.x_title, value: (u, value) => value === null ? "" : label(value) }, ...names.map((name, n) => ({
         label: name, stroke: colours[n % colours.length], width: data.marks_only ? 0 : 2, spanGaps: true,
         points: { show: true, size: 6, fill: colours[n % colours.length] }, value: (u, value) => short(value) }))],
-    }, [order.map((n) => x[n]), ...names.map((name) => order.map((n) => data.series[name][n]))], place));
+    }, [order.map((n) => x[n]), ...names.map((name) => order.map((n) => data.series[name][n]))], place);
+    plots.push(plot);
+    new ResizeObserver(() => { if (plot.width !== width()) plot.setSize({ width: width(), height: 280 }); }).observe(place);
   });
   const redraw = () => plots.forEach((plot) => plot.redraw(false));
   addEventListener("beforeprint", () => {
