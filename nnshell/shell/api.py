@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
-    from nnshell.tutorials import walkthrough
+    from nnshell.tutorials import lesson_data, walkthrough
 else:
 
     class _Lazy:
@@ -124,6 +124,7 @@ else:
     tensors = _Lazy("nnshell.reports.tensors")
     tutor = _Lazy("nnshell.shell.tutor")
     tutorial_folder = _Lazy("nnshell.tutorials.folder")
+    lesson_data = _Lazy("nnshell.tutorials.lesson_data")
     walkthrough = _Lazy("nnshell.tutorials.walkthrough")
 
 __all__ = [
@@ -148,6 +149,7 @@ __all__ = [
     "improve",
     "labels",
     "learning_tables",
+    "lesson_data",
     "mixed",
     "norm_functions",
     "onnx_importer",

@@ -124,6 +124,11 @@ class Shell(cmd2.Cmd):
         for line in self._typed:
             self.main_session.history.append_string(line)
 
+    @property
+    def history_path(self) -> Path | None:
+        """The file of typed lines; None when they are not kept."""
+        return self._history.path if self._history else None
+
     def _remember(self, line: str) -> None:
         """Keep a typed line before it runs: whatever happens then, it is not lost."""
         if not line.strip() or line == "_eof":

@@ -90,6 +90,21 @@ Outliers cost precision: a range twice as wide has steps twice as coarse. --clip
 --weight_bits and --act_bits below 8 use `validate --engine simulated`; the chip has 8 bits.
 """
 
+_DATA = """
+`tutorial NAME --data FOLDER` and `lab NAME --data FOLDER` work on a model and data of your own. The
+folder holds one model (.onnx, .tflite) and files or folders called calibration... or train..., and
+test... or val...; a file lesson.toml in it names what is called otherwise, and how pixels are
+prepared:
+
+  model = "model_lab4.onnx"
+  calibration = "cifar10_train.npz"
+  test = "cifar10_test.npz"
+  norm = "x: (x/255-0.5)/0.5"
+
+What a tutorial's text says of the sample does not hold then; questions whose answers the session
+knows are judged on your data.
+"""
+
 TOPICS = {
     "session": _SESSION,
     "selectors": _SELECTORS,
@@ -97,4 +112,5 @@ TOPICS = {
     "inputs": _INPUTS,
     "formats": _FORMATS,
     "clip_types": _CLIP_TYPES,
+    "data": _DATA,
 }

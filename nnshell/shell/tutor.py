@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from nnshell.shell.bookmarks import Bookmark, bookmarks_of
 from nnshell.shell.lines import LineError, scan
 from nnshell.shell.transcript import Place, Transcript
 from nnshell.support.settings import Settings
 from nnshell.tutorials import folder
 from nnshell.tutorials.checks import Evidence
-from nnshell.tutorials.tour import Kind, Tour, run_all
+from nnshell.tutorials.tour import Kind, Reply, Tour, run_all
 from nnshell.tutorials.walkthrough import Line, Walkthrough, file_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 92  # characters in a line of prose, where the terminal has more
 _ENTER = "next"
-_LEAVE = ("quit", "exit")
+_LEAVE = ("quit", "exit", "_eof")  # the last is Ctrl-D
 _STYLES = {"title": "bold reverse", "command": "bold cyan", "note": "italic"}
 
 
@@ -79,6 +80,20 @@ class ShellHost:
         shell.failures = before  # whether it should have failed is the tutorial's to judge
         return succeeded
 
+    def is_command(self, word: str) -> bool:
+        return word.startswith("!") or word in self._shell.get_visible_commands()
+
+    def keep(self, replies: Sequence[Reply]) -> None:
+        """Into the graph that is open, where the page to hand in finds them; and the bookmark."""
+        from nnshell.session.project import Answer
+
+        opened = self._shell.session.opened
+        if opened:
+            answers = self._shell.session.project.answers
+            others = [entry for entry in answers if entry.lesson != self._name]
+            mine = [Answer(r.question, r.answer, r.right, r.expected, self._name) for r in replies]
+            answers[:] = others + mine
+
     def forget_output(self) -> None:
         self._shell.transcript = Transcript()
 
@@ -107,6 +122,7 @@ class TutorialGuide:
         self._shell = shell
         self._tour = tour
         self._leave = leave
+        self._bookmark()
 
     def read(self, line: str) -> str:
         """Enter on an empty line is a key. Ctrl-C also ends in an empty line, but is not read."""
@@ -121,10 +137,20 @@ class TutorialGuide:
             self._shell.note("stopped")
         finally:
             self.busy = False
+        self._bookmark()
         if self._tour.finished:
             self._leave()
         self._shell.refresh()
         return stop
+
+    def _bookmark(self) -> None:
+        """Keep the place for the next time, once it is worth going back to."""
+        tour = self._tour
+        bookmarks = bookmarks_of(self._shell)
+        if tour.finished:
+            bookmarks.forget(tour.walkthrough.name)
+        elif tour.place > 1 or tour.replies:
+            bookmarks.keep(tour.walkthrough.name, Bookmark(tour.place, tuple(tour.replies)))
 
     def _react(self, line: str) -> bool:
         word = line.strip()
@@ -139,14 +165,13 @@ class TutorialGuide:
             keys[word]()
         elif word in _LEAVE:
             self._quit()
-        elif word == "_eof":
-            return self._shell.onecmd_plus_hooks(word)
         else:
             self._tour.command(line)
         return False
 
     def _quit(self) -> None:
         name, place = self._tour.walkthrough.name, self._tour.place
+        self._bookmark()
         self._leave()
         self._shell.note(f"left the tutorial; `tutorial {name} --step {place}` goes on from here")
 
@@ -154,8 +179,21 @@ class TutorialGuide:
         return f" {self._tour.where()}"
 
 
-def guide(shell: Shell, walkthrough: Walkthrough, first: int, output: Path) -> None:
-    """Begin a tour at the prompt, on a session of its own."""
+def guide(
+    shell: Shell,
+    walkthrough: Walkthrough,
+    first: int | None,
+    output: Path,
+) -> None:
+    """Begin a tour at the prompt, on a session of its own; where it was left, or at ``first``."""
+    marked = bookmarks_of(shell).find(walkthrough.name) if first is None else None
+    start = first or 1
+    if marked is not None and marked.step <= len(walkthrough.steps):
+        start = marked.step
+        shell.note(
+            f"on at step {start}, where you left (`tutorial {walkthrough.name} --step 1` begins "
+            "anew); the steps before it run once more"
+        )
     folder.prepare(output)
     restore = _set_aside(shell)
 
@@ -164,9 +202,10 @@ def guide(shell: Shell, walkthrough: Walkthrough, first: int, output: Path) -> N
         if folder.tidy(output):
             shell.note(f"its files are in {output}")
 
-    tour = Tour(walkthrough.written_to(str(output)), ShellHost(shell, file_of(walkthrough.name)))
+    host = ShellHost(shell, file_of(walkthrough.name))
+    tour = Tour(walkthrough.written_to(str(output)), host, marked.replies if marked else ())
     try:
-        tour.start(first)
+        tour.start(start)
     except BaseException:
         leave()
         raise

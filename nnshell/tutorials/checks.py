@@ -74,6 +74,11 @@ class Check:
         """Whether it waits for a command that fails."""
         return self.form.judge is _fails
 
+    @property
+    def of_any_data(self) -> bool:
+        """Whether it holds whatever the model and the data are."""
+        return self.form.judge in (_quantized, _not_quantized, _file_exists)
+
     def written_to(self, folder: str) -> Check:
         """The check with ``$(OUT)`` replaced."""
         arguments = tuple(word.replace("$(OUT)", folder) for word in self.arguments)
@@ -110,7 +115,7 @@ def _refuse_bad_arguments(form: Form, arguments: tuple[str, ...], line: str) -> 
     if values.get("FIELD", "scale") not in _FIELDS:
         raise UsageError(f"'{line}': a record has {', '.join(_FIELDS)}, not {values['FIELD']}")
     if "EXPRESSION" in values:
-        _value_of(values["EXPRESSION"])
+        value_of(values["EXPRESSION"])
     if "OP" not in values:
         return
     operator, value = arguments[-2:]
@@ -145,24 +150,25 @@ def _half_unit(text: str) -> float:
     return 0.5 * 10.0 ** (int(exponent or 0) - decimals) * (1 + 1e-9)
 
 
-def _graph(evidence: Evidence) -> Graph:
+def graph_of(evidence: Evidence) -> Graph:
+    """The open graph; UsageError when there is none."""
     if evidence.graph is None:
         raise UsageError("no graph is open")
     return evidence.graph
 
 
 def _quantized(evidence: Evidence) -> str:
-    return "" if _graph(evidence).quantized else "the graph is not quantized"
+    return "" if graph_of(evidence).quantized else "the graph is not quantized"
 
 
 def _not_quantized(evidence: Evidence) -> str:
-    return "the graph is quantized" if _graph(evidence).quantized else ""
+    return "the graph is quantized" if graph_of(evidence).quantized else ""
 
 
 def _has_node(evidence: Evidence, name: str) -> bool:
     from nnshell.ir.graph import all_nodes
 
-    return any(key == name for key, _, _ in all_nodes(_graph(evidence)))
+    return any(key == name for key, _, _ in all_nodes(graph_of(evidence)))
 
 
 def _exists(evidence: Evidence, name: str) -> str:
@@ -174,7 +180,7 @@ def _absent(evidence: Evidence, name: str) -> str:
 
 
 def _step_count(evidence: Evidence, operator: str, value: str) -> str:
-    return _compare("the number of steps", float(len(_graph(evidence))), operator, value)
+    return _compare("the number of steps", float(len(graph_of(evidence))), operator, value)
 
 
 _FIELDS: dict[str, Callable[[QuantizationRow], float | str]] = {
@@ -193,7 +199,7 @@ _FIELDS: dict[str, Callable[[QuantizationRow], float | str]] = {
 def _record(evidence: Evidence, name: str, field: str, operator: str, value: str) -> str:
     from nnshell.quantization.rows import quantization_rows
 
-    row = next((row for row in quantization_rows(_graph(evidence)) if row.name == name), None)
+    row = next((row for row in quantization_rows(graph_of(evidence)) if row.name == name), None)
     if row is None:
         return f"there is no node {name}"
     try:
@@ -201,6 +207,20 @@ def _record(evidence: Evidence, name: str, field: str, operator: str, value: str
     except IndexError:
         return f"node {name} has no {field}"
     return _compare(f"the {field.replace('_', ' ')} of {name}", result, operator, value)
+
+
+def record_value(evidence: Evidence, name: str, field: str) -> float:
+    """A number of a node's record; ``name`` selects the node. UsageError when there is none."""
+    from nnshell.ir.select import select_one
+    from nnshell.quantization.rows import quantization_rows
+
+    graph = graph_of(evidence)
+    key, _ = select_one(graph, name)
+    rows = [row for row in quantization_rows(graph) if row.name == key]
+    result = _FIELDS[field](rows[0]) if rows and field in _FIELDS and rows[0].outputs else ""
+    if isinstance(result, str):
+        raise UsageError(f"node {name} has no {field}", hint=f"fields: {', '.join(_FIELDS)}")
+    return result
 
 
 def _setting(evidence: Evidence, name: str, operator: str, value: str) -> str:
@@ -231,18 +251,23 @@ def _fails(evidence: Evidence, text: str) -> str:
 
 
 def _number_behind(evidence: Evidence, text: str, operator: str, value: str) -> str:
+    return _compare(f"'{text}'", number_after(evidence, text), operator, value)
+
+
+def number_after(evidence: Evidence, text: str) -> float:
+    """The first number printed after the last ``text``; UsageError when there is none."""
     _, result, rest = _folded(evidence.results).rpartition(_folded(text))
     number = _NUMBER.search(rest) if result else None
     if number is None:
-        return f"no command printed a number after '{text}'"
-    return _compare(f"'{text}'", float(number[0].replace(",", "")), operator, value)
+        raise UsageError(f"no command printed a number after '{text}'")
+    return float(number[0].replace(",", ""))
 
 
 def _calculate(_: Evidence, expression: str, operator: str, value: str) -> str:
-    return _compare(expression, _value_of(expression), operator, value)
+    return _compare(expression, value_of(expression), operator, value)
 
 
-def _value_of(expression: str) -> float:
+def value_of(expression: str) -> float:
     """Arithmetic by the rules of norm functions; UsageError when it has no value."""
     from nnshell.inputs.norm import EVALUATION_ERRORS, evaluate
     from nnshell.inputs.norm_parser import parse_norm
@@ -266,7 +291,7 @@ def _file_contains(_: Evidence, path: str, text: str) -> str:
 
 
 def _saved(evidence: Evidence) -> str:
-    _graph(evidence)
+    graph_of(evidence)
     return "the graph has unsaved changes" if evidence.unsaved else ""
 
 

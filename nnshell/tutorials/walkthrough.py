@@ -16,25 +16,34 @@
     ```
 
 Every step has all four parts. ```` ```text ```` blocks are quotations and may stand in any text.
-``$(OUT)`` in text and commands is the folder that the walkthrough writes to.
+Blocks ```` ```ask ```` (``nnshell/tutorials/asking.py``) ask before the commands, or after them and
+before what to look at is told. ``$(OUT)`` in text and commands is the folder that the walkthrough
+writes to; a block ```` ```sample ```` after the summary names the model and the data that stand for
+``$(MODEL)``, ``$(CALIBRATION)``, ``$(TEST)`` and ``$(NORM)`` unless somebody brings their own.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 
 from nnshell.support.errors import UsageError
 from nnshell.support.files import read_text
+from nnshell.tutorials.asking import Question, parse_question, translated_question
 from nnshell.tutorials.checks import Check, parse_check
 
-COMMANDS, CHECKS, QUOTATION = "nnshell", "check", "text"
+COMMANDS, CHECKS, QUOTATION, QUESTION, SAMPLE = "nnshell", "check", "text", "ask", "sample"
+VARIABLES = ("MODEL", "CALIBRATION", "TEST", "NORM")
 _FENCE = re.compile(r"```(?P<kind>.*)")
-_NAMES = ("lenet", "mistakes", "questions", "slow")  # in the order in which they are best taken
-_FOLDER = "$(OUT)"
+_NAMES = (  # in the order in which they are best taken; those of courses come last
+    *("lenet", "mistakes", "questions", "slow"),
+    *("tp4", "homework", "vae", "resnet18", "resnet50"),
+)
+_COMMANDS_STAND_HERE = "***"  # in a translation, which has no commands of its own
 _SUFFIX = ".md"
 
 
@@ -65,6 +74,8 @@ class Step:
     look: str
     checks: tuple[Check, ...]
     line: int
+    before: tuple[Question, ...] = ()  # asked before the commands
+    after: tuple[Question, ...] = ()  # asked when they have run
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +86,27 @@ class Walkthrough:
     title: str
     summary: str
     steps: tuple[Step, ...]
+    sample: Mapping[str, str] = field(default_factory=dict)  # what VARIABLES stand for
+    language: str = ""
+    own_data: bool = False  # what the texts say of the sample data does not hold then
 
     def written_to(self, folder: str) -> Walkthrough:
-        """The same with ``$(OUT)`` replaced: quoted where a line is a command."""
-        return replace(self, steps=tuple(_written_to(step, folder) for step in self.steps))
+        """The same with ``$(OUT)`` and the data replaced: quoted where a line is a command."""
+        values = {"OUT": folder, **self.sample}
+        return replace(self, steps=tuple(_filled_in(step, values) for step in self.steps))
+
+    def with_data(self, data: Mapping[str, str]) -> Walkthrough:
+        """The same on other data; checks of numbers and names of the sample are left out.
+
+        Raises UsageError when the walkthrough is about its own data only.
+        """
+        if not self.sample:
+            raise UsageError(f"tutorial {self.name} has no place for other data")
+        steps = tuple(
+            replace(step, checks=tuple(check for check in step.checks if check.of_any_data))
+            for step in self.steps
+        )
+        return replace(self, steps=steps, sample={**self.sample, **data}, own_data=True)
 
 
 def names() -> tuple[str, ...]:
@@ -86,8 +114,31 @@ def names() -> tuple[str, ...]:
     return _NAMES
 
 
-def load(name: str) -> Walkthrough:
-    """A walkthrough by name, or from a file (.md); UsageError when there is none."""
+def languages(name: str) -> tuple[str, ...]:
+    """Languages other than English that there is a translation of a walkthrough in."""
+    if name.endswith(_SUFFIX):
+        return ()
+    folder, ends = files("nnshell.tutorials"), re.compile(rf"{name}\.([a-z]+)\{_SUFFIX}")
+    matches = (ends.fullmatch(entry.name) for entry in folder.iterdir())
+    return tuple(sorted(match[1] for match in matches if match))
+
+
+def load(name: str, language: str = "") -> Walkthrough:
+    """A walkthrough by name, or from a file (.md); UsageError when there is none.
+
+    ``language`` (fr, zh) takes the texts from a file beside it (tp4.fr.md).
+    """
+    if language in ("", "en"):
+        return _load(name)
+    if language not in languages(name):
+        known = ", ".join(("en", *languages(name)))
+        raise UsageError(f"tutorial {name} is not there in '{language}'", hint=f"it is in {known}")
+    file = f"{name}.{language}{_SUFFIX}"
+    text = (files("nnshell.tutorials") / file).read_text(encoding="utf-8")
+    return translated(_load(name), text, file, language)
+
+
+def _load(name: str) -> Walkthrough:
     if name.endswith(_SUFFIX):
         return parse(_read(name), name)
     if name not in _NAMES:
@@ -116,13 +167,83 @@ def parse(text: str, name: str) -> Walkthrough:
     blocks = list(_blocks(text, name))
     starts = [index for index, block in enumerate(blocks) if block.kind == "step"]
     head = blocks[: starts[0]] if starts else blocks
-    if [block.kind for block in head] != ["title", "prose"]:
+    kinds = [block.kind for block in head]
+    if kinds not in (["title", "prose"], ["title", "prose", SAMPLE]):
         raise _malformed(name, 1, "it does not begin with '# Title' and a summary")
     if not starts:
         raise _malformed(name, head[-1].line, "it has no step ('## ...')")
     ends = [*starts[1:], len(blocks)]
     steps = [_step(blocks[a:b], name) for a, b in zip(starts, ends, strict=True)]
-    return Walkthrough(name, head[0].text, head[1].text, tuple(steps))
+    sample = _sample(head[2], name) if len(head) > 2 else {}
+    return Walkthrough(name, head[0].text, head[1].text, tuple(steps), sample)
+
+
+def translated(base: Walkthrough, text: str, file: str, language: str) -> Walkthrough:
+    """``base`` with the texts of a file that has no commands and checks, step by step.
+
+    A line ``***`` stands where the commands are. Raises UsageError when parts do not fit.
+    """
+    blocks = list(_blocks(text, file))
+    starts = [index for index, block in enumerate(blocks) if block.kind == "step"]
+    if len(starts) != len(base.steps) or [b.kind for b in blocks[:2]] != ["title", "prose"]:
+        raise _malformed(file, 1, f"it has not a title, a summary and {len(base.steps)} steps")
+    ends = [*starts[1:], len(blocks)]
+    steps = [
+        _translated_step(step, blocks[a:b], file)
+        for step, a, b in zip(base.steps, starts, ends, strict=True)
+    ]
+    return replace(
+        base,
+        title=blocks[0].text,
+        summary=blocks[1].text,
+        steps=tuple(steps),
+        language=language,
+    )
+
+
+def _translated_step(step: Step, blocks: list[Block], file: str) -> Step:
+    title, *parts = blocks
+    before, after = ([QUESTION] * len(group) for group in (step.before, step.after))
+    if [part.kind for part in parts] != ["prose", *before, COMMANDS, *after, "prose"]:
+        raise _malformed(file, title.line, f"step '{title.text}' is not that of '{step.title}'")
+    asked = [part for part in parts if part.kind == QUESTION]
+    questions = [
+        _question(block, file, partial(_in_other_words, base))
+        for base, block in zip((*step.before, *step.after), asked, strict=True)
+    ]
+    cut = len(step.before)
+    return replace(
+        step,
+        title=title.text,
+        why=parts[0].text,
+        look=parts[-1].text,
+        before=tuple(questions[:cut]),
+        after=tuple(questions[cut:]),
+    )
+
+
+def _in_other_words(base: Question, lines: list[str], _: int) -> Question:
+    return translated_question(base, lines)
+
+
+def _question(
+    block: Block, name: str, reader: Callable[[list[str], int], Question] = parse_question
+) -> Question:
+    try:
+        return reader(block.text.splitlines(), block.line)
+    except UsageError as error:
+        raise _malformed(name, block.line, error.message, error.hint) from None
+
+
+def _sample(block: Block, name: str) -> dict[str, str]:
+    """``NAME VALUE`` on a line each."""
+    values = {}
+    for number, line in enumerate(block.text.splitlines(), start=block.line):
+        variable, _, value = line.strip().partition(" ")
+        if variable not in VARIABLES or not value:
+            raise _malformed(name, number, f"a line is not {' or '.join(VARIABLES)} and a value")
+        values[variable] = value.strip()
+    return values
 
 
 def _blocks(text: str, name: str) -> Iterator[Block]:
@@ -133,6 +254,12 @@ def _blocks(text: str, name: str) -> Iterator[Block]:
     while number < len(lines):
         line = lines[number]
         fence = _FENCE.fullmatch(line.rstrip())
+        if line.strip() == _COMMANDS_STAND_HERE:
+            yield from _prose(prose, start)
+            yield Block(COMMANDS, "", number + 1)
+            number, prose = number + 1, []
+            start = number
+            continue
         if fence or line.startswith("#"):
             end = _end_of_fence(lines, number, name) if fence else number
             if fence and fence["kind"] == QUOTATION:
@@ -164,8 +291,8 @@ def _end_of_fence(lines: list[str], first: int, name: str) -> int:
 
 def _fenced(lines: list[str], first: int, end: int, name: str) -> Block:
     kind = lines[first].strip().removeprefix("```")
-    if kind not in (COMMANDS, CHECKS):
-        known = f"{COMMANDS}, {CHECKS} or {QUOTATION}"
+    if kind not in (COMMANDS, CHECKS, QUESTION, SAMPLE):
+        known = f"{COMMANDS}, {CHECKS}, {QUESTION} or {QUOTATION}"
         raise _malformed(name, first + 1, f"a block is '{kind}', not {known}")
     return Block(kind, "\n".join(lines[first + 1 : end]), first + 2)
 
@@ -179,17 +306,24 @@ def _heading(line: str, number: int, name: str) -> Block:
 
 def _step(blocks: list[Block], name: str) -> Step:
     title, *parts = blocks
-    kinds = [block.kind for block in parts]
-    if kinds != ["prose", COMMANDS, "prose", CHECKS]:
+    asked = [block for block in parts if block.kind == QUESTION]
+    kinds = [block.kind for block in parts if block.kind != QUESTION]
+    if kinds != ["prose", COMMANDS, "prose", CHECKS] or parts[0].kind == QUESTION:
         expected = f"text, ```{COMMANDS}, text, ```{CHECKS}"
         result = ", ".join(kinds) or "nothing"
         raise _malformed(name, title.line, f"step '{title.text}' is not {expected} but {result}")
-    why, commands, look, checks = parts
+    why, commands, look, checks = (block for block in parts if block.kind != QUESTION)
+    if any(block.line > look.line for block in asked):
+        raise _malformed(name, look.line, "a question stands after what to look at")
     numbered = enumerate(commands.text.splitlines(), start=commands.line)
     lines = tuple(Line(text, number) for number, text in numbered if text.strip())
     if not lines:
         raise _malformed(name, commands.line, "a step without commands")
-    return Step(title.text, why.text, lines, look.text, _checks(checks, name), title.line)
+    early = tuple(_question(b, name) for b in asked if b.line < commands.line)
+    late = tuple(_question(b, name) for b in asked if b.line > commands.line)
+    return Step(
+        title.text, why.text, lines, look.text, _checks(checks, name), title.line, early, late
+    )
 
 
 def _checks(block: Block, name: str) -> tuple[Check, ...]:
@@ -210,14 +344,21 @@ def _malformed(name: str, line: int, what: str, hint: str = "") -> UsageError:
     return UsageError(f"the tutorial is malformed: {what}", where=where, hint=hint)
 
 
-def _written_to(step: Step, folder: str) -> Step:
-    quoted = shlex.quote(folder)
+def _filled_in(step: Step, values: Mapping[str, str]) -> Step:
+    def plain(text: str) -> str:
+        for name, value in values.items():
+            text = text.replace(f"$({name})", value)
+        return text
+
+    def command(text: str) -> str:
+        for name, value in values.items():
+            text = text.replace(f"$({name})", shlex.quote(value) if value else "''")
+        return text
+
     return replace(
         step,
-        why=step.why.replace(_FOLDER, folder),
-        commands=tuple(
-            Line(line.text.replace(_FOLDER, quoted), line.number) for line in step.commands
-        ),
-        look=step.look.replace(_FOLDER, folder),
-        checks=tuple(check.written_to(folder) for check in step.checks),
+        why=plain(step.why),
+        commands=tuple(Line(command(line.text), line.number) for line in step.commands),
+        look=plain(step.look),
+        checks=tuple(check.written_to(values["OUT"]) for check in step.checks),
     )

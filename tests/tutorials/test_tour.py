@@ -163,7 +163,11 @@ def test_quit_leaves_the_tutorial_and_then_nnshell(
     assert shell.onecmd_plus_hooks(word) is True
 
 
-def test_the_end_of_input_leaves_nnshell(typed: Type, shell: Shell) -> None:
+def test_the_end_of_input_leaves_the_tutorial_and_then_nnshell(
+    typed: Type, shell: Shell, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert shell.onecmd_plus_hooks("_eof") is False
+    assert "`tutorial small --step 1` goes on from here" in capfd.readouterr().err
     assert shell.onecmd_plus_hooks("_eof") is True
 
 
@@ -238,7 +242,7 @@ def test_auto_stops_at_the_first_thing_that_is_not_so(
     shell: Shell, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = SMALL.replace("node _conv1_Conv_fusion exists", "node _conv3_fusion exists")
-    monkeypatch.setattr("nnshell.tutorials.walkthrough.load", lambda name: parse(wrong, "small"))
+    monkeypatch.setattr("nnshell.tutorials.walkthrough.load", lambda *_: parse(wrong, "small"))
     shell.onecmd_plus_hooks("tutorial lenet --auto")
     error = capfd.readouterr().err
     assert (
@@ -252,7 +256,7 @@ def test_auto_stops_at_a_command_that_fails(
     shell: Shell, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = SMALL.replace("open sample:lenet", "open sample:lennet")
-    monkeypatch.setattr("nnshell.tutorials.walkthrough.load", lambda name: parse(wrong, "small"))
+    monkeypatch.setattr("nnshell.tutorials.walkthrough.load", lambda *_: parse(wrong, "small"))
     shell.onecmd_plus_hooks("tutorial lenet --auto")
     error = capfd.readouterr().err
     assert "small.md:10: there is no sample 'lennet'" in error
