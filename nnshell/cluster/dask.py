@@ -413,11 +413,13 @@ def _sweep_row(package: bytes, samples: bytes, seen: bytes, text: str) -> tuple[
     return row.engine, values, row.size_bytes
 
 
-def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[float, float, float | None]:
+def _try_candidate(
+    package: bytes, samples: bytes, text: str
+) -> tuple[float, float | None, float | None, float | None]:
     with _LOCK:
         bench = _bench(package, samples)
     result = bench.try_options(QuantizationOptions.from_mapping(json.loads(text)))
-    return result.noise, result.agreement, result.accuracy
+    return result.noise, result.agreement, result.accuracy, result.error
 
 
 def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:

@@ -84,12 +84,12 @@ def natural_metric(graph: Graph, output: str) -> str:
     """The metric that the shape of an output suggests: mse unless it can be scores of classes."""
     shape = graph[output].type.shape
     sizes = [size for size in shape if size > 1]
-    if len(sizes) > 1 or _reconstructs(graph, output):
+    if len(sizes) > 1 or reconstructs(graph, output):
         return "mse"
     return "top1" if sizes else "binary"
 
 
-def _reconstructs(graph: Graph, output: str) -> bool:
+def reconstructs(graph: Graph, output: str) -> bool:
     """Whether an output has as many elements as the graph's only input, and more than a few."""
     size = graph[output].type.size
     return len(graph.inputs) == 1 and size == graph.inputs[0].type.size and size > 16
@@ -159,7 +159,7 @@ def evaluate(
     An interrupt ends the run early: what was done is reported as not complete. Raises InputError
     for a metric whose targets do not fit, or no samples.
     """
-    tally, complete, itself = _Tally(), True, _reconstructs(graph, output)
+    tally, complete, itself = _Tally(), True, reconstructs(graph, output)
     try:
         for batch in batches:
             _add(tally, batch, engine, floats, output, metric, itself=itself, to_real=to_real)

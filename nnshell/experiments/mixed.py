@@ -197,4 +197,7 @@ def _shifted(total: NDArray[np.float64], places: int) -> NDArray[np.float64]:
 
 
 def _score(outcome: Outcome) -> float:
-    return outcome.agreement if outcome.accuracy is None else outcome.accuracy
+    """Accuracy, or agreement; of what has no classes, the share of the output that is no noise."""
+    if outcome.accuracy is not None:
+        return outcome.accuracy
+    return 1 - outcome.noise if outcome.agreement is None else outcome.agreement

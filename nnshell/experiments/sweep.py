@@ -21,7 +21,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nnshell.execution.engines import EngineName, make_engine
-from nnshell.experiments.bench import Outcome, outcome
+from nnshell.experiments.bench import Outcome, judged_by, outcome
 from nnshell.experiments.biases import rounded_weights, unscaled_biases
 from nnshell.experiments.steps import weight_bytes
 from nnshell.inputs.input_set import Batch
@@ -53,6 +53,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         metric = "agreement" if self.outcome.accuracy is None else "accuracy"
+        metric = "noise_db" if self.outcome.agreement is None else metric
         return {
             **self.options,
             "engine": self.engine,
@@ -61,6 +62,7 @@ class Row:
             "noise_db": self.outcome.noise_db if self.outcome.noise > 0 else None,
             "bytes": self.size_bytes,
             "metric": metric,
+            **({} if self.outcome.error is None else {"mse": self.outcome.error}),
         }
 
 
@@ -145,7 +147,7 @@ def measured(
 ) -> Row:
     """One row, from a copy of the graph; ``reference`` is what the float graph gives."""
     if plan.what == "nothing":
-        own = outcome(batches, reference, reference)
+        own = outcome(batches, reference, reference, judged_by(graph, graph.outputs[0].name))
         return Row(plan.options, "float", own, weight_bytes(graph, _floats(plan.quantization)))
     twin = _quantized(graph, plan, statistics)
     key = twin.outputs[0].name
@@ -156,7 +158,8 @@ def measured(
         assert result is not None
         outputs = [result.output.dequantize(array) for array in outputs]
     size = weight_bytes(graph, plan.quantization)
-    return Row(plan.options, name, outcome(batches, outputs, reference), size)
+    judged = outcome(batches, outputs, reference, judged_by(graph, key))
+    return Row(plan.options, name, judged, size)
 
 
 def _quantized(graph: Graph, plan: Plan, statistics: Statistics) -> Graph:

@@ -50,8 +50,10 @@ def advice_lines(advice: Sequence[Advice]) -> list[str]:
 
 
 def _cells(outcome: Outcome) -> tuple[Cell, Cell, Cell]:
-    accuracy = None if outcome.accuracy is None else 100 * outcome.accuracy
-    return (outcome.noise_db, accuracy, 100 * outcome.agreement)
+    accuracy, agreement = (
+        None if share is None else 100 * share for share in (outcome.accuracy, outcome.agreement)
+    )
+    return (outcome.noise_db, accuracy, agreement)
 
 
 def mixture_table(title: str, mixture: Mixture) -> Table:
@@ -68,13 +70,17 @@ def mixture_table(title: str, mixture: Mixture) -> Table:
 def before_and_after(before: Outcome, after: Outcome) -> str:
     """Two lines about a change."""
     return "\n".join(
-        f"{when}: noise {outcome.noise_db:.1f} dB, {_outcome_text(outcome)}"
+        f"{when}: {_outcome_text(outcome)}"
         for when, outcome in (("before", before), ("after", after))
     )
 
 
 def _outcome_text(outcome: Outcome) -> str:
-    agreement = f"agreement {100 * outcome.agreement:.2f} %"
-    if outcome.accuracy is None:
-        return agreement
-    return f"accuracy {100 * outcome.accuracy:.2f} %, {agreement}"
+    figures = [
+        f"{what} {100 * share:.2f} %"
+        for what, share in (("accuracy", outcome.accuracy), ("agreement", outcome.agreement))
+        if share is not None
+    ]
+    if outcome.error is not None:
+        figures.append(f"mean squared error to the input {outcome.error:.5f}")
+    return ", ".join([f"noise {outcome.noise_db:.1f} dB", *figures])

@@ -9,14 +9,28 @@ from nnshell.experiments.sweep import Row
 from nnshell.reports.plots import Curves
 from nnshell.reports.table import Column, Table
 
+_OF_CLASSES = (
+    Column("Accuracy", "right", "%", key="accuracy", digits=2),
+    Column("As float", "right", "%", key="agreement", digits=2),
+)
+_OF_OTHERS = (Column("MSE to input", "right", key="mse", digits=5),)
+
+
+def _judged(row: Row, classes: bool) -> tuple[float | None, ...]:
+    outcome = row.outcome
+    if not classes or outcome.agreement is None:
+        return (outcome.error,)
+    accuracy = None if outcome.accuracy is None else 100 * outcome.accuracy
+    return (accuracy, 100 * outcome.agreement)
+
 
 def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool = True) -> Table:
     """Options first, then what the quantized graph did on the samples."""
     names = list(dict.fromkeys(name for row in rows for name in row.options))
+    classes = all(row.outcome.agreement is not None for row in rows)
     columns = (
         *(Column(name.replace("_", " "), key=name) for name in names),
-        Column("Accuracy", "right", "%", key="accuracy", digits=2),
-        Column("As float", "right", "%", key="agreement", digits=2),
+        *(_OF_CLASSES if classes else _OF_OTHERS),
         Column("Noise", "right", "dB", key="noise_db", digits=1),
         Column("Weights", "right", "bytes", key="bytes", grouped=True),
         Column("Engine", detail=1),
@@ -24,8 +38,7 @@ def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool
     cells = tuple(
         (
             *(row.options.get(name) for name in names),
-            None if row.outcome.accuracy is None else 100 * row.outcome.accuracy,
-            100 * row.outcome.agreement,
+            *_judged(row, classes),
             row.outcome.noise_db if row.outcome.noise > 0 else None,
             row.size_bytes,
             row.engine,

@@ -433,6 +433,8 @@ COMMANDS: dict[str, Command] = {
         "--auto": Case("--auto", base="own.md", fails=WITHOUT),
         "--step": Case("--step 2", base="own.md", terminal=True),
         "--output": Case("--output kept", base="own.md --auto"),
+        "--language": Case("--language xx", base="own.md --auto", fails=FAILS),
+        "--data": Case("--data .", base="own.md --auto", fails=FAILS),
     }),
     "doctor": Command("nothing", groups=(FORMAT,)),
     "help": Command("nothing", options={"--verbose": Case("-v"), "topic": Case("aquant")}),
