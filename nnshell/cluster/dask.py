@@ -23,7 +23,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -409,17 +409,15 @@ def _sweep_row(package: bytes, samples: bytes, seen: bytes, text: str) -> tuple[
     statistics = Statistics.from_json(json.loads(seen))
     plan = Plan(options, QuantizationOptions.from_mapping(quantization), what, None)
     row = measured(graph, plan, statistics, batches, reference)
-    values = (row.outcome.noise, row.outcome.agreement, row.outcome.accuracy)
+    values = astuple(row.outcome)
     return row.engine, values, row.size_bytes
 
 
-def _try_candidate(
-    package: bytes, samples: bytes, text: str
-) -> tuple[float, float | None, float | None, float | None]:
+def _try_candidate(package: bytes, samples: bytes, text: str) -> tuple[Any, ...]:
     with _LOCK:
         bench = _bench(package, samples)
     result = bench.try_options(QuantizationOptions.from_mapping(json.loads(text)))
-    return result.noise, result.agreement, result.accuracy, result.error
+    return astuple(result)
 
 
 def _simulate_point(package: bytes, text: str) -> dict[str, Any] | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from nnshell.experiments.sweep import Row
@@ -64,11 +64,7 @@ def _curves(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Curves]:
         tuple(row.options.get(name) for name in names if name != axis): _label(names, axis, row)
         for row in rows
     }
-    labelled = any(row.outcome.accuracy is not None for row in rows)
-    for title, value in (
-        ("accuracy [%]" if labelled else "as float [%]", _right),
-        ("noise [dB]", _noise),
-    ):
+    for title, value in (_quality(rows), ("noise [dB]", _noise)):
         known = {
             (tuple(r.options.get(n) for n in names if n != axis), r.options.get(axis)): value(r)
             for r in rows
@@ -87,9 +83,17 @@ def _label(names: Sequence[str], axis: str, row: Row) -> str:
     return ", ".join(others) or "all"
 
 
-def _right(row: Row) -> float:
-    outcome = row.outcome
-    return 100 * (outcome.agreement if outcome.accuracy is None else outcome.accuracy)
+def _quality(rows: Sequence[Row]) -> tuple[str, Callable[[Row], float | None]]:
+    """What rows are judged by beside the noise, as the table has it."""
+    if any(row.outcome.agreement is None for row in rows):
+        return "MSE to input", lambda row: row.outcome.error
+    if any(row.outcome.accuracy is not None for row in rows):
+        return "accuracy [%]", lambda row: _percent(row.outcome.accuracy)
+    return "as float [%]", lambda row: _percent(row.outcome.agreement)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _noise(row: Row) -> float | None:
