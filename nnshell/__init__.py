@@ -68,6 +68,8 @@ _PUBLIC = {
             "weights",
             "activations",
         ),
+        "nnshell.session.training": ("train", "initialize"),
+        "nnshell.learning.training.options": ("TrainingOptions",),
         "nnshell.session.project": ("Project",),
         "nnshell.inputs.options": ("InputOptions",),
         "nnshell.quantization": (

@@ -62,6 +62,7 @@ from nnshell.session.running import (
 from nnshell.session.samples import Samples, batch_size, is_one_sample, opened
 from nnshell.session.samples import batches_of as samples_of
 from nnshell.session.steps import Step
+from nnshell.session.training import replay_initialization, replay_training
 from nnshell.state import Replay, load_state
 from nnshell.state import save_state as write_state
 from nnshell.support.errors import ModelError, QuantizationError, UsageError
@@ -452,6 +453,8 @@ REPLAY = Replay(
         "fquant": _replay_quantization,
         "weight_equalization": replay_equalization,
         **{name: partial(replay_learned, name) for name in LEARNING},
+        "qat": replay_training,
+        "init": replay_initialization,
         **EDITS,
     },
 )

@@ -19,6 +19,7 @@ from nnshell.ir.foreign import ForeignGraph, ForeignNode
 from nnshell.ir.qparams import FLOAT_BITS, NodeQuantization, QParams
 from nnshell.ir.requests import ChosenFilter, Range
 from nnshell.learning.blocks import Block, is_filter
+from nnshell.learning.places import rounded_group
 from nnshell.learning.rows import filter_constants
 from nnshell.learning.torch_ops import check_nodes, run_node, tensor_of
 from nnshell.quantization import Learned
@@ -178,27 +179,15 @@ class BlockModel(torch.nn.Module):
         """The tensor after its quantizer, unless it needs none."""
         quantization = item.node.quantization
         assert quantization is not None
-        record = quantization.outputs[tensor.index]
-        if self._is_exact(item, tensor) or record.bits == FLOAT_BITS or record.dtype != "int8":
+        group = rounded_group(self._flat, self._grouping, item, tensor)
+        if group is None:
             return name
-        group = self._grouping.groups[tensor]
         key = str(id(group))
         if key not in self.quantizers:
+            record = quantization.outputs[tensor.index]
             self.quantizers[key] = Quantizer(record, self._learnable(group))
             self._groups[key] = group
         return self._build.node(_ROUND, [name, key])
-
-    def _is_exact(self, item: Item, tensor: Tensor) -> bool:
-        """Wide, on its grid already, or rounded after the rectifier that shares its record."""
-        if tensor in self._grouping.wide or (
-            item.node.op.keeps_record and item.node.op.order_preserving
-        ):
-            return True
-        readers = self._flat.readers[tensor]
-        if len(readers) != 1 or not readers[0].item.node.op.pushes_range:
-            return False
-        after = readers[0].item.outputs[0]
-        return self._grouping.groups.get(after) is self._grouping.groups[tensor]
 
     def _learnable(self, group: Group) -> bool:
         """Whether the range is ours to choose: all who make it are in the block, at few bits."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from nnshell.ir.foreign import ForeignNode
+from nnshell.ops.resize import axis_positions, nearest_index
 from nnshell.support.errors import GraphError
 
 Tensor: TypeAlias = torch.Tensor
@@ -21,14 +22,22 @@ def run_node(node: ForeignNode, inputs: Sequence[Tensor]) -> Tensor:
     return OPERATIONS[node.op](inputs, node.attributes)
 
 
+def run_outputs(node: ForeignNode, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """All outputs of a node; an input that is left out is an empty tensor."""
+    if node.op == "Split":
+        return _split(inputs, node.attributes)
+    return (run_node(node, inputs),)
+
+
 def check_nodes(nodes: Sequence[ForeignNode], known: Sequence[str] = ()) -> None:
     """Raises GraphError for the first node that has no form here, or not with its attributes."""
     for node in nodes:
         if node.op in known:
             continue
         unread = sorted(set(node.attributes) - ATTRIBUTES.get(node.op, frozenset()))
-        if node.op not in OPERATIONS or unread:
-            how = f" with {', '.join(unread)}" if node.op in OPERATIONS else ""
+        is_known = node.op in OPERATIONS
+        if not is_known or unread:
+            how = f" with {', '.join(unread)}" if is_known else ""
             raise GraphError(f"{node.op}{how} cannot be learned through", where=f"node {node.name}")
 
 
@@ -118,6 +127,57 @@ def _prelu(inputs: Sequence[Tensor], at: Values) -> Tensor:
     return torch.where(inputs[0] < 0, inputs[0] * inputs[1], inputs[0])
 
 
+def _batch_norm(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    """With the statistics of the model: they are not measured again."""
+    data, scale, offset, mean, variance = inputs
+    return F.batch_norm(data, mean, variance, scale, offset, eps=float(at.get("epsilon", 1e-5)))
+
+
+def _split(inputs: Sequence[Tensor], at: Values) -> tuple[Tensor, ...]:
+    return tuple(torch.split(inputs[0], inputs[1].tolist(), int(at.get("axis", 0))))
+
+
+def _shape(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    extents = list(inputs[0].shape)[int(at.get("start", 0)) : at.get("end")]
+    return torch.tensor(extents, dtype=torch.int64)
+
+
+def _unsqueeze(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    data = inputs[0]
+    for axis in sorted(inputs[1].tolist()):
+        data = data.unsqueeze(axis)
+    return data
+
+
+def _resize(inputs: Sequence[Tensor], at: Values) -> Tensor:
+    """Axis by axis: an element, or a weighted mean of two, at the coordinates that ONNX says."""
+    data = inputs[0]
+    sizes = inputs[3].tolist() if len(inputs) > 3 else None
+    for place, axis in enumerate(int(n) for n in at["axes"]):
+        extent = data.shape[axis]
+        factor = float(inputs[2][place]) if sizes is None else sizes[place] / extent
+        size = int(np.float32(extent) * np.float32(factor)) if sizes is None else sizes[place]
+        positions = axis_positions(at["coordinate_transformation_mode"], extent, size, factor)
+        data = _resized(data, axis, positions, at)
+    return data
+
+
+def _resized(data: Tensor, axis: int, positions: Any, at: Values) -> Tensor:
+    extent = data.shape[axis]
+    if at["mode"] == "nearest":
+        chosen = nearest_index(at["nearest_mode"], positions, extent)
+        return data.index_select(axis, torch.from_numpy(chosen).to(data.device))
+    inside = np.clip(positions, 0, extent - 1)
+    first = np.floor(inside).astype(np.int64)
+    second = np.minimum(first + 1, extent - 1)
+    share = torch.from_numpy((inside - first).astype(np.float32)).to(data.device)
+    share = share.reshape([-1 if n == axis else 1 for n in range(data.ndim)])
+    near, far = (
+        data.index_select(axis, torch.from_numpy(n).to(data.device)) for n in (first, second)
+    )
+    return near * (1 - share) + far * share
+
+
 OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
     "Conv": _conv,
     "Gemm": _gemm,
@@ -144,6 +204,14 @@ OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
     "Transpose": lambda given, at: given[0].permute([int(n) for n in at["perm"]]),
     "Concat": lambda given, at: torch.cat(list(given), int(at["axis"])),
     "Identity": lambda given, at: given[0],
+    "BatchNormalization": _batch_norm,
+    "Exp": lambda given, at: torch.exp(given[0]),
+    "Expand": lambda given, at: given[0].expand([int(n) for n in given[1]]),
+    "MatMul": lambda given, at: given[0] @ given[1],
+    "Resize": _resize,
+    "Shape": _shape,
+    "Split": lambda given, at: _split(given, at)[0],
+    "Unsqueeze": _unsqueeze,
 }
 
 
@@ -159,6 +227,10 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     "AveragePool": _WINDOW | {"count_include_pad"},
     "Transpose": frozenset({"perm"}),
     "Concat": frozenset({"axis"}),
+    "BatchNormalization": frozenset({"epsilon"}),
+    "Resize": frozenset({"axes", "coordinate_transformation_mode", "mode", "nearest_mode"}),
+    "Shape": frozenset({"start", "end"}),
+    "Split": frozenset({"axis"}),
 }
 
 

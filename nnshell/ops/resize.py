@@ -139,8 +139,8 @@ class Resizer(Operator):
         _, height, width = given.shape
         scales = self.scales or (self.size[0] / height, self.size[1] / width)
         return (
-            _positions(self.coordinates, height, self.size[0], scales[0]),
-            _positions(self.coordinates, width, self.size[1], scales[1]),
+            axis_positions(self.coordinates, height, self.size[0], scales[0]),
+            axis_positions(self.coordinates, width, self.size[1], scales[1]),
         )
 
 
@@ -149,7 +149,7 @@ def resized(size: Sequence[int], scales: Sequence[float]) -> tuple[int, ...]:
     return tuple(int(np.float32(n) * np.float32(f)) for n, f in zip(size, scales, strict=True))
 
 
-def _positions(coordinates: str, extent: int, size: int, scale: float) -> NDArray[np.float32]:
+def axis_positions(coordinates: str, extent: int, size: int, scale: float) -> NDArray[np.float32]:
     """One axis: the coordinate that each of ``size`` outputs reads; ONNX Runtime's float32."""
     index = np.arange(size, dtype=np.float32)
     ratio, half = np.float32(scale), np.float32(0.5)
@@ -207,6 +207,18 @@ class BilinearResizer(Resizer):
         ]
 
 
+def nearest_index(rounding: str, positions: NDArray[np.float32], extent: int) -> IntArray:
+    """The element of ``extent`` that each coordinate is rounded to."""
+    half = np.float32(0.5)
+    rounded: NDArray[np.float32] = {
+        "floor": np.floor(positions),
+        "ceil": np.ceil(positions),
+        "round_prefer_floor": np.ceil(positions - half),
+        "round_prefer_ceil": np.floor(positions + half),
+    }[rounding]
+    return np.clip(rounded.astype(np.int64), 0, extent - 1)
+
+
 @register
 @dataclass(frozen=True)
 class NearestNeighborResizer(Resizer):
@@ -230,20 +242,10 @@ class NearestNeighborResizer(Resizer):
     def indices(self, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
         """Which row and column of a CHW ``shape`` each row and column of the result is."""
         rows, columns = (
-            np.clip(self._rounded(position), 0, extent - 1)
+            nearest_index(self.rounding, position, extent)
             for position, extent in zip(self.positions(TensorType(shape)), shape[1:], strict=True)
         )
         return rows, columns
-
-    def _rounded(self, position: NDArray[np.float32]) -> NDArray[np.int64]:
-        half = np.float32(0.5)
-        rounded: NDArray[np.float32] = {
-            "floor": np.floor(position),
-            "ceil": np.ceil(position),
-            "round_prefer_floor": np.ceil(position - half),
-            "round_prefer_ceil": np.floor(position + half),
-        }[self.rounding]
-        return rounded.astype(np.int64)
 
     def lower(
         self,

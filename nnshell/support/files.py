@@ -10,6 +10,8 @@ Whatever writes files calls this module, and files that belong together are one 
                                             that writes to the same folder (it waits)
     with written_together(): ...            the same for all calls in a block. The shell puts every
                                             command in one: a command writes all its files or none
+    write_at_once(path, content)            one file, on the disk when the call returns, also inside
+                                            a block: what has to outlive a program that is killed
     append_atomically(path, content)        `>>`: with others who append at the same time, all
                                             contents arrive, each in one piece
 
@@ -41,6 +43,7 @@ __all__ = [
     "read_bounded",
     "read_text",
     "write_all_atomically",
+    "write_at_once",
     "write_atomically",
     "written_together",
 ]
@@ -101,6 +104,12 @@ def write_all_atomically(contents: Mapping[Path, Content]) -> None:
                 files[path] = content
     with _unit() as unit:
         unit.add(files)
+
+
+def write_at_once(path: Path, content: Content) -> None:
+    """As ``write_atomically``, without waiting for the end of the block it is called in."""
+    with written_together():
+        write_atomically(path, content)
 
 
 def append_atomically(path: Path, content: bytes) -> None:

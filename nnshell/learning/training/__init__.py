@@ -1,0 +1,1 @@
+"""Training with fake quantization; modules that need torch are imported when it begins."""
