@@ -34,6 +34,7 @@ from nnshell.inputs.norm import (
     evaluate,
 )
 from nnshell.support.errors import UsageError
+from nnshell.support.text import short
 
 MAX_LENGTH = 4096  # characters
 MAX_DEPTH = 60  # nested operations
@@ -76,8 +77,7 @@ def parse_norm(text: str) -> NormFunction:
     try:
         return NormFunction(text, _parse(text))
     except _Refused as refused:
-        shown = text if len(text) <= 80 else text[:77] + "..."
-        raise UsageError(f"norm function {shown!r}: {refused}", hint=_FORM) from None
+        raise UsageError(f"norm function {short(text)!r}: {refused}", hint=_FORM) from None
 
 
 def _parse(text: str) -> Expression:
@@ -325,4 +325,4 @@ def _shown(node: ast.AST) -> str:
         text = ast.unparse(node)
     except (ValueError, RecursionError):  # lone surrogates, say
         return type(node).__name__
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(short(text, 40))

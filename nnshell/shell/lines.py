@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nnshell.support.errors import UsageError
+from nnshell.support.text import short
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _KEPT_IN_DOUBLE_QUOTES = '"\\$`'
@@ -193,9 +194,11 @@ class _Scanner:
         name = self.text[self.position + 2 : end]
         if not _NAME.fullmatch(name):
             hint = "$(NAME) is a variable; single quotes keep the text as it is"
-            raise LineError(f"'{name}' is not the name of a variable", hint=hint)
+            raise LineError(f"'{short(name)}' is not the name of a variable", hint=hint)
         if name not in self.variables:
-            raise LineError(f"variable {name} is not defined", hint=_how_to_define(name, self))
+            raise LineError(
+                f"variable {short(name)} is not defined", hint=_how_to_define(name, self)
+            )
         self.position = end + 1
         return self.variables[name]
 
@@ -255,4 +258,5 @@ class _Scanner:
 def _how_to_define(name: str, scanner: _Scanner) -> str:
     near = difflib.get_close_matches(name, list(scanner.variables), n=1, cutoff=0.75)
     suggestion = f"did you mean $({near[0]})? " if near else ""
+    name = short(name)
     return f"{suggestion}define it with `set_var {name} VALUE`, -D {name}=VALUE or the environment"

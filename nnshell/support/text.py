@@ -27,5 +27,10 @@ def in_one_line(text: str) -> str:
     return _UNSAFE_IN_LINE.sub(_escaped, text)
 
 
+def short(text: str, most: int = 80) -> str:
+    """``text``, its end left out where it has more than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
