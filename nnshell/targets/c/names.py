@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nnshell.support.text import short
+
 _NOT_IN_COMMENTS = re.compile(r"[^A-Za-z0-9_ .,:;+=()\[\]<>'/-]")
 _NOT_IN_STRINGS = re.compile(r"[^A-Za-z0-9_ .,:;+=()\[\]<>/-]")
 _LONGEST_COMMENT = 200
@@ -12,8 +14,7 @@ _LINE = 92
 
 def comment(text: str) -> str:
     """Text for the inside of a comment: plain ASCII without asterisks and question marks."""
-    short = text if len(text) <= _LONGEST_COMMENT else text[: _LONGEST_COMMENT - 3] + "..."
-    return _NOT_IN_COMMENTS.sub("_", short)
+    return _NOT_IN_COMMENTS.sub("_", short(text, _LONGEST_COMMENT))
 
 
 def comment_block(text: str) -> str:
