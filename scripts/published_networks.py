@@ -27,6 +27,14 @@ KINDS: dict[str, WorkKind] = {
 }
 SQ8 = Parameters(l2_size=350_000)  # as the publisher set; its L1 is not stated
 DORY = Parameters(kernels="pulp-nn", cl_freq=100e6)
+POW2_NETWORK = "mobilenet_v1_1.0_224_pow2"  # board of 2020-04; its L1 is what tiles may take
+POW2 = Parameters(
+    kernels="autotiler-pow2",
+    l1_size=50_000 + DORY.stack_bytes,
+    l2_size=350_000,
+    cl_freq=150e6,
+    fc_freq=50e6,
+)
 CHANNEL_BYTES, INFOS_BYTES = 6, 13  # bias, multiplier and shift of a channel; infos of a kernel
 
 Shape = tuple[int, int, int]
@@ -89,7 +97,7 @@ def single(row: Row) -> Network:
 def network(name: str) -> Network:
     """A published network by name: ``mobilenet_v2_1.0_128`` or a chain of published layers."""
     family, _, rest = name.partition("_v")
-    if family == "mobilenet":
+    if family == "mobilenet" and name != POW2_NETWORK:
         version, alpha, resolution = rest.split("_")
         build = {"1": mobilenet_v1, "2": mobilenet_v2}[version]
         return build(name, float(alpha), int(resolution))

@@ -17,7 +17,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
-from published_networks import DORY, SQ8, Row, layer_rows, network, single, total_rows
+from published_networks import (
+    DORY,
+    POW2,
+    POW2_NETWORK,
+    SQ8,
+    Row,
+    layer_rows,
+    network,
+    single,
+    total_rows,
+)
 
 from nnshell.chips import (
     Chip,
@@ -31,7 +41,7 @@ from nnshell.chips import (
 from nnshell.chips.model.kernels import Kernel, Term
 
 DORY_NETWORK = "mobilenet_v1_1.0_128_dory"
-LIBRARIES = ("autotiler-sq8", "pulp-nn")
+LIBRARIES = ("autotiler-sq8", "autotiler-pow2", "pulp-nn")
 # Relative deviation of what instruction counts give: of loops, and of calls and their prologues.
 LOOPS, CALLS = 0.2, 1.0
 ONCE = {"one", "out_share", "padded_sides"}  # pieces that run once a channel or tile
@@ -75,12 +85,14 @@ def table_named(name: str) -> KernelTable:
 
 
 def library_of(name: str) -> str:
-    return "pulp-nn" if name == DORY_NETWORK else "autotiler-sq8"
+    return {DORY_NETWORK: "pulp-nn", POW2_NETWORK: "autotiler-pow2"}.get(name, "autotiler-sq8")
 
 
 def parameters_of(name: str, alone: bool) -> Parameters:
     if name == DORY_NETWORK:
         return DORY
+    if name == POW2_NETWORK:
+        return POW2
     return replace(SQ8, l1_size=60_000) if alone else SQ8
 
 
@@ -144,6 +156,9 @@ def chip_with(values: Values) -> Chip:
 def layer_cycles(row: Row, values: Values) -> tuple[int, str]:
     """Cycles of the layer alone, without waiting for its weights: that is its predecessor's."""
     name = row["network"]
+    if name == POW2_NETWORK:  # its rows were measured in the network, external memory and all
+        layer = next(e for e in network_report(name, values).layers if e.name == row["layer"])
+        return layer.cycles, layer.kernel
     table = with_numbers(table_named(library_of(name)), values)
     parameters = parameters_of(name, alone=True)
     report = simulate_network(single(row), parameters, kernels=table, chip=chip_with(values))
@@ -158,7 +173,7 @@ def network_report(name: str, values: Values) -> SimulationReport:
 
 @cache
 def _report(name: str, values: tuple[tuple[str, float], ...]) -> SimulationReport:
-    table = with_numbers(table_named("autotiler-sq8"), dict(values))
+    table = with_numbers(table_named(library_of(name)), dict(values))
     parameters = parameters_of(name, alone=False)
     return simulate_network(network(name), parameters, kernels=table, chip=chip_with(dict(values)))
 
@@ -249,13 +264,14 @@ def left_out_values(name: str) -> dict[str, float]:
 
 
 def left_out_thirds(rows: Sequence[Row]) -> Iterable[tuple[Row, dict[str, float]]]:
-    """DORY has one network: every third layer of each kernel is left out in turn."""
+    """DORY and POW2 have one network: every third layer of each kernel is left out in turn."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(layer_cycles(row, {})[1], []).append(row)
     for third in range(3):
         part = [row for group in groups.values() for row in group[third::3]]
-        values = fit("pulp-nn", _one_of({row["layer"] for row in part}))
+        library = library_of(rows[0]["network"])
+        values = fit(library, _one_of({row["layer"] for row in part}))
         yield from ((row, values) for row in part)
 
 

@@ -7,8 +7,8 @@
                                                     was fitted is not fitted again)
 
 Leave-one-network-out: before a network is simulated, every fitted number is fitted again without
-its layers and total (``simulator_fit.py``). DORY has one network: there every third layer is left
-out.
+its layers and total (``simulator_fit.py``). DORY and POW2 have one network each: there every third
+layer is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
-from published_networks import Row, layer_rows, total_rows
+from published_networks import POW2_NETWORK, Row, layer_rows, total_rows
 from simulator_fit import (
     DORY_NETWORK,
     layer_cycles,
@@ -36,6 +36,7 @@ DOCS = ROOT / "docs" / "simulator.md"
 RANGES = ROOT / "nnshell" / "chips" / "tables" / "validation.toml"
 BEGIN, END = "<!-- validation: begin -->", "<!-- validation: end -->"
 
+ALONE = (POW2_NETWORK, DORY_NETWORK)  # one network with its library: thirds are left out
 # A kernel that is more than this of a measured total is bounded by the total's error.
 TELLING_SHARE = 0.05
 # Few rows that are met say little of shapes not seen: this much error counts as one more row.
@@ -87,10 +88,10 @@ def layer_errors(refit: bool) -> Errors:
 
 def _left_out_cycles(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, str], int]]:
     """Cycles of every layer without what was fitted on its network, or third."""
-    dory = [row for row in rows if row["network"] == DORY_NETWORK]
-    for row, values in left_out_thirds(dory):
-        yield (row["network"], row["layer"]), layer_cycles(row, values)[0]
-    for name in dict.fromkeys(row["network"] for row in rows if row["network"] != DORY_NETWORK):
+    for alone in ALONE:
+        for row, values in left_out_thirds([row for row in rows if row["network"] == alone]):
+            yield (row["network"], row["layer"]), layer_cycles(row, values)[0]
+    for name in dict.fromkeys(row["network"] for row in rows if row["network"] not in ALONE):
         values = left_out_values(name)
         for row in rows:
             if row["network"] == name:
@@ -150,12 +151,14 @@ def markdown(layers: Errors, totals: Errors, energies: Errors) -> str:
         figures = f"{error.published:,.0f} | {error.simulated:,.0f} | {_signed(error)}"
         lines.append(f"| {error.network} | {sources[error.network]} | {figures} |")
     lines += ["", "| figure | rows | error | with its network left out |", "|---|---|---|---|"]
-    sq8 = [error for error in layers if error.network != DORY_NETWORK]
+    sq8 = [error for error in layers if error.network not in ALONE]
     dory = [error for error in layers if error.network == DORY_NETWORK]
+    pow2 = [error for error in layers if error.network == POW2_NETWORK]
     lines.append(_summary("totals, SQ8", totals))
     lines.append(_summary("totals of the image networks", _image_networks(totals)))
     lines.append(_summary("layers, SQ8", sq8))
     lines.append(_summary("layers, DORY (every third layer left out)", dory))
+    lines.append(_summary("layers, POW2 of 8 bits (every third layer left out)", pow2))
     lines.append(_summary("energy, SQ8", energies))
     wrong = ", ".join(inversions(totals)) or "none"
     lines.append(f"| order of totals, SQ8 | {len(totals)} | inversions: {wrong} | |")
@@ -194,11 +197,12 @@ def ranges(layers: Errors, totals: Errors) -> str:
     lines += ["[autotiler-sq8]", f"networks = {len(totals)}", f"total_error = {total:.4f}"]
     lines += [f"waiting_share = {waiting:.4f}", "", "[autotiler-sq8.kernel]"]
     lines += _families("autotiler-sq8", layers, shares, total)
-    dory = [error for error in layers if error.network == DORY_NETWORK]
-    lines += ["", "[pulp-nn]", "networks = 0"]
-    lines += [f"total_error = {rms(error.left_out_error for error in dory):.4f}"]
-    lines += ["waiting_share = 0.0", "", "[pulp-nn.kernel]"]
-    lines += _families("pulp-nn", layers, {}, 0.0)
+    for library, name in (("autotiler-pow2", POW2_NETWORK), ("pulp-nn", DORY_NETWORK)):
+        part = [error for error in layers if error.network == name]
+        lines += ["", f"[{library}]", "networks = 0"]
+        lines += [f"total_error = {rms(error.left_out_error for error in part):.4f}"]
+        lines += ["waiting_share = 0.0", "", f"[{library}.kernel]"]
+        lines += _families(library, layers, {}, 0.0)
     return "\n".join(lines) + "\n"
 
 
@@ -245,7 +249,7 @@ def checked(layers: Errors, totals: Errors, energies: Errors) -> list[str]:
     for error in totals:
         if f"| {error.simulated:,.0f} | {100 * error.fitted_error:+.1f} %" not in text:
             stale.append(f"{error.network}: {error.simulated:,.0f} cycles")
-    sq8 = [error for error in layers if error.network != DORY_NETWORK]
+    sq8 = [error for error in layers if error.network not in ALONE]
     for name, part in (("totals, SQ8", totals), ("layers, SQ8", sq8), ("energy, SQ8", energies)):
         start = _summary(name, part).rsplit("|", 2)[0]
         if start not in text:

@@ -9,7 +9,7 @@ from nnshell.chips.insight.advice import levers
 from nnshell.chips.insight.explain import explain
 from nnshell.chips.insight.trace import chrome_trace
 from nnshell.chips.model.chip import Chip, load_chip
-from nnshell.chips.model.from_graph import network_from_graph
+from nnshell.chips.model.from_graph import library_for, network_from_graph, schemes_of
 from nnshell.chips.model.kernels import KernelTable, load_kernels
 from nnshell.chips.model.network import Layer, Network
 from nnshell.chips.model.parameters import Parameters
@@ -27,9 +27,11 @@ __all__ = [
     "chrome_trace",
     "explain",
     "levers",
+    "library_for",
     "load_chip",
     "load_kernels",
     "network_from_graph",
+    "schemes_of",
     "simulate_graph",
     "simulate_network",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from nnshell.chips.insight.uncertainty import ranges
 from nnshell.chips.model.chip import Chip, load_chip
 from nnshell.chips.model.estimate import estimate
-from nnshell.chips.model.from_graph import network_from_graph
+from nnshell.chips.model.from_graph import library_for, network_from_graph
 from nnshell.chips.model.kernels import KernelTable
 from nnshell.chips.model.network import Network
 from nnshell.chips.model.parameters import Parameters
@@ -40,5 +40,6 @@ def simulate_graph(graph: Graph, settings: Settings | None = None) -> Simulation
     """Simulate a graph under a session's settings."""
     settings = settings if settings is not None else Settings()
     parameters = Parameters.from_settings(settings)
+    parameters = replace(parameters, kernels=library_for(graph, parameters.kernels))
     chip = load_chip(settings.chip or None)
     return simulate_network(network_from_graph(graph), parameters, chip=chip)

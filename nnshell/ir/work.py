@@ -6,6 +6,7 @@ takes, is the business of ``nnshell.chips``. Sizes are for one inference (no bat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -136,6 +137,13 @@ class Work:
     pool: Window | None = None
     pool_kind: Literal["max", "average"] | None = None
     activation: str | None = None  # "relu", "relu6", "leaky", "hsigmoid", "hswish", "sigmoid", ...
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element of the first input; 1 without any."""
+        if not self.inputs or not self.input_bytes:
+            return 1
+        return max(1, self.input_bytes[0] // max(1, math.prod(self.inputs[0])))
 
     @classmethod
     def of_maps(

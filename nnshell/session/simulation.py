@@ -13,9 +13,11 @@ from nnshell.chips import (
     chrome_trace,
     explain,
     levers,
+    library_for,
     load_chip,
     load_kernels,
     network_from_graph,
+    schemes_of,
     simulate_network,
 )
 from nnshell.chips.insight.explain import Explanation
@@ -50,6 +52,9 @@ def remark(project: Project) -> str:
             "other widths than 8 bits are quantized here, and the chip has no kernels for them: "
             "cycles and bytes are those of int8"
         )
+    if len(schemes_of(project.graph)) > 1:
+        table = library_for(project.graph, project.settings.kernels)
+        return f"layers of SQ8 and of POW2: all take the cycles of kernels {table}"
     return ""
 
 
@@ -105,7 +110,7 @@ def tiled(
 
 def _parameters(project: Project, kernels: str | None) -> Parameters:
     parameters = Parameters.from_settings(project.settings)
-    return replace(parameters, kernels=kernels) if kernels is not None else parameters
+    return replace(parameters, kernels=kernels or library_for(project.graph, parameters.kernels))
 
 
 def _chip(project: Project, path: str | Path | None) -> Chip:

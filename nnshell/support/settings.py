@@ -345,7 +345,7 @@ class Settings:
         "autotiler-sq8",
         "nnshell",
         "kernel library that simulate assumes, or a table of one's own (.toml)",
-        ("autotiler-sq8", "pulp-nn"),
+        ("autotiler-sq8", "autotiler-pow2", "pulp-nn"),
         suffix=".toml",
     )
     chip: str = _setting(

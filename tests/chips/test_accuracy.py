@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
@@ -26,7 +27,9 @@ from nnshell.passes.manager import run_passes
 from nnshell.passes.pipelines import adjust_passes
 from nnshell.support.settings import Settings
 
-ROWS = list(csv.DictReader(Path(__file__).with_name("published_layers.csv").open()))
+POW2_NETWORK = "mobilenet_v1_1.0_224_pow2"
+PUBLISHED = list(csv.DictReader(Path(__file__).with_name("published_layers.csv").open()))
+ROWS = [row for row in PUBLISHED if row["network"] != POW2_NETWORK]
 KINDS: dict[str, WorkKind] = {
     "conv2d": "conv",
     "pointwise": "conv",
@@ -49,6 +52,13 @@ MORE_IMAGE_NETWORKS = (
 )
 PUBLISHED_L2 = 350_000  # of the image networks and the DS-CNNs
 DORY = Parameters(kernels="pulp-nn", cl_freq=100e6)
+POW2 = Parameters(
+    kernels="autotiler-pow2",
+    l1_size=50_000 + DORY.stack_bytes,
+    l2_size=PUBLISHED_L2,
+    cl_freq=150e6,
+    fc_freq=50e6,
+)
 
 
 def _numbers(text: str, separator: str = "x") -> tuple[int, ...]:
@@ -162,3 +172,48 @@ def test_published_networks_are_met_within_three_percent(
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "warning" not in found.stdout
+
+
+def _wide(layer: Layer) -> Layer:
+    """The layer with 16-bit activations and weights."""
+    work = layer.work
+    return replace(
+        layer,
+        work=replace(
+            work,
+            input_bytes=tuple(2 * size for size in work.input_bytes),
+            output_bytes=2 * work.output_bytes,
+            weight_bytes=2 * work.weight_bytes,
+        ),
+    )
+
+
+def _pow2_network() -> Network:
+    """The layers of the POW2 network one after the other, as they were measured."""
+    layers: list[Layer] = []
+    for row in PUBLISHED:
+        if row["network"] == POW2_NETWORK:
+            source = layers[-1].output if layers else "input"
+            layers.append(replace(_layer(row), inputs=(source,), output=row["layer"]))
+    return Network(POW2_NETWORK, tuple(layers), ("input",), (layers[-1].output,))
+
+
+def test_the_pow2_network_is_met() -> None:
+    report = simulate_network(_pow2_network(), POW2)
+    published = [float(r["cycles"]) for r in PUBLISHED if r["network"] == POW2_NETWORK]
+    errors = [
+        abs(layer.cycles / cycles - 1)
+        for layer, cycles in zip(report.layers, published, strict=True)
+    ]
+    assert abs(report.total_cycles / sum(published) - 1) < 0.04
+    assert median(errors) < 0.12
+
+
+def test_16_bit_layers_take_kernels_of_their_own_and_more_time() -> None:
+    network = _pow2_network()
+    wide = replace(network, layers=tuple(_wide(layer) for layer in network.layers))
+    narrow, wider = simulate_network(network, POW2), simulate_network(wide, POW2)
+    assert wider.total_cycles > 1.2 * narrow.total_cycles
+    for layer in wider.layers:
+        filters = layer.kernel.startswith(("conv", "pointwise", "depthwise", "linear"))
+        assert layer.kernel.endswith(", 16 bits") is filters

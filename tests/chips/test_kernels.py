@@ -157,7 +157,7 @@ def test_a_wrong_table_is_refused(tmp_path: Path, old: str, new: str, message: s
 
 
 def test_an_unknown_table_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="autotiler-sq8, pulp-nn"):
+    with pytest.raises(UsageError, match="autotiler-sq8, autotiler-pow2, pulp-nn"):
         load_kernels("cmsis-nn")
 
 

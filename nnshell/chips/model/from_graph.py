@@ -13,8 +13,10 @@ import numpy as np
 
 from nnshell.chips.model.network import Layer, Network
 from nnshell.ir.graph import Graph, Node, Ref
-from nnshell.ir.requests import KernelOptions
+from nnshell.ir.requests import POW2, SQ8, KernelOptions
 from nnshell.ir.work import ElementBytes, Work
+
+SQ8_TABLE, POW2_TABLE = "autotiler-sq8", "autotiler-pow2"
 
 
 def network_from_graph(graph: Graph) -> Network:
@@ -49,6 +51,33 @@ def network_from_graph(graph: Graph) -> Network:
     return Network(stem, tuple(layers), tuple(inputs), tuple(dict.fromkeys(outputs)), sizes)
 
 
+def library_for(graph: Graph, chosen: str) -> str:
+    """The kernel table for a graph: ``chosen``, or that of POW2 where most MACs are in POW2.
+
+    Only the AutoTiler's table gives way: it is the one for a scheme.
+    """
+    macs = schemes_of(graph)
+    fixed = macs.get(POW2, 0) > macs.get(SQ8, 0)
+    return POW2_TABLE if fixed and chosen == SQ8_TABLE else chosen
+
+
+def schemes_of(graph: Graph) -> dict[str, int]:
+    """MACs and outputs of the nodes that compute, by the scheme that they were quantized in."""
+    work: dict[str, int] = {}
+    for node in graph:
+        quantization = node.quantization
+        if quantization is None or not _computes(node):
+            continue
+        macs = node.op.macs(graph.input_types(node), node.outputs, node.body)
+        work[quantization.scheme] = work.get(quantization.scheme, 0) + macs + node.type.size
+    return work
+
+
+def _computes(node: Node) -> bool:
+    between = node.op.made_by_quantizer or node.op.copies
+    return not (between or node.op.boundary or node.op.role == "constant")
+
+
 def _activations(graph: Graph, node: Node, parts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Tensors a node reads, constants left out and joined tensors as their parts."""
     names: list[str] = []
@@ -65,6 +94,15 @@ def element_bytes(graph: Graph) -> dict[Ref, int]:
         for index in range(len(node.outputs)):
             widths[Ref(node.name, index)] = _element_bytes(node, index, widths)
     return widths
+
+
+def _fixed_constants(graph: Graph, node: Node, work: Work) -> int:
+    """Bytes of a POW2 kernel's constants beside its weights: the bias, if it has one."""
+    if not work.weight_bytes or len(node.inputs) < 3:
+        return 0
+    bias = graph[node.inputs[2].node]
+    assert bias.quantization is not None
+    return int(bias.type.size * np.dtype(bias.quantization.output.dtype).itemsize)
 
 
 def _element_bytes(node: Node, index: int, widths: dict[Ref, int]) -> int:
@@ -85,6 +123,8 @@ def _work(graph: Graph, node: Node, widths: dict[Ref, int]) -> Work:
         tuple(widths[Ref(node.name, index)] for index in range(len(node.outputs))),
     )
     work = node.op.work(graph.input_types(node), node.outputs, node.body, stored)
+    if node.quantization is not None and node.quantization.scheme == POW2:
+        work = replace(work, constant_bytes=_fixed_constants(graph, node, work))
     constant = [graph[ref.node].op.role == "constant" for ref in node.inputs]
     if work.kind not in ("elementwise", "matmul", "move") or not any(constant):
         return work

@@ -23,7 +23,7 @@ from nnshell.support.files import read_text
 Axis = Literal["out", "rows", "in"]
 When = Literal["tile", "output", "layer"]
 
-TABLES = ("autotiler-sq8", "pulp-nn")
+TABLES = ("autotiler-sq8", "autotiler-pow2", "pulp-nn")
 ORIGINS = ("read", "derived", "fitted")
 WHEN = ("tile", "output", "layer")
 LAYOUTS = ("chw", "hwc")
@@ -55,7 +55,7 @@ class Match:
     """Which work a kernel takes; an empty tuple or None takes all.
 
     ``pads_before``: whether the filter starts on padding, above the first row or left of the
-    first column.
+    first column. ``element_bytes``: of the activations that are read.
     """
 
     kinds: tuple[str, ...]
@@ -64,6 +64,7 @@ class Match:
     dilated: bool | None = None
     channels_below: int | None = None
     pads_before: bool | None = None
+    element_bytes: int | None = None
 
     def takes(self, work: Work) -> bool:
         """Whether the kernel computes this work."""
@@ -75,6 +76,8 @@ class Match:
         if self.strides and window.strides not in self.strides:
             return False
         if self.dilated is not None and (window.dilations != (1, 1)) is not self.dilated:
+            return False
+        if self.element_bytes is not None and work.element_bytes != self.element_bytes:
             return False
         if self.pads_before is not None and any(window.pads[:2]) is not self.pads_before:
             return False
@@ -221,6 +224,7 @@ def _match(row: dict[str, Any]) -> Match:
         dilated=row.get("dilated"),
         channels_below=row.get("channels_below"),
         pads_before=row.get("pads_before"),
+        element_bytes=row.get("element_bytes"),
     )
 
 
