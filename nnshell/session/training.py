@@ -161,10 +161,16 @@ def quantization_of(
         stored = dict(values)
         if "weight_bits" in stored:
             stored["weight_bits"] = options.stored_bits(int(stored["weight_bits"]))
-        names = [key for key, _ in select(graph, selector)]
-        for name in names:
+        for name in _paths(graph, selector):
             result = result.with_node(name, stored)
     return result
+
+
+def _paths(graph: Graph, selector: str) -> list[str]:
+    """Nodes by path, or as a selector names them."""
+    if any(path == selector for path, _, _ in all_nodes(graph)):
+        return [selector]
+    return [key for key, _ in select(graph, selector)]
 
 
 def end_filters(flat: FlatGraph) -> list[Item]:

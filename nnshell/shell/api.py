@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         adaround,
         outliers,
     )
+    from nnshell.learning.training import config as training_config
+    from nnshell.learning.training import options as training_options
     from nnshell.ops import image_format
     from nnshell.passes import catalogue, explain
     from nnshell.quantization import options as quantization_options
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         sweep_tables,
         tensor_text,
         text_histogram,
+        training_tables,
         value_tables,
         worked,
     )
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from nnshell.session import edits, improve, recipe, simulation, studies
     from nnshell.session import page as pages
     from nnshell.session import sizes as project_sizes
+    from nnshell.session import training as trainer
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
@@ -119,6 +123,10 @@ else:
     simulation_tables = _Lazy("nnshell.reports.simulation_tables")
     simulation_text = _Lazy("nnshell.reports.simulation_text")
     states = _Lazy("nnshell.state")
+    trainer = _Lazy("nnshell.session.training")
+    training_config = _Lazy("nnshell.learning.training.config")
+    training_options = _Lazy("nnshell.learning.training.options")
+    training_tables = _Lazy("nnshell.reports.training_tables")
     tensor_text = _Lazy("nnshell.reports.tensor_text")
     text_histogram = _Lazy("nnshell.reports.text_histogram")
     tensors = _Lazy("nnshell.reports.tensors")
@@ -180,6 +188,10 @@ __all__ = [
     "text_histogram",
     "tflite_folding",
     "tflite_operators",
+    "trainer",
+    "training_config",
+    "training_options",
+    "training_tables",
     "tutor",
     "tutorial_folder",
     "value_tables",

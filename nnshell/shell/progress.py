@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _DAY = 24 * 3600.0  # seconds
 
@@ -32,3 +33,29 @@ def progress(description: str, total: int | None = None) -> Iterator[Progress]:
     with Bar(*columns, console=console, transient=True, speed_estimate_period=_DAY) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def described(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """As ``progress``, for work that says how it goes: how many are newly done, and what to say."""
+    if not sys.stderr.isatty():
+        yield lambda done, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(description, total=total, visible=False)
+    try:
+        yield lambda done, text: _shown(bar, task, done, text)
+    finally:
+        bar.stop()
+
+
+def _shown(bar: Any, task: Any, done: int, text: str) -> None:
+    """Draws the bar from the first step on: only one may be on the terminal at a time."""
+    if not bar.live.is_started:
+        bar.start()
+    bar.update(task, advance=done, description=text, visible=True)

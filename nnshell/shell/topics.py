@@ -105,6 +105,27 @@ What a tutorial's text says of the sample does not hold then; questions whose an
 knows are judged on your data.
 """
 
+_TRAINING = """
+`qat INPUTS` trains the graph's weights while everything is rounded as it will be, and quantizes the
+graph with what was learned. It needs torch: pip install 'nnshell[train]'.
+
+  --quantizer lsq     steps are learned (the default)
+              lsq+    and offsets
+              qat     ranges are moving averages, weights reach to their largest
+              dorefa  weights by their tanh, activations clipped to the calibrated range
+              pact    as dorefa, with a learned clip
+              none    float: a first training, as after `init all`
+
+  --loss cross_entropy   from labels: class folders, names that end in _N, data sets
+         distill         from the float graph's answers, without labels
+         mse             an autoencoder's: output against input
+         vae             a variational autoencoder's: reconstruction, mean, log variance
+
+A share of the samples (--held_out) is not trained on and decides which epoch is kept. Ctrl-C ends
+with the best so far; --checkpoint FILE keeps a run, and with --resume the same line goes on.
+The first and the last filter have --end_bits, 8 unless it is given.
+"""
+
 TOPICS = {
     "session": _SESSION,
     "selectors": _SELECTORS,
@@ -113,4 +134,5 @@ TOPICS = {
     "formats": _FORMATS,
     "clip_types": _CLIP_TYPES,
     "data": _DATA,
+    "training": _TRAINING,
 }

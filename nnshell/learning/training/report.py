@@ -20,10 +20,12 @@ class Epoch:
     held_out_accuracy: float | None
     seconds: float
 
-    def better_than(self, other: Epoch) -> bool:
-        """Whether more answers are right, or as many at less loss."""
-        mine = (self.held_out_accuracy or 0.0, -self.held_out_loss)
-        return mine > (other.held_out_accuracy or 0.0, -other.held_out_loss)
+    def better_than(self, other: Epoch, by_loss: bool) -> bool:
+        """Whether the loss is less, or more answers are right, or as many at less loss."""
+        mine, others = self.held_out_accuracy or 0.0, other.held_out_accuracy or 0.0
+        if by_loss or mine == others:
+            return self.held_out_loss < other.held_out_loss
+        return mine > others
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from nnshell.learning.training.samples import (
 from nnshell.support.errors import QuantizationError
 
 _JUDGING_BATCH = 128
+_TELLING = 100  # fewer samples tell more by their loss than by how many are right
 _CHECKPOINT_SECONDS = 60.0
 
 
@@ -159,7 +160,8 @@ class Run:
     def _finish_epoch(self, entry: Epoch) -> None:
         state = self._state
         entries = [Epoch(**known) for known in state.history]
-        if entries and entry.better_than(entries[state.best]):
+        by_loss = len(self.shares.held_out) < _TELLING
+        if entries and entry.better_than(entries[state.best], by_loss):
             state.best, self._best = entry.number, self._copied()
         state.history.append(asdict(entry))
         self._write()

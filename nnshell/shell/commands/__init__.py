@@ -22,6 +22,7 @@ from nnshell.shell.commands.spread import SpreadCommands
 from nnshell.shell.commands.tables import TableCommands
 from nnshell.shell.commands.tensors import TensorCommands
 from nnshell.shell.commands.timing import TimingCommands
+from nnshell.shell.commands.training import TrainingCommands
 from nnshell.shell.commands.tutorial import TutorialCommands
 from nnshell.shell.commands.worked import WorkedCommands
 
@@ -34,6 +35,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         QuantizeCommands(),
         LaboratoryCommands(),
         LearningCommands(),
+        TrainingCommands(),
         ResultCommands(),
         SpreadCommands(),
         TensorCommands(),

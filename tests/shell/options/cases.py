@@ -289,6 +289,37 @@ COMMANDS: dict[str, Command] = {
         "--iterations": Case("--iterations 20", base="{inputs} --method brecq", needs="torch"),
         "--drop": Case("--drop 0.9", base="{inputs} --method brecq --iterations 5", needs="torch"),
     }),
+    "qat": Command("fused", "{inputs} --weight_bits 4 --act_bits 4 --lr 0.01", SHOWN,
+                   (INPUTS, {**TABLE, "--table_width": Case("-w 40", terminal=True)}), {
+        "--quantizer": Case("--quantizer pact"),
+        "--weight_bits": Case("--weight_bits 3", base="{inputs}"),
+        "--act_bits": Case("--act_bits 3", base="{inputs}"),
+        "--end_bits": Case("--end_bits 4"),
+        "--gradient_bits": Case("--gradient_bits 2", also="--quantizer dorefa"),
+        "--step": Case("--step gemm_g3 weight_bits=2"),
+        "--config": Case("--config layers.json"),
+        "--calibration_config": Case("--calibration_config calibration.json"),
+        "--epochs": Case("--epochs 2"),
+        "--batch": Case("--batch 2"),
+        "--lr": Case("--lr 0.05"),
+        "--momentum": Case("--momentum 0", also="--optimizer sgd --batch 2"),
+        "--weight_decay": Case("--weight_decay 5"),
+        "--warm_up": Case("--warm_up 1", also="--batch 2"),
+        "--patience": Case("--patience 1", base="{inputs} --lr 1e-20 --epochs 3"),
+        "--label_smoothing": Case("--label_smoothing 0.5"),
+        "--crop": Case("--crop 2"),
+        "--held_out": Case("--held_out 0.5"),
+        "--clip_norm": Case("--clip_norm 1e-6", also="--optimizer sgd"),
+        "--optimizer": Case("--optimizer sgd"),
+        "--schedule": Case("--schedule step", also="--batch 1"),
+        "--loss": Case("--loss distill"),
+        "--flip": Case("--flip"),
+        "--checkpoint": Case("--checkpoint run.npz"),
+        "--resume": Case("--resume", fails=FAILS),
+    }),
+    "init": Command("fused", "all", ("weights",), (), {
+        "--seed": Case("--seed 1"),
+    }),
     "outliers": Command("quantized", "{inputs}", (), (INPUTS, TABLE), {
         "input_files": Case("data.npz", base=""),
     }),
@@ -448,3 +479,12 @@ COMMANDS: dict[str, Command] = {
     "quit": Command(),
     "exit": Command(),
 }  # fmt: skip
+
+COMMANDS["qat"] = replace(
+    COMMANDS["qat"],
+    groups=tuple(
+        {name: replace(case, needs="torch") for name, case in group.items()}
+        for group in COMMANDS["qat"].groups
+    ),
+    options={name: replace(case, needs="torch") for name, case in COMMANDS["qat"].options.items()},
+)

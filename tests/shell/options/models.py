@@ -61,6 +61,7 @@ def write_files(folder: Path) -> None:
     _arrays(folder)
     _images(folder)
     texts = {
+        "layers.json": '[{"quant_types": ["weight"], "quant_bits": 4, "op_types": ["default"]}]',
         "labels.txt": "0\n" * SAMPLES,
         "numbers.txt": "0.5, -1 2\n0.1",
         "options.json": json.dumps({"quantized_dimension": "tensor"}),
