@@ -309,7 +309,7 @@ COMMANDS: dict[str, Command] = {
         "--label_smoothing": Case("--label_smoothing 0.5"),
         "--crop": Case("--crop 2"),
         "--held_out": Case("--held_out 0.5"),
-        "--clip_norm": Case("--clip_norm 1e-6", also="--optimizer sgd"),
+        "--clip_norm": Case("--clip_norm 1e-6", also="--optimizer sgd --lr 1 --batch 2"),
         "--optimizer": Case("--optimizer sgd"),
         "--schedule": Case("--schedule step", also="--batch 1"),
         "--loss": Case("--loss distill"),
@@ -480,10 +480,14 @@ COMMANDS: dict[str, Command] = {
     "exit": Command(),
 }  # fmt: skip
 
+TWICE = "{inputs} {inputs} --lr 0.01"  # a sample to train on, and one to judge by
 COMMANDS["qat"] = replace(
     COMMANDS["qat"],
     groups=tuple(
-        {name: replace(case, needs="torch") for name, case in group.items()}
+        {
+            name: replace(case, needs="torch", base=TWICE if case.inputs else case.base)
+            for name, case in group.items()
+        }
         for group in COMMANDS["qat"].groups
     ),
     options={name: replace(case, needs="torch") for name, case in COMMANDS["qat"].options.items()},
