@@ -292,7 +292,7 @@ def _roofline(figure: Figure, plot: Roofline) -> None:
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):  # the formatter of logarithmic axes writes formulas
         axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("")
+    axes.minorticks_off()
     axes.set_xlabel("MACs for each cycle that its data moves between L2 and L1")
     axes.set_ylabel("MACs a cycle")
     axes.grid()

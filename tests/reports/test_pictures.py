@@ -163,7 +163,7 @@ def test_what_studies_return_is_drawn(tmp_path: Path) -> None:
     nnshell.quantize(project, nnshell.calibrate_randomly(project))
     test = nnshell.load_inputs("sample:test", norm="x: x/128-1", limit=8)
     results = {
-        "_conv1_Conv_weights": nnshell.weights(project),
+        "_conv1_Conv_weights": nnshell.weights(project, "_conv1_Conv_weights"),
         "_fc3_Gemm": nnshell.compare(project, test),
         "accuracy": nnshell.sweep_options(project, {"bits": "8,4"}, test),
         "prediction": nnshell.validate(project, test, "int8"),
