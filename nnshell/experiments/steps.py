@@ -9,9 +9,10 @@ from typing import Any
 from nnshell.ir.flat import Item, flatten
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.ir.requests import POW2
 from nnshell.quantization import QuantizationOptions
 
-_BIAS_BYTES = 4
+_BIAS_BITS = 32
 FLOAT_NODE: Mapping[str, Any] = {"weight_bits": FLOAT_BITS, "act_bits": FLOAT_BITS}
 
 
@@ -50,9 +51,12 @@ def biases_of(items: Sequence[Item]) -> int:
 
 
 def weight_bytes(graph: Graph, options: QuantizationOptions) -> int:
-    """Weights packed at their bits, biases as int32."""
+    """Weights packed at their bits, biases as int32, or as the scheme POW2 has them."""
     total = 0
     for items in computing_steps(graph).values():
-        bits = options.for_node(items[0].path).weight_bits
-        total += -(-weights_of(items) * bits // 8) + _BIAS_BYTES * biases_of(items)
+        own = options.for_node(items[0].path)
+        bits, bias_bits = own.weight_bits, _BIAS_BITS
+        if own.scheme == POW2 and bits != FLOAT_BITS:
+            bits, bias_bits = own.bits, own.pow2_biases or own.bits
+        total += -(-weights_of(items) * bits // 8) + -(-biases_of(items) * bias_bits // 8)
     return total

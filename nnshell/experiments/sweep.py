@@ -13,9 +13,11 @@ The graph is calibrated once for each number of samples; a row is quantized on a
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -27,10 +29,12 @@ from nnshell.experiments.steps import weight_bytes
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import Graph
 from nnshell.ir.qparams import FLOAT_BITS
+from nnshell.ir.requests import POW2
 from nnshell.ir.widths import has_chip_widths
 from nnshell.quantization import Basis, QuantizationOptions, Statistics
 from nnshell.quantization.options import option_names
 from nnshell.support.errors import UsageError
+from nnshell.support.files import read_text
 
 BIASES = ("bias=float", "bias=int32", "bias=unscaled")  # beside rounded weights and activations
 QUANTIZE = ("nothing", "weights", "activations", "all", *BIASES)
@@ -184,7 +188,8 @@ def _floats(options: QuantizationOptions) -> QuantizationOptions:
 def _plan(base: QuantizationOptions, row: Mapping[str, Any]) -> Plan:
     values = {**base.to_mapping(), **{k: v for k, v in row.items() if k not in OTHERS}}
     if BITS in row:
-        values |= {"weight_bits": row[BITS], "act_bits": row[BITS]}
+        pow2 = str(values["scheme"]).upper() == POW2
+        values |= {BITS: row[BITS]} if pow2 else {"weight_bits": row[BITS], "act_bits": row[BITS]}
     what = row.get("quantize", "all")
     if what not in QUANTIZE:
         raise UsageError(f"'{what}' is nothing to quantize", hint=f"one of {', '.join(QUANTIZE)}")
@@ -193,6 +198,37 @@ def _plan(base: QuantizationOptions, row: Mapping[str, Any]) -> Plan:
     elif what == "activations":
         values["weight_bits"] = FLOAT_BITS
     return Plan(row, QuantizationOptions.from_mapping(values), what, row.get("calibration"))
+
+
+def read_published(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a CSV file: options as they are typed, and ``accuracy`` in percent.
+
+    UsageError when the file cannot be read, or has no such column or number.
+    """
+    try:
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+        for row in rows:
+            float(row["accuracy"])  # says now what would be wrong after hours of work
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, csv.Error):
+        raise UsageError(
+            f"{path} is no table of accuracies",
+            hint="its first line names options and accuracy: weight_clip,accuracy",
+        ) from None
+    return [{str(k).strip(): str(v).strip() for k, v in row.items()} for row in rows]
+
+
+def published_accuracy(
+    options: Mapping[str, Any], published: Sequence[Mapping[str, str]]
+) -> float | None:
+    """What was published of a row: of the first entry whose options all are the row's."""
+    own = {name: str(value).lower() for name, value in options.items()}
+    for entry in published:
+        named = {name: text.lower() for name, text in entry.items() if name != "accuracy" and text}
+        if all(own.get(name) == text for name, text in named.items()):
+            return float(entry["accuracy"])
+    return None
 
 
 def values_of(name: str, text: str) -> list[Any]:

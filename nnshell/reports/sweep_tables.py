@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nnshell.experiments.sweep import Row
+from nnshell.experiments.sweep import Row, published_accuracy
 from nnshell.reports.plots import Curves
 from nnshell.reports.table import Column, Table
 
@@ -16,6 +16,9 @@ _OF_CLASSES = (
 _OF_OTHERS = (Column("MSE to input", "right", key="mse", digits=5),)
 
 
+_PUBLISHED = Column("Published", "right", "%", key="published", digits=2)
+
+
 def _judged(row: Row, classes: bool) -> tuple[float | None, ...]:
     outcome = row.outcome
     if not classes or outcome.agreement is None:
@@ -24,13 +27,21 @@ def _judged(row: Row, classes: bool) -> tuple[float | None, ...]:
     return (accuracy, 100 * outcome.agreement)
 
 
-def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool = True) -> Table:
-    """Options first, then what the quantized graph did on the samples."""
+def sweep_table(
+    title: str,
+    rows: Sequence[Row],
+    samples: int,
+    *,
+    complete: bool = True,
+    published: Sequence[Mapping[str, str]] = (),
+) -> Table:
+    """Options first, then what the quantized graph did, and what was ``published`` of it."""
     names = list(dict.fromkeys(name for row in rows for name in row.options))
     classes = all(row.outcome.agreement is not None for row in rows)
     columns = (
         *(Column(name.replace("_", " "), key=name) for name in names),
         *(_OF_CLASSES if classes else _OF_OTHERS),
+        *((_PUBLISHED,) if published else ()),
         Column("Noise", "right", "dB", key="noise_db", digits=1),
         Column("Weights", "right", "bytes", key="bytes", grouped=True),
         Column("Engine", detail=1),
@@ -39,6 +50,7 @@ def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool
         (
             *(row.options.get(name) for name in names),
             *_judged(row, classes),
+            *((published_accuracy(row.options, published),) if published else ()),
             row.outcome.noise_db if row.outcome.noise > 0 else None,
             row.size_bytes,
             row.engine,
@@ -48,7 +60,7 @@ def sweep_table(title: str, rows: Sequence[Row], samples: int, *, complete: bool
     notes = [f"{samples:,} samples; noise is that of the first output beside the float graph's"]
     if not complete:
         notes.append("interrupted: these are the rows so far")
-    records = tuple(row.to_json() for row in rows)
+    records = tuple(row.to_json() for row in rows) if not published else None
     table = Table(title, columns, cells, notes=tuple(notes), records=records)
     return replace(table, plots=tuple(_curves(names, rows)))
 

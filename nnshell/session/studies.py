@@ -202,10 +202,11 @@ def keep_sweep(
     samples: int,
     *,
     complete: bool = True,
+    published: Sequence[Mapping[str, str]] = (),
 ) -> Table:
     """The table of a sweep, which the project keeps for its page."""
     title = f"{project.name}: {', '.join(name.replace('_', ' ') for name in names)}"
-    table = sweep_table(title, rows, samples, complete=complete)
+    table = sweep_table(title, rows, samples, complete=complete, published=published)
     project.tables.append(table)
     return table
 

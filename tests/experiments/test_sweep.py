@@ -12,7 +12,12 @@ import pytest
 import nnshell
 from nnshell.cli import main
 from nnshell.experiments.biases import unscaled_biases
-from nnshell.experiments.sweep import combinations, values_of
+from nnshell.experiments.sweep import (
+    combinations,
+    published_accuracy,
+    read_published,
+    values_of,
+)
 from nnshell.session.sizes import measure_sizes, quantized_bytes
 from nnshell.support.errors import UsageError
 
@@ -129,3 +134,13 @@ def test_a_sweep_is_kept_for_the_page_with_its_curves() -> None:
     assert [v for values in zip(*noise.series.values(), strict=True) for v in values] == [
         row[column] for row in table.rows
     ]
+
+
+def test_published_rows_stand_beside_those_with_their_options(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("bits,clip_type,accuracy\n8,none,53.4\n8,,50\n4,mse,41\n")
+    published = read_published(tmp_path / "p.csv")
+    rows = [{"bits": 8, "clip_type": "none"}, {"bits": 8, "clip_type": "mse"}, {"bits": 3}]
+    assert [published_accuracy(row, published) for row in rows] == [53.4, 50.0, None]
+    (tmp_path / "p.csv").write_text("bits,score\n8,53.4\n")
+    with pytest.raises(UsageError, match="no table of accuracies"):
+        read_published(tmp_path / "p.csv")

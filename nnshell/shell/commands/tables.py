@@ -52,7 +52,11 @@ def sweep_parser() -> Parser:
     group = parser.add_argument_group("options to combine")
     for name, text in _AXES:
         group.add_argument(f"--{name}", metavar="A,B,...", help=text)
+    group.add_argument("--option", action="append", metavar="KEY=A,B", default=[],
+                       help="Any other option of aquant: narrow_weights=true,false.")  # fmt: skip
     add = parser.add_argument
+    add("--published", metavar="FILE", completer=cmd2.Cmd.path_complete,
+        help="CSV file of options and `accuracy` in percent, to print beside.")  # fmt: skip
     add("--calibrate_on", metavar="FILES", completer=cmd2.Cmd.path_complete,
         help="Files to calibrate on.")  # fmt: skip
     add("--json", metavar="FILE", completer=cmd2.Cmd.path_complete,
@@ -75,6 +79,14 @@ def size_parser() -> Parser:
     return parser
 
 
+def _pair(text: str) -> tuple[str, str]:
+    """The option and the list of ``KEY=A,B``."""
+    key, equals, values = text.partition("=")
+    if not equals:
+        raise UsageError(f"--option {text} has no list", hint="--option narrow_weights=true,false")
+    return key.strip(), values
+
+
 def _calibration_options(args: argparse.Namespace, samples: int | None) -> InputOptions:
     """Input options for calibration: --limit and --seed are those of INPUTS alone."""
     options = input_options(args)
@@ -92,7 +104,9 @@ class TableCommands(Commands):
     def do_sweep(self, args: argparse.Namespace) -> None:
         """Measure every combination of quantization options."""
         lists = {name: getattr(args, name) for name, _ in _AXES if getattr(args, name)}
+        lists |= dict(_pair(text) for text in args.option)
         axes = {name: sweeps.values_of(name, text) for name, text in lists.items()}
+        published = sweeps.read_published(args.published) if args.published else ()
         if not axes:
             raise UsageError("no option has a list", hint="sweep INPUTS --bits 8,6,4")
         count = len(sweeps.combinations(axes))
@@ -104,7 +118,10 @@ class TableCommands(Commands):
             write_json(args.json, [row.to_json() for row in rows])
         samples = sum(len(batch) for batch in batches)
         project = self.project()
-        self.show(studies.keep_sweep(project, axes, rows, samples, complete=complete), args)
+        table = studies.keep_sweep(
+            project, axes, rows, samples, complete=complete, published=published
+        )
+        self.show(table, args)
         self.session.partial = not complete
 
     def _rows(

@@ -255,6 +255,8 @@ COMMANDS: dict[str, Command] = {
         "--allow_asymmetric_out": Case("--allow_asymmetric_out false"),
         "--quantize": Case("--quantize weights"),
         "--calibration": Case("--calibration 1"),
+        "--option": Case("--option narrow_weights=true,false"),
+        "--published": Case("--published published.csv"),
         "--calibrate_on": Case("--calibrate_on whole.npy"),
         "--json": Case("--json rows.json"),
     }),

@@ -63,6 +63,7 @@ def write_files(folder: Path) -> None:
     texts = {
         "layers.json": '[{"quant_types": ["weight"], "quant_bits": 4, "op_types": ["default"]}]',
         "labels.txt": "0\n" * SAMPLES,
+        "published.csv": "bits,accuracy\n8,52.5\n4,41",
         "numbers.txt": "0.5, -1 2\n0.1",
         "options.json": json.dumps({"quantized_dimension": "tensor"}),
         "tune.json": json.dumps({"*": {"quantized_dimension": "tensor"}}),
