@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from nnshell.shell import tutor
     from nnshell.targets import autotiler as codegen
     from nnshell.tutorials import folder as tutorial_folder
-    from nnshell.tutorials import lesson_data, walkthrough
+    from nnshell.tutorials import lab_work, labs, lesson_data, walkthrough
 else:
 
     class _Lazy:
@@ -132,6 +132,8 @@ else:
     tensors = _Lazy("nnshell.reports.tensors")
     tutor = _Lazy("nnshell.shell.tutor")
     tutorial_folder = _Lazy("nnshell.tutorials.folder")
+    lab_work = _Lazy("nnshell.tutorials.lab_work")
+    labs = _Lazy("nnshell.tutorials.labs")
     lesson_data = _Lazy("nnshell.tutorials.lesson_data")
     walkthrough = _Lazy("nnshell.tutorials.walkthrough")
 
@@ -155,7 +157,9 @@ __all__ = [
     "image_format",
     "image_sets",
     "improve",
+    "lab_work",
     "labels",
+    "labs",
     "learning_tables",
     "lesson_data",
     "mixed",

@@ -23,6 +23,7 @@ trap 'rm -f "$made"' EXIT
     echo
     echo "Ours beside published figures, which are of other trainings and, where named, other networks."
     echo "Written by \`scripts/labs/run_all.sh\` DATA, section by section where \`LABS\` names them."
+    echo "\`lab NAME\` at the prompt makes smaller tables of the same kind, on samples or on your data."
     echo "Data: CIFAR-10, the test set for accuracy, the first images of the training set for calibration."
     echo "Each section says how many; a smaller count is the first so many, which are class-balanced."
     echo

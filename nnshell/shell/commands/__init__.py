@@ -12,6 +12,7 @@ from nnshell.shell.commands.folders import FolderCommands
 from nnshell.shell.commands.graphs import GraphCommands
 from nnshell.shell.commands.keep import KeepCommands
 from nnshell.shell.commands.laboratory import LaboratoryCommands
+from nnshell.shell.commands.labs import LabCommands
 from nnshell.shell.commands.learning import LearningCommands
 from nnshell.shell.commands.page import PageCommands
 from nnshell.shell.commands.prepare import PrepareCommands
@@ -44,6 +45,7 @@ def command_sets() -> tuple[CommandSet[Any], ...]:
         KeepCommands(),
         SettingCommands(),
         TutorialCommands(),
+        LabCommands(),
         WorkedCommands(),
         TableCommands(),
         PageCommands(),

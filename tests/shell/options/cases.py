@@ -469,6 +469,12 @@ COMMANDS: dict[str, Command] = {
         "--language": Case("--language xx", base="own.md --auto", fails=FAILS),
         "--data": Case("--data .", base="own.md --auto", fails=FAILS),
     }),
+    "lab": Command("nothing", "e", groups=(TABLE,), options={
+        "name": Case("a", base=""),
+        "--data": Case("--data .", fails=FAILS),
+        "--limit": Case("--limit 5", base="i"),
+        "--calibration": Case("--calibration 1", base="d"),
+    }),
     "doctor": Command("nothing", groups=(FORMAT,)),
     "help": Command("nothing", options={"--verbose": Case("-v"), "topic": Case("aquant")}),
     "history": Command("fused", options={
