@@ -119,6 +119,10 @@ def replay(folder: Path, own_ranges: bool) -> tuple[Project, InputOptions]:
             flow.fuse(project, *(word.removeprefix("--") for word in arguments))
         elif command == "set":
             project.settings.parse(arguments[0], arguments[1])
+        elif command == "freeze":
+            edits.freeze(project, arguments)
+        elif command == "nodeoption":
+            edits.node_option(project, *arguments)
         elif command == "imageformat":
             edits.image_format(project, *arguments)
         elif command == "aquant":

@@ -8,6 +8,7 @@ import numpy as np
 
 from nnshell.importers.tflite.constants import REAL_TYPES
 from nnshell.importers.tflite.nodes import Step
+from nnshell.importers.tflite.recurrent import holds_steps, name_unread
 from nnshell.importers.tflite.slices import slice_of
 from nnshell.reading.registry import Unsupported
 
@@ -71,8 +72,16 @@ def _unpack(step: Step) -> None:
         step.emit("Squeeze", [step.key(0), axes])
         return
     parts = [step.fresh() for _ in step.outputs]
+    steps = holds_steps(step.context.graph, step.value(0).ref)
     step.emit("Split", [step.key(0)], {"axis": axis}, outputs=parts)
+    unread = [output for output in step.outputs if not step.context.uses.get(output, 0)]
+    if steps:
+        named = zip(parts, step.outputs, strict=True)
+        refs = [step.context.values[part].ref for part, output in named if output in unread]
+        name_unread(step.context.graph, refs)
     for index, (part, output) in enumerate(zip(parts, step.outputs, strict=True)):
+        if steps and output in unread:
+            continue
         step.emit("Squeeze", [part, axes], outputs=[output], suffix=f"_reshape{index}")
 
 

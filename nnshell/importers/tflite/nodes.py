@@ -346,6 +346,13 @@ class Step:
         IMPORTS[op](self.context)
         return result[0]
 
+    def begin(self) -> ImportContext:
+        """The context, at a node of the graph that is called after the operator."""
+        node = self._node(self.operator.op, self.inputs, self.outputs, {})
+        self.context.node, self.context.name = node, self.name
+        self.context.origin = self._origin
+        return self.context
+
     def emit_activated(
         self, op: str, inputs: Sequence[str], attributes: Mapping[str, AttributeValue] | None = None
     ) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nnshell.importers.tflite.moves import MOVES
 from nnshell.importers.tflite.nodes import Step
+from nnshell.importers.tflite.recurrent import sequence_lstm, sequence_rnn
 from nnshell.ir.foreign import AttributeValue
 from nnshell.ops.channels_last import DEPTHWISE, FILTER
 from nnshell.reading.registry import Unsupported
@@ -287,4 +288,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "SUB": partial(_arithmetic, op="Sub"),
     "SUM": partial(_reduce, op="ReduceMean", scale=True),
     "TANH": partial(_plain, op="Tanh"),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": sequence_lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": sequence_rnn,
 }

@@ -48,5 +48,9 @@ OPTIONS: dict[str, OptionFields] = {
     "STRIDED_SLICE": OptionFields("StridedSliceOptions", _MASKS),
     "SUB": OptionFields("SubOptions", (_FUSED,)),
     "SUM": OptionFields("ReducerOptions", ("KeepDims",)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": OptionFields(
+        "UnidirectionalSequenceLSTMOptions", (_FUSED, "CellClip", "ProjClip", "TimeMajor")
+    ),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": OptionFields("SequenceRNNOptions", (_FUSED, "TimeMajor")),
     "UNPACK": OptionFields("UnpackOptions", ("Num", "Axis")),
 }

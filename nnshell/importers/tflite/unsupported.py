@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _FLOAT = "train with RELU or HARD_SWISH"
-_RECURRENT = "recurrent layers are not supported; use convolutions over time"
+_RECURRENT = "convert with Keras, whose layers become UNIDIRECTIONAL_SEQUENCE_LSTM or _RNN"
 _DILATED = "convert with TensorFlow 2.4 or newer, which writes a dilated convolution instead"
 _APPLICATION = "leave it out and do it in the application"
 
@@ -28,8 +28,6 @@ ADVICE = {
     "SPACE_TO_DEPTH": "use CONV_2D with a stride",
     "TOPK_V2": "leave it out and sort in the application",
     "TRANSPOSE_CONV": "use RESIZE_NEAREST_NEIGHBOR followed by CONV_2D",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _RECURRENT,
-    "UNIDIRECTIONAL_SEQUENCE_RNN": _RECURRENT,
     "VAR_HANDLE": "freeze the variables before converting",
     "WHILE": "unroll it when converting",
 }
