@@ -15,7 +15,7 @@ registered example.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -60,6 +60,7 @@ class Operator(ABC):
     parameters: ClassVar[tuple[int, ...]] = ()  # constant inputs whose records it makes itself
     made_by_quantizer: ClassVar[bool] = False  # inserted between conflicting records
     copies: ClassVar[bool] = False  # inserted where a tensor needs memory of its own
+    option_fields: ClassVar[Mapping[str, str]] = {}  # fields that node options set, "" for others
     on_edge: ClassVar[bool] = False  # inserted between a node and one of its readers
     reads_8_bits: ClassVar[bool] = False  # its input keeps 8 bits where others get fewer
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.records import Answer, RecordQuestion
 from nnshell.ir.requests import QuantizeRequest
@@ -49,6 +50,7 @@ _SAME_ENDS = 0.1  # part by which input and output scale may differ to be made o
 _SAME_WEIGHTS = 0.2
 _MOST_HARD_BITS = 10
 _LARGEST = 127
+_SATURATED = 4.0  # beyond it tanh is 1, limited or not
 _OPEN = 100.0  # the argument of a gate that lets everything pass
 _ROUNDING = 1e-12  # of a cell's reach that was kept as a scale
 
@@ -67,6 +69,12 @@ class Lstm(Recurrent):
     )
     input_weights: ClassVar[tuple[str, ...]] = ("i_2_i_w", "i_2_f_w", "i_2_c_w", "i_2_o_w")
     states: ClassVar[tuple[str, ...]] = ("i_state", "c_state")
+    option_fields: ClassVar[Mapping[str, str]] = {
+        **Recurrent.option_fields,
+        "OUTPUT_C_STATE": "last_c",
+        "LSTM_OUTPUT_C_STATE": "last_c",
+        "QUANT_C_STATE_WITH_STAT": "measured_cell",
+    }
     last_c: bool = False  # a further output, the cell after the last step
     cell_clip: float = 0.0  # of the cell, in units of it; 0 for none
     measured_cell: bool = False  # the cell's scale by what was seen, also where it is clipped
@@ -86,6 +94,29 @@ class Lstm(Recurrent):
         steps = inputs[0].shape[0]
         order = " Reversed " if self.reverse else " "
         return f"Number of cells: {steps}/{steps},{order} Cell {float(self.cell_clip)} Prj 0.0 tanh"
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        """ONNX's LSTM; step by step where the cell may reach its limit, which ONNX has not."""
+        operands = dict(zip(("sequence", *self.slots), inputs, strict=True))
+        steps, size = types[0].shape[0], types[1].shape[0]
+        if not self._may_clip(build, operands, steps):
+            return super().to_onnx(build, inputs, types, outputs)
+        written = StepByStep.of(build, operands, steps, size, self)
+        sequence = written.joined(written.states, stacked=self.stacked)
+        last = {"h": written.states, "c": written.cells}
+        final = 0 if self.reverse else steps - 1
+        shown = self.kept_states(["h", "c"])
+        axis = build.constant(np.array([1], np.int64))
+        return (sequence, *(build.node("Unsqueeze", [last[n][final], axis]) for n in shown))
+
+    def _may_clip(self, build: ForeignGraph, operands: Mapping[str, str], steps: int) -> bool:
+        """A step adds at most 1 to the size of a cell."""
+        if not self.cell_clip:
+            return False
+        before = build.constants.get(operands["c_state"])
+        return before is None or float(np.abs(before).max()) + steps > self.cell_clip
 
     def _gate_ranges(self) -> tuple[str, ...]:
         ends = ("_i", "_r", "")
@@ -110,6 +141,9 @@ class Lstm(Recurrent):
         """
         build = inside.build
         size = build.constants[inside.operands["i_b"]].shape[0]
+        if self._may_clip(build, inside.operands, inside.steps):
+            written = StepByStep.of(build, inside.operands, inside.steps, size, self)
+            return written.joined(written.cells, stacked=False)
         parts = build.node("Concat", list(arguments), {"axis": 2})
         sequence = build.node("Transpose", [parts], {"perm": [1, 0, 2]})
         weights = np.zeros((1, 4 * size, 3 * size), np.float32)
@@ -119,7 +153,7 @@ class Lstm(Recurrent):
         biases = np.zeros((1, 8 * size), np.float32)
         biases[0, size : 2 * size] = _OPEN
         recurrent = np.zeros((1, 4 * size, size), np.float32)
-        cell = self._expanded(build, inside.operands, "c_state", size)
+        cell = self.expanded(build, inside.operands, "c_state", size)
         none = build.node("Sub", [cell, cell])
         names = [build.constant(value) for value in (weights, recurrent, biases)]
         attributes = {
@@ -176,6 +210,13 @@ class Lstm(Recurrent):
         records = {slot: request.record(1 + i) for i, slot in enumerate(self.slots)}
         given, state = request.record(0).first_scale, records["i_state"].first_scale
         cell = records["c_state"].first_scale
+        if 0 < self.cell_clip < _SATURATED:
+            _LOG.warning(
+                "%s: the AutoTiler's LSTM limits its cell to %g only after it was used: output "
+                "values differ from the float network's where the limit is reached",
+                request.name,
+                self.cell_clip,
+            )
         bits = self._hard_bits(cell * _LARGEST) if self.hard else GATE_BITS
         scales = {}
         for gate in _GATES:
@@ -208,6 +249,57 @@ class Lstm(Recurrent):
     def examples(cls) -> list[Example]:
         both = replace(cls(), last_h=True, last_c=True)
         return [*super().examples(), example_of(both, 4, 3, 4, "state and cell")]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepByStep:
+    """An LSTM as ONNX nodes of its own for each step; tensors (batch, S) in order of time."""
+
+    build: ForeignGraph
+    states: tuple[str, ...]
+    cells: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, build: ForeignGraph, operands: Mapping[str, str], steps: int, size: int, op: Lstm
+    ) -> StepByStep:
+        """All steps, the cell limited to +-``op.cell_clip`` before it is used."""
+        limit = build.constant(np.array([op.cell_clip], np.float32))
+        lowest = build.constant(np.array([-op.cell_clip], np.float32))
+        axis = build.constant(np.array([1], np.int64))
+        h = op.expanded(build, operands, "i_state", size)
+        c = op.expanded(build, operands, "c_state", size)
+        flat = build.constant(np.array([0], np.int64))
+        h, c = (build.node("Squeeze", [state, flat]) for state in (h, c))
+        states, cells = [""] * steps, [""] * steps
+        for number in range(steps - 1, -1, -1) if op.reverse else range(steps):
+            place = build.constant(np.array([number], np.int64))
+            x = build.node("Gather", [operands["sequence"], place], {"axis": 1})
+            x = build.node("Squeeze", [x, axis])
+            gates = {g: cls._argument(build, operands, g, x, h) for g in _GATES}
+            i, f, o = (build.node("Sigmoid", [gates[g]]) for g in "ifo")
+            kept = build.node("Mul", [f, c])
+            added = build.node("Mul", [i, build.node("Tanh", [gates["c"]])])
+            above = build.node("Max", [build.node("Add", [kept, added]), lowest])
+            c = build.node("Min", [above, limit])
+            h = build.node("Mul", [o, build.node("Tanh", [c])])
+            states[number], cells[number] = h, c
+        return cls(build, tuple(states), tuple(cells))
+
+    @staticmethod
+    def _argument(
+        build: ForeignGraph, operands: Mapping[str, str], gate: str, x: str, h: str
+    ) -> str:
+        swapped = {"transB": 1}
+        given = build.node("Gemm", [x, operands[f"i_2_{gate}_w"], operands[f"{gate}_b"]], swapped)
+        return build.node("Gemm", [h, operands[f"r_2_{gate}_w"], given], swapped)
+
+    def joined(self, tensors: Sequence[str], *, stacked: bool) -> str:
+        """(batch, T, S) of all steps, with ``stacked`` (batch, 1, T, S)."""
+        axis = self.build.constant(np.array([1], np.int64))
+        parts = [self.build.node("Unsqueeze", [tensor, axis]) for tensor in tensors]
+        whole = self.build.node("Concat", parts, {"axis": 1})
+        return self.build.node("Unsqueeze", [whole, axis]) if stacked else whole
 
 
 @imports("LSTM")

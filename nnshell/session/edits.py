@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnshell.ir.graph import Graph, Node
+from nnshell.ir.operator import OPERATORS
 from nnshell.ir.select import select, select_one
 from nnshell.passes.edit import (
     CutGraph,
@@ -25,8 +26,10 @@ from nnshell.passes.edit import (
     graph_input,
 )
 from nnshell.passes.manager import PassRecord
+from nnshell.passes.recurrent import SetRecurrentOption
 from nnshell.passes.regions import FROZEN
 from nnshell.quantization import remove_quantization
+from nnshell.quantization.states import with_states
 from nnshell.session.project import Project
 from nnshell.session.recipe import recorded, remember_setting
 from nnshell.session.steps import Step
@@ -191,24 +194,49 @@ def node_option(project: Project, selector: str, key: str, value: str | None) ->
     nodes = [node for _, node in select(project.graph, selector) if node.op.role != "constant"]
     for node in nodes:
         _check_option(node, name)
+    changed = [node for node in nodes if name in node.op.option_fields]
+    on = value is not None and _is_on(name, value)
     with recorded(project, "nodeoption", {"selector": selector, "key": name, "value": value}):
         for node in nodes:
             node.options.pop(name, None)
             if value is not None:
                 node.options[name] = value
-    return nodes
+        if changed:
+            _set_recurrent_option(project, changed, name, on)
+    return [project.graph[node.name] for node in nodes]
+
+
+def _is_on(name: str, value: str) -> bool:
+    if value not in ("", "0", "1"):
+        raise UsageError(f"{name} takes 0 or 1, not '{value}'")
+    return value != "0"
+
+
+def _set_recurrent_option(project: Project, nodes: Sequence[Node], option: str, on: bool) -> None:
+    """Change the layers, and quantize again where the graph was quantized.
+
+    A state that becomes an input has the range that calibration saw of it.
+    """
+    steps = [SetRecurrentOption(node.name, option, on) for node in nodes]
+    with requantized(project):
+        before = {node.name for node in project.graph.inputs}
+        project.run_passes(steps)
+        fresh = [node for node in project.graph.inputs if node.name not in before]
+        if project.statistics is not None and fresh:
+            project.statistics = with_states(project.statistics, project.graph, fresh)
 
 
 def option_names(node: Node) -> tuple[str, ...]:
     """AutoTiler options a node takes."""
     if node.op.role in ("input", "output"):
         return (*_ENDS, *_ALL_NODES)
-    return (*_KERNELS, *_ALL_NODES)
+    return (*node.op.option_fields, *_KERNELS, *_ALL_NODES)
 
 
 def check_option_name(key: str) -> None:
     """UsageError for a name that is no option of any node."""
-    known = (*_ALL_NODES, *_ENDS, *_KERNELS)
+    fields = [name for cls in OPERATORS.values() for name in cls.option_fields]
+    known = (*_ALL_NODES, *_ENDS, *_KERNELS, *dict.fromkeys(fields))
     if key.upper() not in known:
         near = difflib.get_close_matches(key.upper(), known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"options are {', '.join(known)}"

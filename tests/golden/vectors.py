@@ -25,6 +25,7 @@ from nnshell.inputs.binding import Images, bind
 from nnshell.inputs.options import InputOptions
 from nnshell.ir.basic_operators import Constant
 from nnshell.ir.graph import Graph, Node, all_nodes
+from nnshell.ir.requests import Range
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.numeric.kernels.fixed import FixedFilterKernel
 from nnshell.ops.max_pool import MaxPool
@@ -35,8 +36,12 @@ from nnshell.support.errors import NNShellError
 from nnshell.targets.autotiler.build import build
 from nnshell.targets.autotiler.header import write_header
 
+# Multipliers of a GRU, by ours.
+CACHE_NAMES = {f"i_2_{gate}": f"i_2_{gate}_WR_q" for gate in "zrh"}
+CACHE_NAMES |= {f"{gate}_2_int": f"{gate}_WR_2_int_q" for gate in "zrh"}
 SCALE_TOLERANCE = 1e-6  # of scales from our own ranges; those from the file are equal
 RANGE_TOLERANCE = 1e-6
+INNER_TOLERANCE = 2e-6  # of sums inside a recurrent layer: some cancel
 BIAS_TOLERANCE = 2  # of biases from our own ranges
 FLIPPED = 1e-3  # share of a tensor's values that such biases may move, by one step
 
@@ -64,7 +69,7 @@ def find_folders(data: Path) -> list[Path]:
     kinds = ("", "propagation/", "tflite/", "quantized/", "pow2/", "recurrent/")
     patterns = [f"{kind}*/qrecs.json" for kind in kinds]
     found = [path.parent for pattern in patterns for path in data.glob(f"vectors/{pattern}")]
-    return sorted(folder for folder in found if folder.name != "mnist_rnn")
+    return sorted(found)
 
 
 def is_calibrated(folder: Path) -> bool:
@@ -206,6 +211,7 @@ def _compare_ranges(report: Report, project: Project, folder: Path) -> None:
             worst = max(abs(one - other) for one, other in pairs)
             report.count("ranges", 1)
             report.check(worst <= RANGE_TOLERANCE * extent, f"{key}: {pairs}", "ranges")
+            _compare_inner_ranges(report, key, stored[key].inside, own[key].inside)
 
 
 def _after_resizes(graph: Graph) -> set[str]:
@@ -215,6 +221,24 @@ def _after_resizes(graph: Graph) -> set[str]:
         if node.op.role == "resize" or any(ref.node in affected for ref in node.inputs):
             affected.add(node.name)
     return affected
+
+
+def _compare_inner_ranges(
+    report: Report, key: str, stored: Mapping[str, Range], own: Mapping[str, Range]
+) -> None:
+    """Ranges within a recurrent layer: its states, its cell, its gates."""
+    for name, expected in stored.items():
+        report.count("ranges", 1)
+        seen = own.get(name)
+        extent = max(abs(expected.minimum), abs(expected.maximum))
+        near = seen is not None and all(
+            abs(one - other) <= INNER_TOLERANCE * extent
+            for one, other in (
+                (seen.minimum, expected.minimum),
+                (seen.maximum, expected.maximum),
+            )
+        )
+        report.check(near, f"{key}: {name} {seen} is not {expected}", "ranges")
 
 
 def _is_padded_max_pool(node: Node) -> bool:
@@ -328,6 +352,11 @@ def _compare_cache(report: Report, name: str, cache: Mapping[str, Any], node: No
     ):
         scaling = getattr(kernel, attribute, None)
         if entry in cache and isinstance(scaling, Multiplier):
+            _compare_multiplier(report, f"{name}: {entry}", cache[entry], scaling)
+    for scaled, scaling in getattr(kernel, "scalings", {}).items():
+        entry = CACHE_NAMES.get(scaled, f"{scaled}_q")
+        report.check(entry in cache, f"{name}: no {entry} is stored")
+        if entry in cache:
             _compare_multiplier(report, f"{name}: {entry}", cache[entry], scaling)
     for entry, attribute in (
         ("lower_bound", "lower"),

@@ -26,6 +26,7 @@ class Tensor:
     scale: Sequence[float] = ()
     zero_point: Sequence[int] = ()
     axis: int = 0
+    variable: bool = False
 
 
 @dataclass
@@ -127,6 +128,7 @@ class TfliteModel:
             "Shape": _integers(build, tensor.shape),
             "Type": _TYPES[tensor.dtype],
             "Buffer": buffer,
+            "IsVariable": tensor.variable,
         }
         if len(tensor.scale):
             quantization = {

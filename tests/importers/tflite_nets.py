@@ -449,3 +449,53 @@ def products_of_matrices() -> TfliteModel:
     a, b = net.input(1, 4, 5), net.input(1, 6, 5)
     made = net.op("BATCH_MATMUL", [a, b], (1, 4, 6), "BatchMatMulOptions", AdjY=1)
     return net.output(made)
+
+
+def lstm(
+    net: TfliteModel, x: int, width: int, size: int, *, shape: tuple[int, ...], **options: Any
+) -> int:
+    """UNIDIRECTIONAL_SEQUENCE_LSTM without optional parts; ``shape`` is that of the output."""
+    batch = shape[1] if options.get("TimeMajor") else shape[0]
+    weights = [net.constant(normal(size, width) / 2) for _ in range(4)]
+    recurrent = [net.constant(normal(size, size) / 2) for _ in range(4)]
+    biases = [net.constant(normal(size)) for _ in range(4)]
+    states = [net.tensor((batch, size), variable=True) for _ in range(2)]
+    none = [-1]
+    inputs = [x, *weights, *recurrent, *none * 3, *biases, *none * 2, *states]
+    table = "UnidirectionalSequenceLSTMOptions"
+    options = {"FusedActivationFunction": 4, **options}
+    return net.op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, shape, table, **options)
+
+
+@case
+def lstms() -> TfliteModel:
+    net = TfliteModel()
+    first = lstm(net, net.input(1, 5, 3), 3, 4, shape=(1, 5, 4))
+    second = lstm(net, first, 4, 2, shape=(1, 5, 2), CellClip=10.0)
+    return net.output(first, second)
+
+
+@case
+def lstm_with_a_limited_cell() -> TfliteModel:
+    net = TfliteModel()
+    return net.output(lstm(net, net.input(1, 6, 3), 3, 4, shape=(1, 6, 4), CellClip=0.5))
+
+
+@case
+def lstm_time_major() -> TfliteModel:
+    net = TfliteModel()
+    perm = net.constant(integers(1, 0, 2))
+    x = net.op("TRANSPOSE", [net.input(1, 5, 3), perm], (5, 1, 3), "TransposeOptions")
+    made = lstm(net, x, 3, 4, shape=(5, 1, 4), TimeMajor=True)
+    return net.output(net.op("TRANSPOSE", [made, perm], (1, 5, 4), "TransposeOptions"))
+
+
+@case
+def rnn() -> TfliteModel:
+    net = TfliteModel()
+    x = net.input(1, 5, 3)
+    constants = [net.constant(v) for v in (normal(4, 3), normal(4, 4) / 2, normal(4))]
+    inputs = [x, *constants, net.tensor((1, 4), variable=True)]
+    options = {"FusedActivationFunction": 4}
+    made = net.op("UNIDIRECTIONAL_SEQUENCE_RNN", inputs, (1, 5, 4), "SequenceRNNOptions", **options)
+    return net.output(made)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
 
 FloatArray = NDArray[np.float32]
+STATES_AS_INPUTS = "RNN_STATES_AS_INPUTS"
 _SEQUENCE = 0
 BIAS_BYTES = 4  # int32
 
@@ -47,6 +48,12 @@ class Recurrent(Operator):
     slots: ClassVar[tuple[str, ...]] = ()  # constants, in the order of inputs 1, 2, ...
     input_weights: ClassVar[tuple[str, ...]] = ()  # slots, in the order that a step takes them
     states: ClassVar[tuple[str, ...]] = ()  # slots
+    option_fields: ClassVar[Mapping[str, str]] = {
+        "RNN_USE_HARDACT": "hard",
+        "RNN_SAME_INOUT_SCALE": "same_scale",
+        "OUTPUT_H_STATE": "last_h",
+        STATES_AS_INPUTS: "",
+    }
     misread: ClassVar[tuple[str, ...]] = ()  # slots that integers have in another scale
     reverse: bool = False
     stacked: bool = True  # output 0 has a leading axis of 1, as ONNX's axis of directions
@@ -179,9 +186,9 @@ class Recurrent(Operator):
         known = [build.constants.get(operands[slot]) for slot in self.states]
         if all(value is not None and not value.any() for value in known):
             return []
-        return [self._expanded(build, operands, slot, size) for slot in self.states]
+        return [self.expanded(build, operands, slot, size) for slot in self.states]
 
-    def _expanded(
+    def expanded(
         self, build: ForeignGraph, operands: Mapping[str, str], slot: str, size: int, axis: int = 0
     ) -> str:
         """A state for every sample, with another axis of 1."""
@@ -221,7 +228,8 @@ class Recurrent(Operator):
         state = outputs[0]
         if self.stacked:
             state = build.node("Squeeze", [state, _integers(build, 1)])
-        inside = Inside(build, operands, self._before(build, operands, state, types))
+        steps = types[_SEQUENCE].shape[0]
+        inside = Inside(build, operands, self._before(build, operands, state, types), steps)
         return {"range_state": state, **self.gate_tensors(inside)}
 
     def _before(
@@ -229,7 +237,7 @@ class Recurrent(Operator):
     ) -> str:
         """The state before every step, (batch, T, S)."""
         steps, size = types[_SEQUENCE].shape[0], types[1].shape[0]
-        first = self._expanded(build, operands, self.states[0], size, 1)
+        first = self.expanded(build, operands, self.states[0], size, 1)
         kept = (1, steps) if self.reverse else (0, steps - 1)
         limits = (_integers(build, *kept[:1]), _integers(build, *kept[1:]), _integers(build, 1))
         rest = build.node("Slice", [state, *limits])
@@ -321,6 +329,7 @@ class Inside:
     build: ForeignGraph
     operands: Mapping[str, str]
     before: str
+    steps: int
 
     def of_input(self, slot: str) -> str:
         """The sequence times the weights in a slot."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from nnshell.ir.requests import Range
 from nnshell.quantization.ranges.pickled import Entries, Malformed, plain, read_pickle
-from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
+from nnshell.quantization.ranges.statistics import SUMS_RANGE, Statistics, TensorStatistics
 from nnshell.support.errors import InputError
 
 _NPY = b"\x93NUMPY"
@@ -123,7 +123,8 @@ def _tensor(value: Any) -> TensorStatistics | None:
     first = entries[0] if entries else None
     if first is None:
         return None
-    first = replace(first, inside=_inside(value))
+    inside = _inside(value)
+    first = replace(first, accumulator=inside.pop(SUMS_RANGE, None), inside=inside)
     if len(entries) == 1 or None in entries:
         return first
     return replace(first, outputs=tuple(entry for entry in entries if entry is not None))

@@ -22,6 +22,7 @@ MAX_FILE_BYTES = 64 << 20
 _MOMENTS = ("mean", "std", "b")
 _SUMS = ("acc_min", "acc_max")
 _INSIDE = "range_"
+SUMS_RANGE = "range_acc"  # NNTool's name of the range of a filter's sums
 _MOST_OUTPUTS = 4096  # of one node
 
 
@@ -132,6 +133,7 @@ def _entry(key: str, value: Any, where: str) -> TensorStatistics:
     ends = [numbers[name] for name in _SUMS if name in numbers]
     sums = Range(*ends) if len(ends) == len(_SUMS) and ends[0] <= ends[1] else None
     inside = inner_ranges(key, value, where)
+    sums = inside.pop(SUMS_RANGE, sums)
     return TensorStatistics(
         low,
         high,

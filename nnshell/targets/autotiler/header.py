@@ -6,7 +6,7 @@ from nnshell.ir.graph import Graph, Node
 from nnshell.ir.qparams import QParams
 from nnshell.targets.autotiler import names
 from nnshell.targets.autotiler.fixed_scale import mantissa_and_shift
-from nnshell.targets.autotiler.unit import hidden, unit_of
+from nnshell.targets.autotiler.unit import hidden, slot_of, unit_of
 
 _EXPLANATION = """\
 /* Quantized scales of {name}. A tensor's real values are
@@ -35,7 +35,8 @@ def _label(graph: Graph, node: Node, step: int, anonymise: bool) -> str:
     """The node's name in its macros."""
     if node.op.boundary:
         return names.cap(names.identifier(node.name))
-    return unit_of(graph, node, step).label(anonymise)
+    slot = slot_of(graph, node) if node.op.role == "constant" else ""
+    return f"S{step}_{slot}" if slot else unit_of(graph, node, step).label(anonymise)
 
 
 def _block(prefix: str, node: Node, step: int) -> str:

@@ -11,6 +11,7 @@ from nnshell.ir.facts import POOLS, Role
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.work import Work
+from nnshell.ops.families.recurrent import Recurrent
 from nnshell.targets.autotiler import names
 
 
@@ -70,6 +71,16 @@ def unit_of(graph: Graph, node: Node, step: int) -> Unit:
     pool = next((entry for entry in rest if entry.op.role in POOLS), None)
     activation = next((entry for entry in rest if entry.op.role == "activation"), None)
     return Unit(graph, node, step, main, pool, activation, padding)
+
+
+def slot_of(graph: Graph, node: Node) -> str:
+    """The slot of a recurrent layer that a constant is called after: ``f_b`` of ``f_b_LSTM``."""
+    for reader, position in graph.consumers(node.name):
+        op = reader.op
+        if isinstance(op, Recurrent) and position:
+            slot = op.slots[position - 1]
+            return slot if node.name == f"{slot}_{reader.name}" else ""
+    return ""
 
 
 def quantization_of(node: Node) -> NodeQuantization:

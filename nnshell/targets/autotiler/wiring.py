@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.targets.autotiler import names
 from nnshell.targets.autotiler.plan import Stack
-from nnshell.targets.autotiler.unit import hidden, makes_kernel
+from nnshell.targets.autotiler.unit import hidden, makes_kernel, slot_of
 
 FIXED = ("input", "constant")  # roles whose memory is given
 
@@ -113,7 +113,9 @@ def _can_be_output(wiring: Wiring, ref: Ref) -> bool:
 
 def _name_tensors(wiring: Wiring, node: Node) -> None:
     if node.op.role in FIXED:
-        expected = names.cap(names.identifier(node.name))
+        slot = slot_of(wiring.graph, node) if node.op.role == "constant" else ""
+        short = f"S{wiring.numbers[node.name]}_{names.cap(slot)}"
+        expected = short if slot else names.cap(names.identifier(node.name))
         wiring.variables[Ref(node.name)] = wiring.namer.claim(expected, node.name)
         return
     for index in range(len(node.outputs)):
