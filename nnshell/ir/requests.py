@@ -39,6 +39,7 @@ class KernelOptions:
     weight_clip: str = "none"  # which extremes of the weights are cut off
     fixed_bits: int = 16  # of weights and activations in the scheme POW2
     bias_bits: int = 0  # of biases there; 0 for as many
+    unit_lstm_output: bool = False  # an LSTM's output stands for -1 to 1, whatever was seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -170,6 +170,8 @@ class Lstm(Recurrent):
         operands = Operands.of(question, self.slots)
         if operands is None:
             return None
+        if question.options.kernel.unit_lstm_output:
+            operands.set_output(1 / _LARGEST)
         wish = question.wish
         if wish is not None:
             if wish.asymmetric or wish.zero_point or wish.dtype != "int8":

@@ -32,6 +32,7 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "softmax_out_8bits": (True, False),
     "bits": (8, 16),
     "pow2_biases": (0, 8, 16, 32),
+    "force_rnn_1_minus_1_out": (True, False),
 }
 
 _SCHEME_NAMES = {"SQ8": SQ8, "SCALED": SQ8, "POW2": POW2, "SYMMETRIC": POW2}
@@ -47,10 +48,9 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "force_output_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
     "force_external_size": ((8,), "16-bit feature maps need NE16 of GAP9"),
     "hwc": ((False,), "the kernels for height x width x channels are not implemented"),
-    "kernel_type": (("lut",), "recurrent layers are not implemented"),
-    "narrow_state": ((False, True), "recurrent layers are not implemented"),
-    "max_precision_limit": ((2,), "recurrent layers are not implemented"),
-    "force_rnn_1_minus_1_out": ((False,), "recurrent layers are not implemented"),
+    "kernel_type": (("lut",), "it is for 16-bit recurrent kernels, which GAP8 does not have"),
+    "narrow_state": ((False, True), "it is for 16-bit recurrent kernels"),
+    "max_precision_limit": ((2,), "it is for 16-bit recurrent kernels"),
     "float_type": (("float32",), "the scheme FLOAT is not implemented"),
 }
 
@@ -76,6 +76,7 @@ class QuantizationOptions:
     weight_clip: str = "auto"  # "none" at 8 bits, "mse" below
     bits: int = 16  # of weights and activations in the scheme POW2
     pow2_biases: int = 0  # bits of biases there; 0 for as many as the others have
+    force_rnn_1_minus_1_out: bool = False  # an LSTM's output and state stand for -1 to 1
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -153,6 +154,7 @@ class QuantizationOptions:
             clip,
             self.bits,
             self.pow2_biases,
+            self.force_rnn_1_minus_1_out,
         )
 
 
