@@ -67,6 +67,7 @@ _PUBLIC = {
             "records",
             "weights",
             "activations",
+            "kept_activations",
         ),
         "nnshell.session.training": ("train", "initialize"),
         "nnshell.learning.training.options": ("TrainingOptions",),

@@ -71,13 +71,13 @@ def _cells(entry: Distribution, detailed: bool, quality: bool) -> tuple[Cell, ..
             shares = dict(zip(SIGMAS, entry.outside, strict=False))
             cells.append(100 * shares[number] if shares else None)
     if detailed:
-        cells.append(100 * entry.zeros)
+        cells.append(None if entry.zeros is None else 100 * entry.zeros)
     cells.append(entry.q_format)
     if quality:
         cells.append(entry.qsnr_db)
     if detailed:
         cells.append(_shaded(entry.histogram) if entry.histogram else None)
-    return tuple(cells)
+    return tuple(None if cell != cell else cell for cell in cells)  # NaN: it is not known
 
 
 def _shaded(histogram: Sequence[int]) -> str:

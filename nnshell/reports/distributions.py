@@ -21,6 +21,7 @@ from nnshell.ir.qparams import FLOAT_BITS, QParams
 from nnshell.ir.select import select
 from nnshell.quantization.ranges.histogram import Histogram as FineHistogram
 from nnshell.quantization.ranges.histogram import StreamingHistogram
+from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.reports.plots import Histogram
 from nnshell.support.errors import InputError, QuantizationError
 
@@ -51,7 +52,7 @@ class Distribution:
     sigma: float
     outside: tuple[float, ...] = ()  # shares outside mean +- n sigma, for each of SIGMAS
     histogram: tuple[int, ...] = ()  # counts in equal bins from minimum to maximum
-    zeros: float = 0.0  # share of values that are exactly 0
+    zeros: float | None = None  # share of values that are exactly 0, where they were counted
     qsnr_db: float | None = None  # of the Q format
     representable: tuple[float, float] | None = None  # by the tensor's integers
     bits: int = _BITS  # of these integers
@@ -284,6 +285,37 @@ def activation_distributions(
         )
         for key, spread in spreads.items()
     ]
+
+
+def kept_distributions(graph: Graph, statistics: Statistics) -> list[Distribution]:
+    """What the last calibration kept of each tensor, in step order.
+
+    Ranges are always there; mean, sigma and the histogram only after clip types that need one
+    (``mse``, ``entropy`` ...), else mean and sigma are NaN.
+    """
+    records, numbers = _records(graph), graph.step_numbers()
+    results = []
+    for key, node, _ in all_nodes(graph):
+        seen = statistics.find(key)
+        if seen is None or node.op.role == "constant":
+            continue
+        step, shape = numbers[key.partition("/")[0]], str(node.type)
+        entry = _of_statistics(step, key, shape, node.type.size * statistics.samples, seen)
+        results.append(_with_integers(entry, records.get(key)))
+    return results
+
+
+def _of_statistics(
+    step: int, key: str, shape: str, count: int, seen: TensorStatistics
+) -> Distribution:
+    low, high, counted = seen.minimum, seen.maximum, seen.histogram
+    if counted is None or not counted.total:
+        return Distribution(step, key, shape, count, low, high, math.nan, math.nan)
+    mean = float(np.average(counted.centers, weights=counted.counts))
+    sigma = math.sqrt(float(np.average((counted.centers - mean) ** 2, weights=counted.counts)))
+    entry = Distribution(step, key, shape, counted.total, low, high, mean, sigma)
+    outside = tuple(_outside(counted, mean - n * sigma, mean + n * sigma) for n in SIGMAS)
+    return replace(entry, outside=outside, histogram=_coarser(counted, low, high))
 
 
 def _records(graph: Graph) -> dict[str, QParams]:

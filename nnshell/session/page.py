@@ -36,6 +36,7 @@ from nnshell.reports.page.content import (
     Warned,
 )
 from nnshell.reports.page.render import page_html
+from nnshell.reports.page.templates import check_extra
 from nnshell.reports.plots import Curves, Plot
 from nnshell.reports.quantization_tables import comparison_table, qshow_table
 from nnshell.reports.simulation_text import headline
@@ -68,6 +69,7 @@ def report(
     labelled, accuracy and confusions. ``progress`` counts samples, ``PASSES_OVER_SAMPLES`` times
     each. NNShellError when the extra ``report`` is not installed.
     """
+    check_extra()
     target = Path(path)
     write_atomically(target, page_html(page_of(project, samples, progress=progress)).encode())
     return target

@@ -39,6 +39,7 @@ from nnshell.session import edits, improve, simulation
 from nnshell.session.improve import Equalization
 from nnshell.session.project import Project
 from nnshell.session.samples import Samples, batches_of
+from nnshell.support.errors import QuantizationError
 
 Progress = Callable[[int], None]
 
@@ -274,6 +275,17 @@ def activations(
     return distributions.activation_distributions(
         project.graph, batches_of(project, samples), engine.run, progress=progress
     )
+
+
+def kept_activations(project: Project) -> list[Distribution]:
+    """What the last calibration kept of every step; QuantizationError without one."""
+    if project.statistics is None:
+        raise QuantizationError(
+            "no calibration has looked at activations",
+            where=project.name,
+            hint="activations INPUTS runs the float graph",
+        )
+    return distributions.kept_distributions(project.graph, project.statistics)
 
 
 def activation_notes(project: Project) -> tuple[str, ...]:

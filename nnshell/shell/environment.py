@@ -43,6 +43,9 @@ PACKAGES = (
     Package("pillow", "11.0", "reading images"),
     Package("torch", "2.4", "adaround brecq and network, training the sample model", "train"),
     Package("distributed", "2025.1", "--cluster: evaluation on many machines", "cluster"),
+    Package("jinja2", "3.1", "the page of report", "report"),
+    Package("matplotlib", "3.8", "pictures: --svg, report, draw", "report"),
+    Package("fast-sugiyama", "0.5", "pictures of graphs: report, draw", "report"),
     Package("ziglang", "0.13", "a C compiler, where the system has none", "native"),
     Package("pytest", "8.0", "running the tests", "test"),
     Package("hypothesis", "6.100", "running the tests", "test"),
@@ -104,7 +107,7 @@ def _tools() -> Iterator[tuple[str, str, str, str]]:
     yield _int8_engine()
     dot = shutil.which("dot")
     result = _first_line(["dot", "-V"]) if dot else "-"
-    yield ("Graphviz", result, "pictures with draw", "" if dot else "install graphviz")
+    yield ("Graphviz", result, "pictures with draw, instead of the extra report", "")
 
 
 def _int8_engine() -> tuple[str, str, str, str]:

@@ -15,6 +15,7 @@ from nnshell.reports.distribution_tables import distribution_table
 from nnshell.reports.distributions import BINS, SIGMAS, distribution, shown_bins
 from nnshell.reports.text_histogram import text_histogram
 from nnshell.session.studies import activation_notes
+from nnshell.support.errors import QuantizationError
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 
@@ -107,3 +108,24 @@ def test_three_sigma_comes_first(spread: dict[str, Any]) -> None:
     assert order == sorted(order) and keys.index("sigma") < order[0]
     (plot,) = table.plots
     assert [entry.name for entry in plot.entries] == [entry.name for entry in entries]  # type: ignore[union-attr]
+
+
+def test_a_calibration_keeps_what_its_clip_type_needed() -> None:
+    project = lenet()
+    with pytest.raises(QuantizationError, match="no calibration"):
+        nnshell.kept_activations(project)
+    images = nnshell.load_inputs("sample:test", norm="x: x/128-1", limit=40)
+    nnshell.quantize(project, nnshell.calibrate(project, images))
+    ranges = {entry.name: entry for entry in nnshell.kept_activations(project)}
+    assert not any(entry.histogram for entry in ranges.values())
+    table = distribution_table("kept", list(ranges.values()))
+    assert "nan" not in str(table.rows) and len(table.rows) == len(ranges)
+    nnshell.quantize(project, nnshell.calibrate(project, images, clip_type="mse"))
+    kept = {entry.name: entry for entry in nnshell.kept_activations(project)}
+    measured = {entry.name: entry for entry in nnshell.activations(project, images)}
+    assert set(kept) <= set(measured) and "_Relu" in kept
+    for name, entry in kept.items():
+        other = measured[name]
+        assert (entry.minimum, entry.maximum) == pytest.approx((other.minimum, other.maximum))
+        assert entry.sigma == pytest.approx(other.sigma, rel=0.01)
+        assert entry.histogram == other.histogram and entry.count == other.count

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import nnshell
 from nnshell.session.page import page_of
 from nnshell.session.project import Answer, Project
+from nnshell.support.errors import NNShellError
 
 for _name in ("jinja2", "matplotlib", "fast_sugiyama"):
     pytest.importorskip(_name)
@@ -116,6 +118,17 @@ def test_a_float_graph_has_a_page(tmp_path: Path) -> None:
     noise = rng.normal(size=(4, 3, 32, 32)).astype(np.float32)
     text = nnshell.report(project, tmp_path / "page.html", noise).read_text()
     assert "not quantized yet" in text and "Error by layer" not in text
+
+
+def test_a_page_without_its_packages_is_refused_before_anything_runs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setitem(sys.modules, "fast_sugiyama", None)
+    with pytest.raises(NNShellError, match="a page needs jinja2, fast-sugiyama") as refusal:
+        nnshell.report(project, tmp_path / "page.html", "sample:test")
+    assert refusal.value.hint == "pip install 'nnshell[report]'"
+    assert not list(tmp_path.iterdir())
 
 
 # -- in a browser ----------------------------------------------------------------------------

@@ -27,7 +27,7 @@ _MOST_CLASSES = 40  # of a heat map whose squares can be told apart
 
 
 def page_html(page: Page) -> str:
-    """The whole file; NNShellError where the extra ``report`` is not installed."""
+    """The whole file; ``check_extra`` says whether it can be made."""
     from markupsafe import Markup
 
     rendered = template("page.html.j2").render(

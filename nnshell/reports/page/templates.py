@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
 from nnshell.support.errors import NNShellError
+
+_PACKAGES = (
+    ("jinja2", "jinja2"),
+    ("matplotlib", "matplotlib"),
+    ("fast_sugiyama", "fast-sugiyama"),
+)
+
+
+def check_extra() -> None:
+    """NNShellError that names what of the extra ``report`` is not installed."""
+    missing = [name for module, name in _PACKAGES if not _is_installed(module)]
+    if missing:
+        raise NNShellError(
+            f"a page needs {', '.join(missing)}", hint="pip install 'nnshell[report]'"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it is being kept out
+        return False
 
 
 def template(name: str) -> Any:

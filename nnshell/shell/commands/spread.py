@@ -28,6 +28,10 @@ from nnshell.support.errors import UsageError
 if TYPE_CHECKING:
     from nnshell.reports.distributions import Distribution
 
+_KEPT = (
+    "kept by the last calibration: ranges, and after --clip_type mse, entropy and others that need "
+    "them histograms; `activations INPUTS` looks at more"
+)
 _WIDTH = 80  # of pictures that do not go to a terminal
 
 
@@ -79,11 +83,12 @@ def _activations_parser(example: str) -> Parser:
     parser = Parser(
         description="Run the float graph on inputs and show how the output of every layer is "
         "spread: range, mean, sigma, how many values lie outside 3, 1, 2 and 5 sigma, how many are "
-        "0, a histogram. Before `fusions` the layers are those of the model file.",
+        "0, a histogram. Before `fusions` the layers are those of the model file. Without INPUTS: "
+        "what the last calibration kept.",
         example=example,
     )
     _add_hist_option(parser)
-    add_input_options(parser)
+    add_input_options(parser, files="*")
     _add_kept_options(parser)
     return parser
 
@@ -156,15 +161,22 @@ class SpreadCommands(Commands):
         self._activations(args)
 
     def _activations(self, args: argparse.Namespace) -> None:
+        project, notes = self.project(), studies.activation_notes(self.project())
+        if args.input_files:
+            result = self._measured(args)
+        else:
+            result = studies.kept_activations(project)
+            notes = (_KEPT, *notes)
+        if args.hist and any(entry.histogram for entry in result):
+            self._histograms(result)
+            return
+        title = f"{project.name}: activations"
+        self.show(distribution_tables.distribution_table(title, result, notes), args)
+
+    def _measured(self, args: argparse.Namespace) -> list[Distribution]:
+        """The outputs of the float graph on INPUTS."""
         graph = self.graph()
         engine = engines.make_engine(graph, "float", everything=True)
         with self.inputs(args, "running") as (inputs, done):
             batches = image_sets.noted(inputs, flow.batch_size(graph))
-            result = distributions.activation_distributions(
-                graph, batches, engine.run, progress=done
-            )
-        if args.hist:
-            self._histograms(result)
-            return
-        title, notes = f"{graph.name}: activations", studies.activation_notes(self.project())
-        self.show(distribution_tables.distribution_table(title, result, notes), args)
+            return distributions.activation_distributions(graph, batches, engine.run, progress=done)

@@ -383,11 +383,13 @@ COMMANDS: dict[str, Command] = {
         "--detail": Case("-d", idle=True),
     }),
     "activations": Command("fused", "{inputs}", (), (INPUTS, TABLE), {
+        "input_files": Case("data.npz", base="", setup="quantized"),
         "--hist": Case("--hist"),
         "--qsnr": Case("-q 3", idle=True),
         "--detail": Case("-d", idle=True),
     }),
     "astats": Command("fused", "{inputs}", (), (INPUTS, TABLE), {
+        "input_files": Case("data.npz", base="", setup="quantized"),
         "--hist": Case("--hist"),
         "--qsnr": Case("-q 3", idle=True),
         "--detail": Case("-d", idle=True),
