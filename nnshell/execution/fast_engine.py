@@ -14,12 +14,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from nnshell.execution.chunks import samples_per_chunk
-from nnshell.execution.float_engine import RUNTIME_ERRORS
 from nnshell.execution.integer_engine import IntegerEngine, result_tensors
+from nnshell.execution.sessions import RUNTIME_ERRORS, Session
 from nnshell.exporters.onnx import Port, foreign_to_bytes
 from nnshell.ir.arithmetic import arithmetic_of
 from nnshell.ir.basic_operators import Constant
@@ -38,7 +37,7 @@ from nnshell.support.errors import InputError, NNShellError
 _LOG = logging.getLogger(__name__)
 
 # Optimizers of ONNX Runtime that change the order or the place of a rounding, or a border.
-_INEXACT = [
+_INEXACT = (
     "CastChainElimination",
     "ConvAddActivationFusion",
     "ConvAddFusion",
@@ -55,7 +54,7 @@ _INEXACT = [
     "QDQS8ToU8Transformer",
     "QDQSelectorActionTransformer",
     "WeightBiasQuantization",
-]
+)
 
 
 _BEFORE_REQUANTIZATION = (Relu, Relu6, ReluN, Clip, MaxPool)
@@ -122,7 +121,7 @@ class FastEngine:
         return dict(zip(names, results, strict=True))
 
 
-def _session(lowered: _Lowered, threads: int | None) -> onnxruntime.InferenceSession:
+def _session(lowered: _Lowered, threads: int | None) -> Session:
     model = lowered.model()
     try:
         return open_exact_session(model, threads)
@@ -228,15 +227,9 @@ def _quantization(item: Item) -> NodeQuantization:
     return item.node.quantization
 
 
-def open_exact_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
+def open_exact_session(model: bytes, threads: int | None = None) -> Session:
     """A session whose optimizer leaves every rounding where it is."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_INEXACT
-    )
+    return Session(model, threads=threads, disabled=_INEXACT)
 
 
 @cache

@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from nnshell.execution.sessions import RUNTIME_ERRORS, Session, one_line
 from nnshell.exporters.onnx import export_bytes
 from nnshell.ir.graph import Graph
 from nnshell.ir.types import TensorType
 from nnshell.support.errors import GraphError, InputError, NNShellError
-
-LOGGER = logging.getLogger(__name__)
-
-RUNTIME_ERRORS = (
-    runtime.EPFail,
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-    RuntimeError,
-    ValueError,
-)
-
-_ERROR_CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
-
-# Makes pads of a border of zeros before a maximum, where they no longer win over negative numbers
-# (seen in 1.31), and pads that the pool then finds larger than its kernel.
-WRONG_OPTIMIZERS = ["Pad_Fusion"]
-
-
-def open_session(model: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session over a serialized model, on the CPU; quiet."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # fatal only: what is refused is raised as well
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    return open_with(model, options)
-
-
-def open_with(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """A session with these options.
-
-    A model that its optimizers cannot take is run as it is: valid networks are seen to fail there.
-    """
-    providers = ["CPUExecutionProvider"]
-    try:
-        return onnxruntime.InferenceSession(
-            model, options, providers=providers, disabled_optimizers=WRONG_OPTIMIZERS
-        )
-    except RUNTIME_ERRORS as error:
-        LOGGER.debug("running without optimizers: %s", error)
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return onnxruntime.InferenceSession(model, options, providers=providers)
 
 
 class FloatEngine:
@@ -79,7 +30,7 @@ class FloatEngine:
         self.keys = list(keys) if keys is not None else [node.name for node in graph.outputs]
         self._name = graph.name
         try:
-            self._session = open_session(export_bytes(graph, self.keys), threads)
+            self._session = Session(export_bytes(graph, self.keys), threads=threads)
         except RUNTIME_ERRORS as error:
             raise GraphError(one_line(error), where=f"graph {graph.name} in float") from error
 
@@ -91,9 +42,7 @@ class FloatEngine:
         """
         return self._run(self._session, batch)
 
-    def _run(
-        self, session: onnxruntime.InferenceSession, batch: Sequence[NDArray[Any]]
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, session: Session, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         feeds = self._feeds(batch)
         try:
             results = session.run(self.keys, feeds)
@@ -113,9 +62,3 @@ class FloatEngine:
                 raise InputError(f"wants samples of shape {tensor}, not {value}", where=name)
             feeds[name] = np.ascontiguousarray(array, tensor.dtype)
         return feeds
-
-
-def one_line(error: Exception) -> str:
-    """An error of ONNX Runtime's without its code and line breaks."""
-    text = _ERROR_CODE.sub("", " ".join(str(error).split()))
-    return f"ONNX Runtime: {text}"

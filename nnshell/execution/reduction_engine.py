@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nnshell.execution.float_engine import RUNTIME_ERRORS, FloatEngine, open_session
+from nnshell.execution.float_engine import FloatEngine
+from nnshell.execution.sessions import RUNTIME_ERRORS, Session
 from nnshell.exporters.reductions import export_reductions, reduction_name
 from nnshell.ir.graph import Graph
 from nnshell.support.errors import GraphError
@@ -27,7 +28,7 @@ class ReductionEngine(FloatEngine):
         self.keys = [reduction_name(key, name) for key in wanted for name in wanted[key]]
         self._name = graph.name
         try:
-            self._session = open_session(export_reductions(graph, wanted), threads)
+            self._session = Session(export_reductions(graph, wanted), threads=threads)
         except RUNTIME_ERRORS as error:
             reason = " ".join(str(error).split())
             where = f"graph {graph.name} in float"

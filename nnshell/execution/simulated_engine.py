@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from nnshell.execution.chunks import samples_per_chunk
-from nnshell.execution.float_engine import RUNTIME_ERRORS, FloatEngine, one_line, open_with
+from nnshell.execution.float_engine import FloatEngine
+from nnshell.execution.sessions import RUNTIME_ERRORS, Session, one_line
 from nnshell.exporters.onnx import to_bytes
 from nnshell.exporters.simulated import export_simulated, is_rounded
 from nnshell.ir.graph import Graph
@@ -44,7 +44,7 @@ class SimulatedEngine(FloatEngine):
         self._session = self._open(1)  # rounding is too little work to share
 
     @cached_property
-    def _all_cores(self) -> onnxruntime.InferenceSession:
+    def _all_cores(self) -> Session:
         """For one sample alone."""
         return self._session if self._threads == 1 else self._open(self._threads)
 
@@ -64,22 +64,16 @@ class SimulatedEngine(FloatEngine):
         done = list(each(super().run, parts))
         return {key: np.concatenate([part[key] for part in done]) for key in self.keys}
 
-    def _run(
-        self, session: onnxruntime.InferenceSession, batch: Sequence[NDArray[Any]]
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, session: Session, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """As in FloatEngine; the file's inputs are as they were given, their readers' are not."""
         results = super()._run(session, batch)
         for key, record in self._read.items():
             results[key] = record.dequantize(record.quantize(results[key]))
         return results
 
-    def _open(self, threads: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        options.intra_op_num_threads = threads
+    def _open(self, threads: int) -> Session:
         try:
-            return open_with(self._model, options)
+            return Session(self._model, threads=threads, entries={"session.disable_quant_qdq": "1"})
         except RUNTIME_ERRORS as error:
             raise GraphError(one_line(error), where=f"graph {self._name} simulated") from error
 

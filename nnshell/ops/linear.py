@@ -178,7 +178,10 @@ def import_gemm(ctx: ImportContext) -> None:
     weights = ctx.weights(1)
     if weights.ndim != 2:
         raise Unsupported(f"its weights have {weights.ndim} axes", accepted="2")
-    argument = ctx.at_batch(value, 1 if ctx.integer("transA", 0) else 0)
+    transposed = bool(ctx.integer("transA", 0))
+    if transposed and value.batch == 0 and value.shape[1] != 1:
+        ctx.refuse("transA", accepted="0", hint="it would mix the samples of a batch: leave it out")
+    argument = ctx.at_batch(value, 1 if transposed else 0)
     weights = weights if ctx.integer("transB", 0) else weights.T
     weights = _scaled(ctx, weights, "alpha")
     if ctx.has(2) and not ctx.is_constant(2):

@@ -99,19 +99,20 @@ class Resizer(Operator):
     def to_onnx(
         self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
     ) -> tuple[str, ...]:
-        if self.scales is None:
+        factors = self.scales or _exact_factors(types[0].shape, self.size)
+        if factors is None:
             sizes = build.constant(np.array(self.size, np.int64), "sizes")
             operands = [inputs[0], "", "", sizes]
+            attributes = {**self._attributes(), "axes": [2, 3]}
         else:
-            scales = build.constant(np.array(self.scales, np.float32), "scales")
-            operands = [inputs[0], "", scales]
-        return (build.node("Resize", operands, self._attributes(), hint=self.kind),)
+            scales = build.constant(np.array((1, 1, *factors), np.float32), "scales")
+            operands, attributes = [inputs[0], "", scales], self._attributes()
+        return (build.node("Resize", operands, attributes, hint=self.kind),)
 
     def _attributes(self) -> dict[str, AttributeValue]:
         return {
             "mode": self.mode,
             "coordinate_transformation_mode": self.coordinates,
-            "axes": [2, 3],
         }
 
     def identity_reason(self, inputs: Types, constants: Constants) -> str:
@@ -142,6 +143,18 @@ class Resizer(Operator):
             axis_positions(self.coordinates, height, self.size[0], scales[0]),
             axis_positions(self.coordinates, width, self.size[1], scales[1]),
         )
+
+
+def _exact_factors(shape: Sequence[int], size: tuple[int, int]) -> tuple[float, float] | None:
+    """Factors of height and width where float32 has them without error, else None.
+
+    They are written without ``axes``, which optimizers of transposes in ONNX Runtime mishandle.
+    """
+    factors = tuple(
+        float(np.float32(m) / np.float32(n)) for m, n in zip(size, shape[1:], strict=True)
+    )
+    exact = all(f * n == m for f, n, m in zip(factors, shape[1:], size, strict=True))
+    return (factors[0], factors[1]) if exact else None
 
 
 def resized(size: Sequence[int], scales: Sequence[float]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from nnshell.ir.qparams import NodeQuantization
 from nnshell.ir.requests import Range
 from nnshell.ir.types import Layout, TensorType
 from nnshell.ops.concat import Concat
-from nnshell.reading.registry import Unsupported, Value, imports
+from nnshell.reading.registry import Unsupported, Value, imports, without
 from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
@@ -202,21 +202,33 @@ def import_gather(ctx: ImportContext) -> None:
     if np.any(indices < -extent) or np.any(indices >= extent) or not indices.size:
         raise Unsupported(f"indices {indices.tolist()}", accepted=f"{-extent} to {extent - 1}")
     if front == value.batch and ctx.batch_size == 1:
-        shape = (*value.shape[:front], *indices.shape, *value.shape[front + 1 :])
-        batch = front if indices.ndim else None
-        kept = tuple(n for axis, n in enumerate(shape) if axis != batch)
-        ctx.produce_value(Value(ctx.reshaped(value.ref, kept), shape, batch))
+        _gather_samples(ctx, value, front, indices)
         return
     axis = ctx.inner_axis(front, value)
-    ref = _gathered(ctx, value, axis, [int(n) % extent for n in indices.reshape(-1)])
     inner = value.inner
+    ref = _gathered(ctx, value.ref, inner, axis, [int(n) % extent for n in indices.reshape(-1)])
     batch = value.batch
     if batch is not None and batch > front:
         batch += indices.ndim - 1
     ctx.produce(ctx.reshaped(ref, (*inner[:axis], *indices.shape, *inner[axis + 1 :])), batch)
 
 
-def _gathered(ctx: ImportContext, value: Value, axis: int, indices: list[int]) -> Ref:
+def _gather_samples(ctx: ImportContext, value: Value, front: int, indices: IntArray) -> None:
+    """From a batch of 1: the sample itself, or as many copies as there are indices."""
+    shape = (*value.shape[:front], *indices.shape, *value.shape[front + 1 :])
+    if indices.size == 1:
+        batch = front if indices.ndim else None
+        ref = ctx.reshaped(value.ref, without(shape, batch))
+        ctx.produce_value(Value(ref, shape, batch))
+        return
+    whole = ctx.at_batch(value, None)
+    ref = _gathered(ctx, whole, value.shape, front, [0] * indices.size)
+    ctx.produce(ctx.reshaped(ref, shape, "_shape"), None)
+
+
+def _gathered(
+    ctx: ImportContext, ref: Ref, inner: Sequence[int], axis: int, indices: list[int]
+) -> Ref:
     runs = _runs(indices)
     if len(runs) > _MOST_PIECES:
         raise Unsupported(
@@ -224,9 +236,9 @@ def _gathered(ctx: ImportContext, value: Value, axis: int, indices: list[int]) -
         )
     pieces = []
     for number, run in enumerate(runs):
-        limits = [(0, n, 1) for n in value.inner]
+        limits = [(0, n, 1) for n in inner]
         limits[axis] = run
-        pieces.append(_add_slice(ctx, value.ref, limits, f"_{number}" if len(runs) > 1 else ""))
+        pieces.append(_add_slice(ctx, ref, limits, f"_{number}" if len(runs) > 1 else ""))
     return pieces[0] if len(pieces) == 1 else ctx.add(Concat(axis), pieces)
 
 

@@ -250,10 +250,13 @@ class ImportContext:
             return value.ref
         if self.batch_size != 1 or (position is not None and self._extent(value, position) != 1):
             text = "x".join(str(n) for n in value.shape)
+            where = "no axis" if value.batch is None else f"axis {value.batch}"
+            needed = "no batch axis" if position is None else f"it at axis {position}"
             raise Unsupported(
-                f"the batch axis of {text} is not where the operator needs it",
-                accepted="axis 0 as batch axis",
-                hint="give the shapes of the inputs with --input_shapes",
+                f"{where} of {text} is the batch axis, the operator needs {needed}",
+                hint="export the model with a batch of 1"
+                if self.batch_size != 1
+                else "export the model so that every operator has the batch axis first",
             )
         return self.reshaped(value.ref, without(value.shape, position))
 

@@ -15,8 +15,9 @@ from nnshell import flow
 from nnshell.chips import simulate_graph
 from nnshell.chips.tiled.run import run_tiled
 from nnshell.execution.fast_engine import FastEngine
-from nnshell.execution.float_engine import FloatEngine, open_session
+from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.execution.sessions import Session
 from nnshell.execution.simulated_engine import SimulatedEngine
 from nnshell.exporters.onnx import export_bytes
 from nnshell.exporters.simulated import export_simulated
@@ -153,7 +154,7 @@ def _values(results: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
 
 
 def _run_file(data: bytes, graph: Graph, batch: Batch) -> dict[str, NDArray[Any]]:
-    session = open_session(data, 1)
+    session = Session(data, threads=1)
     feeds = {node.name: array for node, array in zip(graph.inputs, batch, strict=True)}
     names = [node.name for node in graph.outputs]
     return dict(zip(names, session.run(names, feeds), strict=True))

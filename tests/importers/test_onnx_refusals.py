@@ -15,6 +15,7 @@ from nnshell.importers.onnx.importer import import_onnx
 from nnshell.reading.registry import IMPORTS
 from nnshell.support.errors import ModelError
 
+from .conftest import make_model
 from .parts import ints, node, zeros
 
 Save = Callable[..., Path]
@@ -111,7 +112,7 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "Concat of samples, open batch is one sample": (
         [node("Transpose", "x", perm=[1, 0, 2, 3], outputs=("t",)), node("Conv", "t", "w")],
         {"w": zeros(3, 4, 1, 1)},
-        "not where the operator needs it",
+        "is the batch axis, the operator needs it at axis 0",
     ),
     "Resize cubic": (
         [node("Resize", "x", "", "s", mode="cubic")],
@@ -403,3 +404,56 @@ def test_there_is_no_advice_against_what_is_imported() -> None:
 
     assert not set(unsupported.ADVICE) & set(IMPORTS), "take these lines out of ADVICE"
     assert all(onnx.defs.has(operator) for operator in unsupported.ADVICE), "operators of ONNX"
+
+
+@pytest.mark.parametrize(
+    ("domain", "operator", "name"),
+    [
+        ("qonnx.custom_op.general", "Quant", "QONNX"),
+        ("onnx.brevitas", "BipolarQuant", "QONNX"),
+        ("finn.custom_op.general", "MultiThreshold", "QONNX"),
+        ("PACTOps", "RequantShift", "quantlib"),
+        ("", "RequantShift", "quantlib"),
+        ("org.openvinotoolkit", "FakeQuantize", "OpenVINO"),
+    ],
+)
+def test_dialects_of_quantized_models_are_one_line(
+    save: Save, domain: str, operator: str, name: str
+) -> None:
+    nodes = [
+        onnx.helper.make_node(operator, ["x"], ["a"], name="first", domain=domain),
+        onnx.helper.make_node(operator, ["a"], ["y"], name="second", domain=domain),
+    ]
+    model = make_model(nodes, {"x": IMAGE})
+    if domain:
+        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+    text = refusal(save(model))
+    assert "\n" not in text
+    assert f"{operator} 'first' and 1 more" in text
+    assert name in text
+    assert "QuantizeLinear" in text
+
+
+def test_an_unknown_attribute_names_node_and_near_names(save: Save) -> None:
+    nodes = [node("Conv", "x", "w", name="odd", kernel_size=[3, 3])]
+    text = refusal(save(nodes=nodes, inputs={"x": IMAGE}, constants={"w": zeros(4, 4, 3, 3)}))
+    assert text.startswith("Conv 'odd': it has no attribute 'kernel_size'")
+    assert "did you mean kernel_shape?" in text
+
+
+def test_a_sequence_as_output_is_called_one(save: Save) -> None:
+    model = make_model([node("SplitToSequence", "x", axis=1)], {"x": IMAGE})
+    value = onnx.helper.make_tensor_sequence_value_info("y", onnx.TensorProto.FLOAT, None)
+    model.graph.output[0].CopyFrom(value)
+    assert "output 'y' is a sequence; accepted: tensors" in refusal(save(model))
+
+
+def test_a_branch_on_an_input_is_called_one(save: Save) -> None:
+    def branch(op: str) -> onnx.GraphProto:
+        info = onnx.helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, None)
+        return onnx.helper.make_graph([node(op, "x", outputs=("b",))], "branch", [], [info])
+
+    choice = node("If", "c", name="either", then_branch=branch("Relu"), else_branch=branch("Abs"))
+    model = make_model([choice], {"x": IMAGE, "c": []})
+    model.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.BOOL
+    assert "choice of the input 'c' at run time" in refusal(save(model))

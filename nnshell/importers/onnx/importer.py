@@ -13,18 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import onnx
-
 from nnshell.importers.model_file import imported_by
 from nnshell.importers.onnx.cut import cut_off
-from nnshell.importers.onnx.file import DEFAULT_DOMAINS, OnnxFile, converted, read_onnx
+from nnshell.importers.onnx.file import converted, read_onnx
 from nnshell.importers.onnx.fold import FOLDABLE
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.nodes import Importer
-from nnshell.importers.onnx.quantized import can_be_written_out
+from nnshell.importers.onnx.refusals import refuse_unreadable
 from nnshell.importers.onnx.shapes import known_shapes, set_input_shapes
-from nnshell.importers.onnx.unsupported import advice
-from nnshell.importers.problems import Problem, report
 from nnshell.ir.basic_operators import Input, Reshape
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.types import Layout, TensorType
@@ -36,7 +32,6 @@ from nnshell.reading.registry import IMPORTS, Imported
 # the operators that become nodes, and those that are evaluated on constants, by ONNX name
 __all__ = ["FOLDABLE", "IMPORTS", "import_onnx"]
 
-_SUBGRAPHS = {"If", "Loop", "Scan"}
 _TO_CHW = (2, 0, 1)
 
 
@@ -77,7 +72,7 @@ def _imported(
 ) -> Imported:
     file = read_onnx(path, native)
     cut_off(file, outputs)
-    _refuse_unknown_operators(file)
+    refuse_unreadable(file)
     model = converted(file, native)
     shapes = known_shapes(model, file.path.name, subs, input_shapes)
     set_input_shapes(model, shapes)
@@ -86,38 +81,6 @@ def _imported(
         return Importer(file, model, shapes, options, native, batched=batched)
 
     return _finished(imported_by(importer, file.path.name))
-
-
-def _refuse_unknown_operators(file: OnnxFile) -> None:
-    """Operators that not even the checker and the converter know, with all others not supported."""
-    nodes = file.model.graph.node
-    if all(_known(node) for node in nodes):
-        return
-    accepted = IMPORTS.keys() | FOLDABLE | {"Constant"}
-    problems = [
-        Problem(node.op_type, _name(node), _why_not(node), advice(node.op_type))
-        for node in nodes
-        if not _known(node) or not (node.op_type in accepted or can_be_written_out(node))
-    ]
-    raise report(file.path.name, problems)
-
-
-def _known(node: onnx.NodeProto) -> bool:
-    return can_be_written_out(node) or (
-        node.domain in DEFAULT_DOMAINS
-        and onnx.defs.has(node.op_type)
-        and node.op_type not in _SUBGRAPHS
-    )
-
-
-def _why_not(node: onnx.NodeProto) -> str:
-    if node.domain not in DEFAULT_DOMAINS:
-        return f"operator of domain '{node.domain}'; accepted: ONNX's own"
-    return "operator not supported"
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return node.name or (node.output[0] if node.output else "")
 
 
 def _see_channels_last(graph: Graph, node: Node) -> None:

@@ -6,9 +6,15 @@ _DYNAMIC = (
     "its ranges are found when it runs, the chip's are fixed: export the float model and calibrate"
 )
 
+_SEQUENCE = "use Split and Concat: sequences are lists that the chip does not have"
+
 ADVICE = {
     "ConvTranspose": "use Resize followed by Conv",
-    "If": "export with fixed input shapes, so that the condition is known",
+    "If": "export the branch that is taken, or with fixed shapes, so that the condition is known",
+    "SequenceAt": _SEQUENCE,
+    "ConcatFromSequence": _SEQUENCE,
+    "SequenceConstruct": _SEQUENCE,
+    "SplitToSequence": _SEQUENCE,
     "Loop": "unroll it when exporting",
     "Scan": "unroll it when exporting",
     "LogSoftmax": "export Softmax, or leave it out: the order of the classes is the same",

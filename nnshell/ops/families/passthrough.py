@@ -47,7 +47,13 @@ def import_cast(ctx: ImportContext) -> None:
     """Casts to real numbers are kept back: integers up to 2^24 are exact in float32."""
     to = ctx.integer("to", 1)
     if to not in REAL_TYPES:
-        ctx.refuse("to", accepted=", ".join(f"{n} ({name})" for n, name in REAL_TYPES.items()))
+        ctx.refuse(
+            "to",
+            accepted=", ".join(f"{n} ({name})" for n, name in REAL_TYPES.items()),
+            hint="integers inside a network are a quantized model's (NEMO writes them so): export "
+            "the float model, or QuantizeLinear/DequantizeLinear pairs and open it with -q; an "
+            "output is ended before it with --outputs",
+        )
     ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
 
 
