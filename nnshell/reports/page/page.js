@@ -122,11 +122,19 @@
   });
 
   // -- the graph -----------------------------------------------------------------------------
+  const centre = (canvas) => { // the first node in the middle: a wide graph begins somewhere
+    const box = canvas.querySelector(".box rect");
+    if (!box) return;
+    const place = box.getBoundingClientRect(), frame = canvas.getBoundingClientRect();
+    canvas.scrollLeft += place.left + place.width / 2 - frame.left - frame.width / 2;
+  };
+  all(".canvas").forEach(centre);
   all(".stages").forEach((stages) => {
     const tabs = all("[role=tab]", stages), figures = all(".stage", stages);
     tabs.forEach((tab, chosen) => tab.addEventListener("click", () => {
       tabs.forEach((other, n) => other.setAttribute("aria-selected", String(n === chosen)));
       figures.forEach((figure, n) => figure.classList.toggle("hidden", n !== chosen));
+      centre(figures[chosen].querySelector(".canvas"));
     }));
     all("[data-zoom]", stages).forEach((button) => button.addEventListener("click", () => {
       const canvas = stages.querySelector(".stage:not(.hidden) .canvas"), svg = canvas.querySelector("svg");
