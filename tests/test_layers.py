@@ -57,6 +57,7 @@ ONLY_IN = {
     "prompt_toolkit": ("shell",),
     "PIL": ("inputs",),
     "distributed": ("cluster",),
+    "torch": ("learning",),
     "matplotlib": ("reports",),
     "jinja2": ("reports",),
     "fast_sugiyama": ("reports",),

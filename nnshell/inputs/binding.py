@@ -165,4 +165,7 @@ def _spec(graph: Graph, node: Node) -> InputSpec:
     foreign = node.origin.foreign_name
     aliases = (foreign,) if foreign and foreign != node.name else ()
     order = node.op.order if isinstance(node.op, Input) and not raw else ()
-    return InputSpec(node.name, node.type.shape, node.type.layout, aliases, raw, order, pixel)
+    optional = isinstance(node.op, Input) and node.op.optional
+    return InputSpec(
+        node.name, node.type.shape, node.type.layout, aliases, raw, order, optional, pixel
+    )

@@ -54,6 +54,9 @@ class _Column:
 
     def update(self, array: npt.NDArray[Any], names: Sequence[str]) -> None:
         """Look at a batch of one graph input, (samples, *shape)."""
+        if self.spec.optional:  # zeros are what it gets
+            self.all_alike = False
+            return
         rows = array.reshape(len(array), -1)
         lows, highs = rows.min(axis=1), rows.max(axis=1)
         finite = np.isfinite(lows) & np.isfinite(highs)

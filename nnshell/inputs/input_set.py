@@ -26,6 +26,8 @@ from nnshell.inputs.samples import ArrayStore, Label
 from nnshell.inputs.sources import SourceFile, Split, find_files
 from nnshell.support.errors import InputError
 
+_NOT_GIVEN = "(zeros)"  # stands for the path of what an optional input gets
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -117,11 +119,12 @@ def open_inputs(
     patterns = [patterns] if isinstance(patterns, str) else patterns
     named = any(_name_of(pattern, specs) for pattern in patterns)
     files = (_named_files if named else _unnamed_files)(patterns, specs, split, notes)
+    alone = named or len(_required(specs)) == 1
     columns = [
-        open_column(result, spec, reader, options, alone=named or len(specs) == 1)
+        open_column(result, spec, reader, options, alone=alone) if result else None
         for result, spec in zip(files, specs, strict=True)
     ]
-    return _input_set(columns, specs, options, notes)
+    return _input_set(_completed(columns, specs), specs, options, notes)
 
 
 def inputs_from_arrays(
@@ -131,17 +134,16 @@ def inputs_from_arrays(
     labels: Sequence[Label] | None = None,
 ) -> InputSet:
     """Inputs from arrays in memory, one stack for each graph input, preprocessed like files."""
-    if len(arrays) != len(specs):
+    fed = specs if len(arrays) == len(specs) else _required(specs)
+    if len(arrays) != len(fed):
         names = ", ".join(spec.name for spec in specs)
         raise InputError(f"{len(arrays)} arrays for the graph inputs {names}")
     options = options or InputOptions()
     notes: list[str] = []
     reader = ImageReader.from_options(options, notes)
-    columns = [
-        Column.of([_in_memory(array, spec, reader)])
-        for array, spec in zip(arrays, specs, strict=True)
-    ]
-    inputs = _input_set(columns, specs, options, notes)
+    stores = iter(_in_memory(array, spec, reader) for array, spec in zip(arrays, fed, strict=True))
+    columns = [Column.of([next(stores)]) if spec in fed else None for spec in specs]
+    inputs = _input_set(_completed(columns, specs), specs, options, notes)
     return inputs if labels is None else inputs.with_labels(labels)
 
 
@@ -149,6 +151,25 @@ def _in_memory(array: npt.NDArray[Any], spec: InputSpec, reader: ImageReader) ->
     if array.ndim < 1 or not array.size or array.dtype.kind not in "biuf":
         raise InputError(f"not a stack of samples: {array.dtype} {array.shape}", where=spec.name)
     return ArrayStore(spec.name, len(array), Whole(lambda count: array[:count], len(array)), reader)
+
+
+def _required(specs: Sequence[InputSpec]) -> list[InputSpec]:
+    """Those that samples must be given for; all where all are optional."""
+    return [spec for spec in specs if not spec.optional] or list(specs)
+
+
+def _completed(columns: Sequence[Column | None], specs: Sequence[InputSpec]) -> list[Column]:
+    """Columns of zeros for the inputs that got no samples."""
+    count = max(len(column) for column in columns if column is not None)
+    return [
+        _zeros(spec, count) if column is None else column
+        for column, spec in zip(columns, specs, strict=True)
+    ]
+
+
+def _zeros(spec: InputSpec, count: int) -> Column:
+    zeros = np.broadcast_to(np.float32(0), (count, *spec.shape))
+    return Column.of([ArrayStore(_NOT_GIVEN, count, Whole(lambda most: zeros[:most], count))])
 
 
 def _unnamed_files(
@@ -159,6 +180,16 @@ def _unnamed_files(
         lacking = "input files given" if specs else "graph input to feed"
         raise InputError(f"no {lacking}", hint="name images, folders or .npz files")
     files = [file for pattern in patterns for file in find_files(pattern, split, notes)]
+    required = _required(specs)
+    if len(required) < len(specs):
+        parts = iter(_shared(files, required, notes))
+        return [next(parts) if spec in required else [] for spec in specs]
+    return _shared(files, specs, notes)
+
+
+def _shared(
+    files: list[SourceFile], specs: Sequence[InputSpec], notes: list[str]
+) -> list[list[SourceFile]]:
     count = len(specs)
     if count == 1 or all(file.kind == "npz" for file in files):
         return [files] * count
@@ -192,7 +223,7 @@ def _named_files(
             raise InputError("no graph input named", where=pattern, hint=f"begin with {names}")
         files[place - 1] += find_files(pattern.partition("=")[2], split, notes)
     for spec, result in zip(specs, files, strict=True):
-        if not result:
+        if not result and not spec.optional:
             raise InputError("graph input without files", where=spec.name, hint=f"{spec.name}=...")
     return files
 
@@ -209,8 +240,15 @@ def _input_set(
         raise InputError(f"graph inputs have different numbers of samples: {counts}")
     rows = _chosen_rows(sizes[0], options, notes)
     columns = [column.head(max(rows) + 1) for column in columns]
-    preprocessors = tuple(Preprocessor.create(spec, options, notes) for spec in specs)
+    preprocessors = tuple(
+        Preprocessor.create(spec, InputOptions() if _is_zeros(column) else options, notes)
+        for spec, column in zip(specs, columns, strict=True)
+    )
     return InputSet(tuple(columns), preprocessors, rows, _labels(columns, rows), notes)
+
+
+def _is_zeros(column: Column) -> bool:
+    return column.name(0).startswith(_NOT_GIVEN)
 
 
 def _labels(columns: Sequence[Column], rows: Sequence[int]) -> tuple[Label, ...]:

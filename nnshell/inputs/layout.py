@@ -40,6 +40,7 @@ class InputSpec:
     aliases: tuple[str, ...] = ()
     raw: bool = False
     order: Axes = ()
+    optional: bool = False  # zeros where no samples are given for it
     pixel: tuple[float, float] | None = None  # scale, offset that a formatter gives 8-bit pixels
 
     @property

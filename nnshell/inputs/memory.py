@@ -68,10 +68,24 @@ def _by_input(item: Item, specs: Sequence[InputSpec]) -> list[Array]:
         item = [item]
     if isinstance(item, Mapping):
         item = [_named(item, spec) for spec in specs]
+    required = [spec for spec in specs if not spec.optional]
+    if len(item) == len(required) < len(specs):
+        return _with_zeros([np.asarray(array) for array in item], specs)
     if len(item) != len(specs):
         names = ", ".join(spec.name for spec in specs)
         raise InputError(f"{len(item)} arrays for {len(specs)} graph inputs ({names})")
     return [np.asarray(array) for array in item]
+
+
+def _with_zeros(arrays: list[Array], specs: Sequence[InputSpec]) -> list[Array]:
+    """Zeros for the inputs that are optional: a stack as long as that of the first array."""
+    first = next(spec for spec in specs if not spec.optional)
+    lead = arrays[0].shape[: arrays[0].ndim - len(first.shape)]
+    rest = iter(arrays)
+    return [
+        np.zeros((*lead, *spec.shape), np.float32) if spec.optional else next(rest)
+        for spec in specs
+    ]
 
 
 def _named(arrays: Mapping[str, Array], spec: InputSpec) -> Array:

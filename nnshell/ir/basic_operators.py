@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class Input(Operator):
     """Graph input number ``index``.
 
-    Axis ``i`` is the file's axis ``order[i]``; an empty order is the file's own.
+    Axis ``i`` is the file's axis ``order[i]``; an empty order is the file's own. One that is
+    ``optional`` is all zeros unless it is given.
     """
 
     kind: ClassVar[str] = "input"
@@ -43,6 +44,7 @@ class Input(Operator):
     type: TensorType
     index: int = 0
     order: tuple[int, ...] = ()
+    optional: bool = False
 
     @property
     def port(self) -> int:
@@ -52,7 +54,7 @@ class Input(Operator):
         return (self.type,)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
-        return f"I {self.type}"
+        return f"I {self.type}" + (" zeros unless given" if self.optional else "")
 
     def work(
         self,

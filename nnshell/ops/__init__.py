@@ -38,7 +38,7 @@ from nnshell.ops import (
     tanh,
     transpose,
 )
-from nnshell.ops.families import passthrough
+from nnshell.ops.families import noise, passthrough
 
 __all__ = [
     "add",
@@ -62,6 +62,7 @@ __all__ = [
     "matmul",
     "max_pool",
     "mul",
+    "noise",
     "pad",
     "passthrough",
     "pow2",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnshell.ir.basic_operators import Input
 from nnshell.ir.flat import FlatGraph, Item, Tensor, flatten
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.select import select
@@ -129,7 +130,9 @@ def _prepare(twin: Project, samples: StoredSamples, options: TrainingOptions) ->
         _LOG.info("calibrating on %d samples", min(CALIBRATED, len(samples)))
         kind = "mse" if min(options.act_bits, options.weight_bits) < 8 else "none"
         twin.statistics = calibrate_graph(
-            _float_twin(twin.graph), _first(samples, batch_size(twin.graph)), clip_type=kind
+            _float_twin(twin.graph),
+            _first(samples, _optional(twin.graph), batch_size(twin.graph)),
+            clip_type=kind,
         )
         base = twin.quantization_options or QuantizationOptions(clip_type=kind)
     else:
@@ -138,10 +141,23 @@ def _prepare(twin: Project, samples: StoredSamples, options: TrainingOptions) ->
     twin.quantize(Basis(twin.statistics, quantization_of(twin.graph, base, options)))
 
 
-def _first(samples: StoredSamples, size: int) -> Iterable[list[NDArray[Any]]]:
+def _optional(graph: Graph) -> list[bool]:
+    """For each graph input whether it is noise, which training draws."""
+    return [isinstance(node.op, Input) and node.op.optional for node in graph.inputs]
+
+
+def _first(
+    samples: StoredSamples, noise: list[bool], size: int
+) -> Iterable[list[NDArray[np.float32]]]:
+    """The first samples; ranges have to hold the noise of training as well."""
+    random = np.random.default_rng(0)
     rows = np.arange(min(CALIBRATED, len(samples)))
     for start in range(0, len(rows), size):
-        yield list(samples.take(rows[start : start + size]).arrays)
+        arrays = samples.take(rows[start : start + size]).arrays
+        yield [
+            random.standard_normal(array.shape, np.float32) if drawn else array
+            for array, drawn in zip(arrays, noise, strict=True)
+        ]
 
 
 def quantization_of(

@@ -74,14 +74,15 @@ class TrainedModel(torch.nn.Module):
         self._sources: dict[str, Tensor] = {}  # of parameters, by tensor name
         self._positions: dict[Tensor, int] = {}
         self._groups: list[Group] = []
-        self.inputs: list[str] = []
-        self.ends: list[Tensor] = []
+        self._names_of_inputs: dict[str, str] = {}
         self.values = torch.nn.ParameterList()
         self.activations = torch.nn.ModuleList()
         self.rounding = torch.nn.ModuleList()
         self._filters: list[_Filter] = []
         for item in self.flat.items:
             self._add(item)
+        self.inputs = [self._names_of_inputs[node.name] for node in graph.inputs]
+        self.ends = [self.flat.resolve(node.inputs[0]) for node in graph.outputs]
         self.outputs = [self._names[tensor] for tensor in self.ends]
         for number, value in enumerate(self._build.constants.values()):
             self.register_buffer(f"constant_{number}", tensor_of(value), persistent=False)
@@ -101,7 +102,6 @@ class TrainedModel(torch.nn.Module):
             self._add_input(item)
             return
         if op.role == "output":
-            self.ends.append(item.inputs[0])
             return
         inputs = self._filter_inputs(item) if op.role == "filter" else self._plain_inputs(item)
         begin = len(self._build.nodes)
@@ -127,7 +127,7 @@ class TrainedModel(torch.nn.Module):
 
     def _add_input(self, item: Item) -> None:
         name = self._build.fresh(item.path)
-        self.inputs.append(name)
+        self._names_of_inputs[item.path] = name
         self._names[item.outputs[0]] = self._rounded(item, item.outputs[0], name)
 
     def _plain_inputs(self, item: Item) -> list[str]:

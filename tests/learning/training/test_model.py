@@ -107,6 +107,18 @@ def test_a_constant_that_two_filters_read_is_one_parameter() -> None:
     assert sorted(path for path, _ in model.trained()) == sorted([weights.node, bias.node])
 
 
+def test_outputs_come_in_the_order_of_the_graph() -> None:
+    net = Net(*SHAPE)
+    first = conv(net, "first", net.x)
+    net.node("late", Output(1), first)
+    net.node("early", Output(0), net.linear("head", first))
+    model = TrainedModel(net.graph)
+    batch = pictures(2).arrays
+    expected = FloatEngine(net.graph, threads=1).run(list(batch))
+    for name, output in zip(("early", "late"), model(torch.from_numpy(batch[0])), strict=True):
+        np.testing.assert_allclose(output.detach().numpy(), expected[name], atol=1e-4)
+
+
 def test_weights_come_back_as_they_went_in() -> None:
     graph = residual()
     flat = flatten(graph)
