@@ -153,7 +153,9 @@ def _resize(inputs: Sequence[Tensor], at: Values) -> Tensor:
     """Axis by axis: an element, or a weighted mean of two, at the coordinates that ONNX says."""
     data = inputs[0]
     sizes = inputs[3].tolist() if len(inputs) > 3 else None
-    for place, axis in enumerate(int(n) for n in at["axes"]):
+    for place, axis in enumerate(int(n) for n in at.get("axes", range(data.ndim))):
+        if sizes is None and float(inputs[2][place]) == 1.0:
+            continue
         extent = data.shape[axis]
         factor = float(inputs[2][place]) if sizes is None else sizes[place] / extent
         size = int(np.float32(extent) * np.float32(factor)) if sizes is None else sizes[place]

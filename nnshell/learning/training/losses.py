@@ -47,12 +47,17 @@ class CrossEntropy:
 class Distillation:
     """Kullback-Leibler divergence from the float model's answers; labels only count hits.
 
+    Both are softened by a temperature T, and the loss is multiplied by T^2 (G. Hinton et al.,
+    "Distilling the knowledge in a neural network", 2015).
+
     Outputs that are no classes' scores (no softmax, more than one output) are compared by their
     squared difference relative to the float model's power.
     """
 
-    def __init__(self, teacher: TrainedModel, classes: bool, labelled: bool) -> None:
-        self.teacher, self.classes = teacher, classes
+    def __init__(
+        self, teacher: TrainedModel, classes: bool, labelled: bool, temperature: float
+    ) -> None:
+        self.teacher, self.classes, self.temperature = teacher, classes, temperature
         self.counts_hits = classes and labelled
 
     def __call__(
@@ -66,12 +71,12 @@ class Distillation:
             return sum((_relative(a, b) for a, b in pairs), torch.zeros(())), 0
         logits, scores = _flat(results[0]), _flat(expected[0])
         loss = F.kl_div(
-            F.log_softmax(logits, 1),
-            F.log_softmax(scores, 1),
+            F.log_softmax(logits / self.temperature, 1),
+            F.log_softmax(scores / self.temperature, 1),
             reduction="batchmean",
             log_target=True,
         )
-        return loss, int((logits.argmax(dim=1) == labels).sum())
+        return loss * self.temperature**2, int((logits.argmax(dim=1) == labels).sum())
 
 
 class SquaredError:
@@ -130,7 +135,7 @@ def loss_of(
                 hint="give labels, or choose another --loss",
             )
         alone = len(model.outputs) == 1 and classes > 1
-        return Distillation(teacher, alone, samples.labelled)
+        return Distillation(teacher, alone, samples.labelled, options.temperature)
     if name == "vae":
         if len(model.outputs) < 3:
             raise UsageError(

@@ -27,7 +27,7 @@ _ACCEPTED: dict[str, tuple[Any, ...]] = {
     "end_bits": BITS,
     "gradient_bits": (0, 2, 3, 4, 5, 6, 7, INT8_BITS),
 }
-_POSITIVE = ("epochs", "batch", "rate")
+_POSITIVE = ("epochs", "batch", "rate", "temperature")
 _NOT_NEGATIVE = ("warm_up", "patience", "weight_decay", "momentum", "crop", "clip_norm", "seed")
 _SHARES = ("held_out", "label_smoothing")
 
@@ -40,7 +40,7 @@ class TrainingOptions:
     quantization options for single nodes, as those of ``QuantizationOptions``. ``rate`` None is
     the optimizer's default; in ``warm_up`` epochs it grows to its value. Training ends after
     ``patience`` epochs without progress, 0 never. Images are moved by ``crop`` pixels at most.
-    ``gradient_bits`` are DoReFa's, 0 for none.
+    ``temperature`` softens answers in distillation. ``gradient_bits`` are DoReFa's, 0 for none.
     """
 
     quantizer: str = "lsq"
@@ -58,6 +58,7 @@ class TrainingOptions:
     patience: int = 0
     loss: str = "auto"
     label_smoothing: float = 0.0
+    temperature: float = 4.0
     crop: int = 0
     flip: bool = False
     held_out: float = 0.1

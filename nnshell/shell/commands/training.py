@@ -46,6 +46,7 @@ _NUMBERS = (
     ("warm_up", float, "EPOCHS", "Epochs in which the learning rate grows."),
     ("patience", int, "N", "Stop after N epochs without progress."),
     ("label_smoothing", float, "X", "Share of each label that all classes get."),
+    ("temperature", float, "T", "What softens answers in distillation, 4 unless it is given."),
     ("crop", int, "PIXELS", "Move images at random by up to so many pixels."),
     ("held_out", float, "SHARE", "Share of the samples that only judge, 0.1 unless it is given."),
     ("clip_norm", float, "X", "Longest gradient of a step, 5 unless it is given; 0: any."),

@@ -309,6 +309,7 @@ COMMANDS: dict[str, Command] = {
         "--warm_up": Case("--warm_up 1", also="--batch 2"),
         "--patience": Case("--patience 1", base="{inputs} --lr 1e-20 --epochs 3"),
         "--label_smoothing": Case("--label_smoothing 0.5"),
+        "--temperature": Case("--temperature 1", also="--loss distill"),
         "--crop": Case("--crop 2"),
         "--held_out": Case("--held_out 0.5"),
         "--clip_norm": Case("--clip_norm 1e-6", also="--optimizer sgd --lr 1 --batch 2"),
