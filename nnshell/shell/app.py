@@ -252,8 +252,11 @@ class Shell(cmd2.Cmd):
             sys.stderr.write(
                 f"{printable(message)}\n"
             )  # a progress bar is there: above it, not behind it
-        else:
-            self.print_to(sys.stderr, message, style=style or None)
+            return
+        lines = message.split("\n")
+        if sys.stderr.isatty():
+            lines = render.folded(lines, shutil.get_terminal_size().columns)
+        self.print_to(sys.stderr, "\n".join(lines), style=style or None)
 
     @contextlib.contextmanager
     def at(self, place: Place) -> Iterator[None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnshell.shell.bookmarks import Bookmark, bookmarks_of
 from nnshell.shell.lines import LineError, scan
+from nnshell.shell.render import folded
 from nnshell.shell.transcript import Place, Transcript
 from nnshell.support.settings import Settings
 from nnshell.tutorials import folder
@@ -55,9 +56,11 @@ class ShellHost:
             self._shell.poutput()
         elif kind == "title":
             self._shell.poutput("\n", Text(f" {text} ", style=_STYLES[kind]), sep="")
+        elif kind == "command":
+            self._shell.poutput(Text(f"    {text}", style=_STYLES[kind]))
         else:
-            indent = "    " if kind == "command" else ""
-            self._shell.poutput(Text(f"{indent}{text}", style=_STYLES[kind]))
+            for line in folded([text], shutil.get_terminal_size().columns):
+                self._shell.poutput(Text(line, style=_STYLES[kind]))
 
     def words(self, line: str) -> tuple[str, ...]:
         try:

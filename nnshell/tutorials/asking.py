@@ -29,7 +29,7 @@ from nnshell.tutorials.checks import Evidence
 _KEYWORDS = ("number", "within", "choice", "right", "free", "hint")
 _LITERAL = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
 _UNIT = re.compile(r"\s*(?:%|percent|bytes?|bits?|dB|times|x|cycles|ms)$", re.IGNORECASE)
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
 _LETTERS = "abcdefghi"
 _TOLERANCE = 0.01  # of the right answer, where none is written
 

@@ -89,6 +89,8 @@ class Tour:
             self._begin(index)
             self._finish_quietly()
         self._begin(first - 1)
+        answered = {reply.question for reply in self.replies if reply.answer}
+        self._questions = [q for q in self._questions if q.text not in answered]
         self._show()
 
     def enter(self) -> None:
@@ -202,7 +204,7 @@ class Tour:
         question = self._questions[0]
         self._say("question", text=question.text)
         for choice in question.lettered():
-            self._host.say(choice, "command")
+            self._host.say(f"  {choice}", "note")
         self._host.say(f"({self._words['keys_question']})", "note")
 
     def _answer(self, question: Question, typed: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ Ce que cela donne.
         ("12", 12),
         (" -0.5 ", -0.5),
         ("0,44", 0.44),
+        ("-0,467", -0.467),
         ("62,714", 62714),
         ("1,062,714", 1062714),
         ("25 %", 25),
@@ -296,6 +298,13 @@ def test_answers_follow_to_the_next_graph_and_leave_with_the_session(
     assert [a.answer for a in shell.session.project.answers] == ["6"]
     typed("back", "quit")
     assert shell.guide is None and not shell.session.opened
+
+
+def test_the_page_to_hand_in_has_questions_and_answers(typed: Type, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="the page is made of templates")
+    typed("b", "", "", "0.6", "it is <small>", f"report {tmp_path}/page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "How many values has the first layer?" in page and "it is &lt;small&gt;" in page
 
 
 def test_skip_leaves_questions_out(typed: Type, shell: Shell) -> None:
@@ -469,6 +478,8 @@ def test_every_translation_fits_its_tutorial(name: str, code: str) -> None:
     assert len(tour.steps) == len(base.steps)
     for one, other in zip(base.steps, tour.steps, strict=True):
         assert other.why != one.why and other.look != one.look
+        decimals = [set(re.findall(r"\d+\.\d+", step.look)) for step in (one, other)]
+        assert decimals[0] == decimals[1], one.title
         assert [q.text for q in other.before + other.after] != [
             q.text for q in one.before + one.after
         ] or not one.before + one.after
