@@ -112,8 +112,9 @@ def _split_steps(graph: Graph, cut: _Cut, notes: Notes) -> None:
         unused = make_node(graph, name, Unused(), [Ref(split.name, index)], node.origin)
         graph.insert_after(unused, after=place)
     notes.touch(split)
-    text = f"made slice {split.name} a split with {len(others)} parts that nothing reads"
-    notes.did(split.name, f"{text}: its parts lie where the whole does, nothing is copied")
+    what = "another part" if len(others) == 1 else "two other parts"
+    text = f"made slice {split.name} a split with {what} that nothing reads: nothing is copied"
+    notes.did(split.name, text)
 
 
 def _cut(graph: Graph, node: Node) -> _Cut | None:

@@ -15,8 +15,11 @@ from nnshell.ir.requests import SQ8
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.fixed import FixedFilterKernel
+from nnshell.numeric.kernels.recurrent import RecurrentKernel
 from nnshell.numeric.kernels.sums import SumKernel
 from nnshell.numeric.qmn import fraction_of
+
+_MATRIX = 2  # axes of weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,8 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
             "input_multiplier": int(kernel.input_scaling.multiplier[0]),
             "input_shift": int(kernel.input_scaling.shift[0]),
         }
+    if isinstance(kernel, RecurrentKernel):
+        row |= _recurrent(quantization, kernel)
     scaling = getattr(kernel, "scaling", None)
     if node.op.role in POOLS and quantization.scheme == SQ8:  # always 1: a pool keeps its record
         scaling = derive_multiplier(
@@ -225,6 +230,20 @@ def _row(name: str, node: Node, holder: Graph, step: int, inner: int | None) -> 
     if isinstance(scaling, Multiplier) and not _stays_float(quantization):
         row |= _scaling(scaling)
     return QuantizationRow(step, inner, name, _kind(node), quantization.scheme, **row)
+
+
+def _recurrent(quantization: NodeQuantization, kernel: RecurrentKernel) -> dict[str, Any]:
+    """Scales of all matrices and biases, multipliers of all gates, in the order of slots."""
+    constants = zip(quantization.inputs, quantization.constants, strict=True)
+    stored = [(record, np.ndim(value)) for record, value in constants if value is not None]
+    scalings = kernel.scalings.values()
+    return {
+        "weight_scales": tuple(r.first_scale for r, rank in stored if rank == _MATRIX),
+        "weight_dtype": "int8",
+        "bias_scales": tuple(r.first_scale for r, _ in stored if r.dtype == "int32"),
+        "multiplier": tuple(int(entry.multiplier[0]) for entry in scalings),
+        "shift": tuple(int(entry.shift[0]) for entry in scalings),
+    }
 
 
 def _fixed_filter(quantization: NodeQuantization, kernel: FixedFilterKernel) -> dict[str, Any]:

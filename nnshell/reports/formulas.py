@@ -18,7 +18,7 @@ from nnshell.ir.requests import POW2
 from nnshell.ir.select import select
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.fixed import FixedFilterKernel
-from nnshell.reports import fixed_point
+from nnshell.reports import fixed_point, recurrent
 from nnshell.support.errors import UsageError
 
 _FILTER = (
@@ -116,6 +116,8 @@ def _formula_lines(item: Item) -> list[str]:
         lines = fixed_point.FORMULAS.get(item.node.op.role, moved)
         return _filled(item, lines, low, high)
     lines = _FORMULAS.get(item.node.op.role, _MOVED if item.node.op.keeps_record else ())
+    if item.node.op.sequence_axis is not None:
+        lines = recurrent.FORMULAS.get(item.node.kind, lines)
     if item.node.op.role == "activation" and item.node.op.clips_to is not None:
         lines = (_CLIPPED,) if quantization.input.same_record(quantization.output) else lines
     if not lines:

@@ -51,7 +51,8 @@ def show_table(
         if (node.name in chosen if chosen is not None else constants or not _is_constant(node))
     ]
     peak = max(live.values(), default=0)
-    unused = [n.name for n in graph if not consumers[n.name] and n.op.role != "output"]
+    ends = ("output", "unused")
+    unused = [n.name for n in graph if not consumers[n.name] and n.op.role not in ends]
     notes = [
         f"active memory peaks at {peak:,} bytes, parameters take {graph.parameters():,} bytes, "
         f"{graph.macs():,} MACs (sizes at one byte per element, as int8 will take)"

@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from nnshell.ir.graph import Graph
+from nnshell.ir.graph import Graph, Node
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.ops.families.recurrent import Recurrent
 from nnshell.quantization.rows import QuantizationRow, Record, quantization_rows
 from nnshell.reports.plots import Bars
 from nnshell.reports.table import Cell, Column, Table, with_bars
@@ -47,6 +48,11 @@ _CHANNELS = (
     Column("Multiplier", "right"),
     Column("Shift", "right"),
     Column("Bits left", "right", key="available_bits"),
+)
+_GATES = (
+    Column("Name"),
+    Column("Type"),
+    *(Column(name, "right") for name in ("Scale", "Factor", "Multiplier", "Shift")),
 )
 _FILE = (
     Column("Name", wraps=True),
@@ -114,12 +120,35 @@ def channel_table(graph: Graph, key: str) -> Table | None:
     row = next((row for row in chosen if row.weight_scales), None)
     if row is None:
         return None
+    node = graph.nodes.get(row.name)
+    if node is not None and node.op.sequence_axis is not None:
+        return gate_table(node)
     count = max(map(len, (row.weight_scales, row.bias_scales, row.multiplier)))
     columns = (row.weight_scales, row.bias_scales, row.multiplier, row.shift, row.available_bits)
     rows = tuple(
         (channel, *(_of_channel(values, channel) for values in columns)) for channel in range(count)
     )
     return Table(f"{row.name}: channels", _CHANNELS, rows)
+
+
+def gate_table(node: Node) -> Table:
+    """A recurrent layer: the scale of each constant, the factor and integers of each scaling."""
+    quantization, op = node.quantization, node.op
+    assert quantization is not None and isinstance(op, Recurrent)
+    slots = zip(op.slots, quantization.inputs[1:], strict=True)
+    constants = [(slot, r.dtype, r.first_scale, None, None, None) for slot, r in slots]
+    scalings = [
+        (
+            name,
+            None,
+            None,
+            float(entry.scale[0]),
+            int(entry.multiplier[0]),
+            int(entry.shift[0]),
+        )
+        for name, entry in quantization.kernel.scalings.items()
+    ]
+    return Table(f"{node.name}: gates", _GATES, (*constants, *scalings))
 
 
 def comparison_table(

@@ -26,7 +26,9 @@ from nnshell.numeric.fixed_point import Multiplier, round_half_up, rounding_shif
 from nnshell.numeric.kernels.filters import FilterKernel
 from nnshell.numeric.kernels.fixed import FixedFilterKernel
 from nnshell.numeric.kernels.sums import SumKernel
+from nnshell.ops.families.recurrent import Recurrent
 from nnshell.reports import fixed_point
+from nnshell.reports.recurrent import step_lines
 from nnshell.support.errors import UsageError
 
 Place = tuple[int, ...]
@@ -524,6 +526,12 @@ def _any(worker: _Worker, item: Item, place: Place, worked: Worked) -> None:
         _moved(worker, item, place, worked)
         return
     after = int(worker.value(item.outputs[0])[place])
+    if isinstance(item.node.op, Recurrent):
+        given, made = (worker.value(tensor) for tensor in (item.inputs[0], item.outputs[0]))
+        results = made.reshape(made.shape[-2:])
+        worked.lines += step_lines(item.node.op, quantization, given, results, place)
+        worked.lines.append(f"  y    {after} = {_real(quantization.output, after):.6g}")
+        return
     shapes = ", ".join(
         f"{worker.name(tensor)} ({'x'.join(map(str, worker.value(tensor).shape))})"
         for tensor in item.inputs

@@ -122,6 +122,26 @@ def _engines(
     return batches, chosen, float_engine
 
 
+def stream_runner(project: Project) -> Runner:
+    """What ``validate`` and ``evaluate`` run samples with that are parts of one stream, in order.
+
+    Recurrent layers begin each sample in the state that the one before has left.
+    """
+
+    def runner(
+        batches: Iterator[Batch], engine: EngineName, key: str
+    ) -> tuple[Iterator[Batch], Engine, Engine]:
+        from nnshell.execution.streams import StreamEngine
+
+        target = project.settings.int8_target
+        real = StreamEngine(project.graph, "float", keys=[key])
+        if engine == "float":
+            return batches, real, real
+        return batches, StreamEngine(project.graph, engine, keys=[key], target=target), real
+
+    return runner
+
+
 def evaluate(
     project: Project,
     images: Samples,

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from nnshell import flow
+from nnshell.execution.engines import EngineName, make_engine
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
+from nnshell.execution.streams import StreamEngine
 from nnshell.exporters.onnx import export_bytes
 from nnshell.ir.examples import graph_of
 from nnshell.ops.families.recurrent import Recurrent, example_of
@@ -136,3 +138,31 @@ def test_a_value_that_is_neither_on_nor_off_is_refused(tmp_path: Path) -> None:
     project = opened(Gru(), tmp_path)
     with pytest.raises(UsageError, match="takes 0 or 1, not '2'"):
         options(project, "RNN_USE_HARDACT", value="2")
+
+
+@pytest.mark.parametrize("engine", ["float", "int8", "reference"])
+@pytest.mark.parametrize("op", LAYERS, ids=lambda op: op.kind)
+def test_a_stream_of_pieces_is_the_whole(op: Recurrent, engine: EngineName, tmp_path: Path) -> None:
+    whole, piece = opened(op, tmp_path), opened(op, tmp_path, STEPS // 3)
+    statistics = calibrate_graph(whole.graph, [[sequence(8)]])
+    for project in (whole, piece):
+        flow.quantize(project, statistics)
+    x = sequence(1)
+    pieces = x.reshape(3, STEPS // 3, WIDTH)
+    expected = make_engine(whole.graph, engine).run([x])["output_1"]
+    stream = StreamEngine(piece.graph, engine, keys=["output_1"])
+    parts = [stream.run([pieces[:1]])["output_1"], stream.run([pieces[1:]])["output_1"]]
+    found = np.concatenate(parts).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 if engine == "float" else 0)
+    apart = make_engine(piece.graph, engine).run([pieces])["output_1"]
+    assert np.abs(apart.reshape(expected.shape) - expected).max() > 1e-3
+
+
+def test_what_cannot_be_a_stream_is_refused(tmp_path: Path) -> None:
+    backwards = opened(Gru(reverse=True), tmp_path)
+    with pytest.raises(UsageError, match="backwards"):
+        StreamEngine(backwards.graph, "float", keys=["output_1"])
+    project = opened(Gru(), tmp_path)
+    options(project, "RNN_STATES_AS_INPUTS")
+    with pytest.raises(UsageError, match="is an input of the network"):
+        StreamEngine(project.graph, "float", keys=["output_1"])

@@ -40,7 +40,7 @@ def network_from_graph(graph: Graph) -> Network:
             outputs.extend(name for name in value if name not in inputs)
             continue
         work = _work(graph, node, widths)
-        if _hands_through(node, work):
+        if _hands_through(graph, node, work):
             parts[node.name] = value
             continue
         name = _layer_name(node, taken)
@@ -140,11 +140,15 @@ def _work(graph: Graph, node: Node, widths: dict[Ref, int]) -> Work:
     )
 
 
-def _hands_through(node: Node, work: Work) -> bool:
+def _hands_through(graph: Graph, node: Node, work: Work) -> bool:
     if work.kind == "none":
         return True
     if node.op.role not in ("join", "cut") or work.weight_bytes:
         return False
+    shape = graph.type_of(node.inputs[0]).shape
+    axis = node.op.cut_axis if node.op.joined_axis is None else node.op.joined_axis
+    if len(shape) == 2 and axis == 0:  # rows of a matrix lie one after the other
+        return True
     planes = {shape[1:] for shape in work.inputs} | {kind.chw[1:] for kind in node.outputs}
     return len(planes) == 1
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import cmd2
 
+from nnshell.session.running import stream_runner
 from nnshell.shell.api import flow, labels, quantization_tables, scores, select, tensor_text
 from nnshell.shell.commands.base import Commands, write_json
 from nnshell.shell.completion import complete_selector
@@ -19,7 +20,7 @@ from nnshell.shell.options import (
 )
 from nnshell.shell.parser import Parser, not_here
 from nnshell.shell.progress import progress
-from nnshell.support.errors import GraphError
+from nnshell.support.errors import GraphError, UsageError
 
 if TYPE_CHECKING:
     from nnshell.execution.engines import EngineName
@@ -135,6 +136,8 @@ def validate_parser() -> Parser:
         completer=cmd2.Cmd.path_complete,
         help="Read labels from a file: lines of NAME LABEL, of LABEL in order, or JSON.",
     )
+    add("--stream", action="store_true", help="Take the samples as parts of one stream, in order: "
+        "recurrent layers go on from the state that the sample before has left.")  # fmt: skip
     add("--class_number", type=int, metavar="N", help="Take all images to be of this class.")
     add("--binary_classification", action="store_true",
         help="Read one output value: class 1 above --class_thr, else class 0.")  # fmt: skip
@@ -239,6 +242,10 @@ class ResultCommands(Commands):
                 inputs = inputs.with_labels(labels.read_labels(args.label_json, inputs.names))
             engine: EngineName = args.engine or "float"
             runner = None if cluster is None else cluster.runner(self.project())
+            if args.stream and cluster is not None:
+                hint = "leave --cluster out"
+                raise UsageError("a stream runs in order, on one machine", hint=hint)
+            runner = stream_runner(self.project()) if args.stream else runner
             metric = self._metric(args, output)
             if metric in scores.METRICS:
                 scored = flow.evaluate(

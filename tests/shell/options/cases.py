@@ -359,6 +359,7 @@ COMMANDS: dict[str, Command] = {
         "--table_width": Case("-w 40", base="{inputs} --predictions", terminal=True),
         "--label_json": Case("--labels labels.txt"),
         "--class_number": Case("--class_number 1"),
+        "--stream": Case("--stream", fails=FAILS),
         "--binary_classification": Case("--binary_classification", model="one", fails=WITHOUT),
         "--class_thr": Case(
             "--class_thr -2", base="{inputs} --binary_classification", model="one"
