@@ -195,7 +195,7 @@ def node_option(project: Project, selector: str, key: str, value: str | None) ->
     for node in nodes:
         _check_option(node, name)
     changed = [node for node in nodes if name in node.op.option_fields]
-    on = value is not None and _is_on(name, value)
+    on = bool(changed) and value is not None and _is_on(name, value)
     with recorded(project, "nodeoption", {"selector": selector, "key": name, "value": value}):
         for node in nodes:
             node.options.pop(name, None)
