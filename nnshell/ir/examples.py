@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nnshell.ir.basic_operators import Input, Output
 from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.operator import Example
+from nnshell.ir.requests import Range
 
 
 def graph_of(example: Example) -> Graph:
@@ -39,8 +40,20 @@ def random_inputs(graph: Graph, samples: int, seed: int = 0) -> list[NDArray[Any
     for node in graph.inputs:
         shape = (samples, *node.type.shape)
         if np.dtype(node.type.dtype).kind == "f":
-            arrays.append(random.normal(0, 2, shape).astype(node.type.dtype))
+            values = random.normal(0, 2, shape)
+            readers = graph.consumers(node.name)
+            if readers and not readers[0][1]:
+                values = _within(values, readers[0][0].op.domain)
+            arrays.append(values.astype(node.type.dtype))
         else:
             limits = np.iinfo(node.type.dtype)
             arrays.append(random.integers(limits.min, limits.max + 1, shape, node.type.dtype))
     return arrays
+
+
+def _within(values: NDArray[Any], domain: Range) -> NDArray[Any]:
+    """Numbers of a domain made of any."""
+    low, high = domain.minimum, domain.maximum
+    if np.isfinite(low) and np.isfinite(high):
+        return np.asarray(low + (high - low) * (0.5 + np.arctan(values) / np.pi))
+    return np.asarray(low + np.abs(values)) if np.isfinite(low) else values

@@ -137,6 +137,11 @@ class Operator(ABC):
         """Real numbers that no output leaves when input i stays within ``inputs[i]``."""
         return EVERYTHING
 
+    @property
+    def domain(self) -> Range:
+        """Numbers of input 0 for which the operator is defined and tame, for trying it out."""
+        return EVERYTHING
+
     def identity_reason(self, inputs: Types, constants: Constants) -> str:
         """Why the output is the first input that is no constant; empty when it may not be."""
         return ""

@@ -30,19 +30,12 @@ ADVICE = {
     "ConvInteger": _DYNAMIC,
     "DynamicQuantizeLinear": _DYNAMIC,
     "MatMulInteger": _DYNAMIC,
-    "Erf": "it is part of Gelu; train with Relu or HardSwish",
-    "Swish": "train with HardSwish",
 }
 
 # Operators of com.microsoft.
 _MICROSOFT = {"DynamicQuantizeMatMul": _DYNAMIC, "MatMulIntegerToFloat": _DYNAMIC}
 
-# Activation functions of ONNX, imported or not: the same can be done about each that is not.
-_FUNCTIONS = frozenset({"Celu", "Elu", "Gelu", "Mish", "Selu", "Softplus", "Softsign"})
-
 
 def advice(operator: str) -> str:
     """What to do about this operator, where there is more to say than the general advice."""
-    if operator in _FUNCTIONS:
-        return "train with Relu or HardSwish"
     return ADVICE.get(operator) or _MICROSOFT.get(operator, "")
