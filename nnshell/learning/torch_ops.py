@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from nnshell.ir.foreign import ForeignNode
+from nnshell.learning.torch_functions import FUNCTION_ATTRIBUTES, FUNCTIONS
 from nnshell.ops.resize import axis_positions, nearest_index
 from nnshell.support.errors import GraphError
 
@@ -214,12 +215,14 @@ OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
     "Shape": _shape,
     "Split": lambda given, at: _split(given, at)[0],
     "Unsqueeze": _unsqueeze,
+    **FUNCTIONS,
 }
 
 
 _WINDOW = frozenset({"kernel_shape", "strides", "dilations", "pads"})
 # What each form reads; an attribute that it does not would change what the node means.
 ATTRIBUTES: dict[str, frozenset[str]] = {
+    **FUNCTION_ATTRIBUTES,
     "Conv": _WINDOW | {"group"},
     "Gemm": frozenset({"transB"}),
     "LeakyRelu": frozenset({"alpha"}),

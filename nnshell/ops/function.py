@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnshell.ir.facts import EVERYTHING
 from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.qparams import NodeQuantization
@@ -96,7 +95,8 @@ class Function(Activation):
 
     @property
     def keeps_zero(self) -> bool:
-        return bool(self.apply(np.zeros(1))[0] == 0)
+        inside = self._defined.minimum <= 0 <= self._defined.maximum
+        return inside and bool(self.apply(np.zeros(1))[0] == 0)
 
     def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
         return (ANY_RECORD,)

@@ -209,6 +209,26 @@ case("LeakyRelu default", node("LeakyRelu", "x"))
 case("Sigmoid", node("Sigmoid", "x"))
 case("Tanh", node("Tanh", "x"), x=VECTOR)
 case("Exp", node("Exp", "x"), x=VECTOR)
+for op in (
+    *("Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Erf", "Sin", "Cos", "Atan", "Sinh", "Cosh"),
+    *("Asinh", "Softplus", "Softsign", "Mish", "Gelu", "Elu", "Selu", "Celu", "Shrink"),
+):
+    case(op, node(op, "x"), opset=20)
+for op, before in (
+    *(("Sqrt", "Abs"), ("Log", "Softplus"), ("Reciprocal", "Exp"), ("Tan", "Sigmoid")),
+    *(("Asin", "Sin"), ("Acos", "Tanh"), ("Acosh", "Cosh"), ("Atanh", "HardSigmoid")),
+):
+    case(op, node(before, "x", outputs=("t",)), node(op, "t"))
+case("Gelu tanh", node("Gelu", "x", approximate="tanh"), opset=20)
+case("Elu alpha", node("Elu", "x", alpha=0.3))
+case("Selu alpha gamma", node("Selu", "x", alpha=1.2, gamma=0.9))
+case("Celu alpha", node("Celu", "x", alpha=2.0))
+case("Shrink lambd bias", node("Shrink", "x", lambd=0.3, bias=0.2))
+for exponent in (2.0, 3.0, -2.0, 1.0):
+    value = np.array(exponent, np.float32)
+    case(f"Pow {exponent}", node("Exp", "x", outputs=("t",)), node("Pow", "t", "c"), c=value)
+case("Pow of a root", node("Abs", "x", outputs=("t",)), node("Pow", "t", "c"),
+     c=np.array([0.5], np.float32))  # fmt: skip
 case("HardSigmoid", node("HardSigmoid", "x"))
 case("HardSigmoid alpha beta", node("HardSigmoid", "x", alpha=1 / 6, beta=0.4))
 case("HardSwish", node("HardSwish", "x"), opset=14)

@@ -51,9 +51,11 @@ def test_all_nodes_at_fault_are_reported_at_once(save: Save) -> None:
 
 
 def test_one_node_at_fault_is_one_line(save: Save) -> None:
-    path = save(nodes=[node("Elu", "x", name="act")], inputs={"x": IMAGE})
+    path = save(nodes=[node("LRN", "x", name="act", size=3)], inputs={"x": IMAGE})
     text = refusal(path)
-    assert text == f"Elu 'act': operator not supported ({path.name}) - train with Relu or HardSwish"
+    assert (
+        text == f"LRN 'act': operator not supported ({path.name}) - train with batch normalization"
+    )
 
 
 def test_a_wrong_attribute_comes_with_what_to_do(save: Save) -> None:
@@ -64,7 +66,7 @@ def test_a_wrong_attribute_comes_with_what_to_do(save: Save) -> None:
 
 
 def test_nodes_that_lead_to_no_output_do_not_matter(save: Save) -> None:
-    nodes = [node("Elu", "x", outputs=("dead",)), node("Relu", "x")]
+    nodes = [node("LRN", "x", outputs=("dead",), size=3), node("Relu", "x")]
     graph = import_onnx(save(nodes=nodes, inputs={"x": IMAGE})).graph
     assert {n.kind for n in graph} == {"input", "relu", "output"}
 
@@ -207,12 +209,12 @@ def test_control_flow_is_refused_by_name(save: Save) -> None:
     )
     nodes = [
         node("If", "c", name="choose", then_branch=branch, else_branch=branch),
-        node("Elu", "y", outputs=("z",), name="act"),
+        node("LRN", "y", outputs=("z",), name="act", size=3),
     ]
     path = save(nodes=nodes, inputs={"x": IMAGE}, outputs=("z",), constants={"c": np.array(True)})
     text = refusal(path)
     assert "If 'choose': operator not supported" in text
-    assert "Elu 'act'" in text
+    assert "LRN 'act'" in text
 
 
 # -- inputs --------------------------------------------------------------------------------

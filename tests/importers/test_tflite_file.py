@@ -84,13 +84,13 @@ def test_a_detector_keeps_its_transposes_and_names(tmp_path: Path) -> None:
 def test_everything_that_is_not_supported_is_named_at_once(tmp_path: Path) -> None:
     net = TfliteModel()
     x = net.input(1, 4, 4, 2)
-    first = net.op("ELU", [x], (1, 4, 4, 2))
+    first = net.op("LOCAL_RESPONSE_NORMALIZATION", [x], (1, 4, 4, 2))
     second = net.op("L2_NORMALIZATION", [first], (1, 4, 4, 2), "L2NormOptions")
     with pytest.raises(ModelError) as caught:
         flow.open_graph(net.output(second).save(tmp_path / "bad.tflite"))
     listed = caught.value.details
     assert [line.partition(":")[0] for line in listed] == [
-        "ELU 'ELU_0_0'",
+        "LOCAL_RESPONSE_NORMALIZATION 'LOCAL_RESPONSE_NORMALIZATION_0_0'",
         "L2_NORMALIZATION 'L2_NORMALIZATION_0_1'",
     ]
 

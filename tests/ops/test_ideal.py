@@ -34,7 +34,13 @@ SAMPLES = 16
 UNITS = 1.3  # half for rounding, the rest for factors of 8 bits and limits in units of the input
 OTHER_UNITS = {"add": 2.0, "sub": 2.0, "softmax": 1.8}  # two factors; a chain of roundings in Q15
 # Of kernels that round once, to the nearest: half a unit, and what factors of 16 bits leave.
-OTHER_UNITS |= {"average_pool": 0.52, "exp": 0.52, "function": 0.52, "hsigmoid": 0.6, "bilinear_resizer": 0.85}
+OTHER_UNITS |= {
+    "average_pool": 0.52,
+    "exp": 0.52,
+    "function": 0.52,
+    "hsigmoid": 0.6,
+    "bilinear_resizer": 0.85,
+}
 # Of layers that read their own result at every step, through tables of 24 entries a unit.
 OTHER_UNITS |= {"gru": 3.5, "lstm": 7.0, "rnn": 6.0}
 MOVED = 1e-3  # what only moves elements: float32's own rounding

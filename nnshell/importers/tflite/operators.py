@@ -247,6 +247,19 @@ def _plain(step: Step, op: str, operands: int = 1) -> None:
     step.emit(op, step.operands(operands))
 
 
+_FUNCTIONS = ("Abs", "Ceil", "Cos", "Elu", "Floor", "Log", "Round", "Sign", "Sin", "Sqrt")
+
+
+def _gelu(step: Step) -> None:
+    approximate = "tanh" if step.option("Approximate", False) else "none"
+    step.emit("Gelu", [step.key(0)], {"approximate": approximate})
+
+
+def _inverse_root(step: Step) -> None:
+    exponent = step.made_constant(np.array([-0.5], np.float32))
+    step.emit("Pow", [step.key(0), exponent])
+
+
 def _leaky(step: Step) -> None:
     step.emit("LeakyRelu", [step.key(0)], {"alpha": float(step.option("Alpha"))})
 
@@ -264,6 +277,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "DEPTHWISE_CONV_2D": _depthwise,
     "DIV": partial(_arithmetic, op="Div"),
     "EXP": partial(_plain, op="Exp"),
+    **{name.upper(): partial(_plain, op=name) for name in _FUNCTIONS},
+    "GELU": _gelu,
+    "RSQRT": _inverse_root,
     "FULLY_CONNECTED": _fully_connected,
     "HARD_SWISH": partial(_plain, op="HardSwish"),
     "LEAKY_RELU": _leaky,
