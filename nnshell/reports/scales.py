@@ -137,6 +137,24 @@ def _weight_rule(record: QParams, channel: int, weights: NDArray[Any], clip: str
     return f"chosen, not derived from max|w| = {widest:.6g} of {of}: {scale:.8g}"
 
 
+def _weight_error(
+    record: QParams, channel: int, values: NDArray[Any], kernel: FilterKernel
+) -> list[str]:
+    """How far the integers of a channel's weights are from the weights."""
+    integers = kernel.weights[channel].astype(np.float64)
+    if integers.size != values.size:
+        return []
+    scale = float(np.ravel(record.scale)[channel % record.scale.size])
+    exact = values.astype(np.float64).ravel()
+    error = scale * integers.ravel() - exact
+    noise, signal = float(np.square(error).sum()), float(np.square(exact).sum())
+    ratio = f", QSNR {10 * np.log10(signal / noise):.1f} dB" if noise > 0 and signal > 0 else ""
+    return [
+        f"      weights {record.bits} bits: largest error {np.abs(error).max(initial=0.0):.3g}, "
+        f"mean {np.abs(error).mean() if error.size else 0.0:.3g}{ratio}"
+    ]
+
+
 # -- filters ---------------------------------------------------------------------------------
 
 
@@ -169,6 +187,7 @@ def _filter_lines(
     return [
         *head,
         f"  sW  {_weight_rule(weights, channel, _weights(flat, item, kernel), weight_clip)}",
+        *_weight_error(weights, channel, _weights(flat, item, kernel)[channel], kernel),
         f"  sA  = sI * sW = {s_in:.8g} * {s_weights:.8g} = {s_sum:.8g}",
         f"  sO  = {record_rule(output)}, zO = {output.zero_point}",
         f"  M   = sA / sO = {s_sum / s_out:.8g}",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from nnshell.importers.onnx import importer as onnx_importer
     from nnshell.importers.tflite import fold as tflite_folding
     from nnshell.importers.tflite import operators as tflite_operators
+    from nnshell.inputs import arrays, labels
     from nnshell.inputs import binding as image_sets
-    from nnshell.inputs import labels
     from nnshell.inputs import norm_parser as norm_functions
     from nnshell.ir import select
     from nnshell.ir import verify as verification
@@ -112,6 +112,7 @@ else:
     select = _Lazy("nnshell.ir.select")
     verification = _Lazy("nnshell.ir.verify")
     image_format = _Lazy("nnshell.ops.image_format")
+    arrays = _Lazy("nnshell.inputs.arrays")
     catalogue = _Lazy("nnshell.passes.catalogue")
     explain = _Lazy("nnshell.passes.explain")
     quantization_options = _Lazy("nnshell.quantization.options")
@@ -139,6 +140,7 @@ else:
 
 __all__ = [
     "adaround",
+    "arrays",
     "bench",
     "catalogue",
     "clusters",

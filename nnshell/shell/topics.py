@@ -90,6 +90,28 @@ Outliers cost precision: a range twice as wide has steps twice as coarse. --clip
 --weight_bits and --act_bits below 8 use `validate --engine simulated`; the chip has 8 bits.
 """
 
+_QUANTIZATION = """
+A real number x is stored as an integer q: x = scale * (q - zero_point), q = x / scale rounded.
+
+  symmetric    zero point 0, scale = max|x| / 127: weights, one scale for each output channel
+  asymmetric   the range from alpha to beta on all integers: scale = (beta - alpha) / 255, and the
+               zero point is the integer of 0: activations, whose range calibration found
+
+  float32      a sign, 8 bits of exponent, 24 digits: any size, 4 bytes, float units
+  int8         -128 to 127, 1 byte; products fit 16 bits and sums 32: four at once on GAP8
+  uint8        0 to 255: the same with another zero point (pixels)
+
+What is inside the range is off by up to half a scale (rounding), what is outside is cut off
+(clipping): a calibrator chooses the range between the two (`help clip_types`, `quantize_values`).
+
+A layer's sums have the scale sI * sW. One multiplication and a shift take them to the output's sO,
+and the next layer reads those integers as they are: its sI is that sO. Only where two tensors of
+unequal scales meet (add, concat) is one of them quantized anew, which other tools do by way of
+floats: "dequantize before the next layer".
+
+`explain scales NODE` shows a node's numbers, `explain formula` the chain, `explain NODE` one value.
+"""
+
 _DATA = """
 `tutorial NAME --data FOLDER` and `lab NAME --data FOLDER` work on a model and data of your own. The
 folder holds one model (.onnx, .tflite) and files or folders called calibration... or train..., and
@@ -134,5 +156,6 @@ TOPICS = {
     "formats": _FORMATS,
     "clip_types": _CLIP_TYPES,
     "data": _DATA,
+    "quantization": _QUANTIZATION,
     "training": _TRAINING,
 }

@@ -52,7 +52,8 @@ def find(folder: str | Path) -> LessonData:
         raise UsageError("there is no such folder", where=str(folder), hint="--data FOLDER")
     named = _named(root)
     paths = {key: str(root / named[key]) for key in _KEYS[:3] if key in named}
-    paths.setdefault("model", _model(root))
+    if "model" not in paths:
+        paths["model"] = _model(root)
     for key, starts in _NAMES.items():
         if key not in paths:
             paths[key] = _beginning_with(root, key, starts)

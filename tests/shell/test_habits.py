@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import nnshell
 from nnshell.cli import main
 
 
@@ -95,6 +98,42 @@ def test_letters_of_descriptions_are_explained(capsys: pytest.CaptureFixture[str
     assert run("open sample:lenet", "show") == 0
     key = capsys.readouterr().out.splitlines()[-1]
     assert key.startswith("description: F filter") and "P padding" in key
+
+
+def first_record(printed: str) -> Any:
+    """The first row of the only table in JSON among what was printed."""
+    return json.loads(printed[printed.index("[\n") :])[0]
+
+
+def test_weights_and_activations_of_a_node_are_quantized_as_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ("open sample:lenet", 'set input_norm_func "x: x/128-1"')
+    form = "--clip_type none --form symmetric --format json"
+    assert run(*lines, f"quantize_values --node _conv1_Conv {form}") == 0
+    row = first_record(capsys.readouterr().out)
+    weights = nnshell.open_graph("sample:lenet")["_conv1_Conv_weights"].op.known_value
+    assert row["scale"] == pytest.approx(np.abs(weights).max() / 127, rel=1e-2)
+    image = "sample:test/test_0000_0.png"
+    assert run(*lines, f"quantize_values --node output_1 --input {image} {form}") == 0
+    row = first_record(capsys.readouterr().out)
+    assert row["scale"] == pytest.approx(25.2004 / 128, rel=2e-2)
+    np.save(tmp_path / "x.npy", np.array([[0.5, -1.0]]))
+    assert run(f"quantize_values --file {tmp_path}/x.npy --clip_type none --form symmetric") == 0
+    assert "-1..0.5" in capsys.readouterr().out
+    assert run("quantize_values --input x 1") == 1
+
+
+def test_the_error_of_a_channel_s_weights_is_that_of_its_integers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = ("open sample:lenet", 'set input_norm_func "x: x/128-1"')
+    assert run(*lines, "aquant sample:calibration --limit 5", "explain scales 3") == 0
+    shown = capsys.readouterr().out
+    weights = nnshell.open_graph("sample:lenet")["_conv1_Conv_weights"].op.known_value[0]
+    scale = np.abs(weights).max() / 127
+    error = np.abs(np.rint(weights / scale) * scale - weights)
+    assert f"largest error {error.max():.3g}, mean {error.mean():.3g}" in shown
 
 
 def test_no_options_and_written_pictures_are_said(

@@ -393,6 +393,12 @@ def test_a_folder_s_names_say_what_it_holds(own: Path) -> None:
     }
 
 
+def test_a_model_may_lie_elsewhere(own: Path, tmp_path: Path) -> None:
+    (own / "model.onnx").rename(tmp_path / "net.onnx")
+    (own / "lesson.toml").write_text('model = "../net.onnx"\n')
+    assert Path(lesson_data.find(own).model).resolve() == tmp_path / "net.onnx"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import cmd2
 
 from nnshell.shell.api import (
+    arrays,
+    distributions,
     explain,
     flow,
     formulas,
@@ -19,7 +21,7 @@ from nnshell.shell.api import (
     worked,
 )
 from nnshell.shell.commands.base import Commands, write_json
-from nnshell.shell.completion import complete_selector
+from nnshell.shell.completion import complete_input, complete_selector
 from nnshell.shell.options import add_input_options, add_table_options, input_options
 from nnshell.shell.parser import Parser
 from nnshell.support.errors import UsageError
@@ -38,7 +40,11 @@ def quantize_values_parser() -> Parser:
     add = parser.add_argument
     add("numbers", nargs="*", type=float, help="Numbers to quantize.")
     add("--file", metavar="FILE", completer=cmd2.Cmd.path_complete,
-        help="Read the numbers from a text file.")  # fmt: skip
+        help="Read the numbers from a text file or a .npy array.")  # fmt: skip
+    add("--node", metavar="NODE", completer=complete_selector,
+        help="Quantize the weights of a node, or with --input what it makes.")  # fmt: skip
+    add("--input", metavar="FILES", completer=complete_input,
+        help="Inputs that --node is run on, in float.")  # fmt: skip
     add("--bits", type=int, default=8, metavar="BITS", help="Bits of the integers.")
     add("--levels", type=int, metavar="N",
         help="Number of integers in use (255: -127 to 127); all by default.")  # fmt: skip
@@ -142,6 +148,10 @@ class WorkedCommands(Commands):
     def do_quantize_values(self, args: argparse.Namespace) -> None:
         """Quantize numbers with every calibrator."""
         numbers = [*args.numbers, *(_numbers_in(args.file) if args.file else ())]
+        if args.node is not None:
+            numbers += self._values_of(args)
+        elif args.input is not None:
+            raise UsageError("--input is for --node", hint="--node NODE --input FILES")
         rows = quantized_values.quantize_values(
             numbers,
             bits=args.bits,
@@ -155,6 +165,21 @@ class WorkedCommands(Commands):
         if args.format in ("table", "plain") and not args.csv:
             self.show_beside(value_tables.integer_table(numbers, rows), args)
 
+    def _values_of(self, args: argparse.Namespace) -> list[float]:
+        """Values of the weights that --node names, or of its float output on --input."""
+        project = self.project()
+        if args.input is None:
+            names = distributions.constants_of(project.graph, args.node)
+            values = [array for _, array in distributions.constant_values(project.graph, names)]
+            if not values:
+                raise UsageError(f"{args.node} has no weights", hint="--input FILES: what it makes")
+            widest = max(values, key=lambda array: array.size)  # the weights, not the bias
+            return [float(value) for value in widest.ravel()]
+        key, _ = select.select_one(project.graph, args.node)
+        images = flow.load_inputs([args.input])
+        parts = flow.run_batches(project, images.open(project), "float", keys=[key])
+        return [float(value) for _, result in parts for value in result[key].ravel()]
+
 
 def _chosen(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return names if name == "all" else (name,)
@@ -162,6 +187,8 @@ def _chosen(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _numbers_in(file: str) -> list[float]:
     """Numbers of a text file, between blanks, commas or new lines."""
+    if file.endswith(".npy"):
+        return [float(value) for value in arrays.map_npy(file).ravel()]
     words = read_text(Path(file)).replace(",", " ").split()
     try:
         return [float(word) for word in words]

@@ -266,6 +266,8 @@ COMMANDS: dict[str, Command] = {
     "quantize_values": Command("nothing", "-0.16 -0.04 0.07 -0.08 0 15", groups=(TABLE,), options={
         "numbers": Case("1 2 3", base="--file numbers.txt"),
         "--file": Case("--file numbers.txt"),
+        "--node": Case("--node 1", setup="fused"),
+        "--input": Case("--input data.npz", base="--node 3 --clip_type none", setup="fused"),
         "--bits": Case("--bits 4"),
         "--levels": Case("--levels 255"),
         "--clip_type": Case("--clip_type none"),
