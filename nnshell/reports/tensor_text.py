@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnshell.ir.graph import Graph
-from nnshell.reports.plots import HeatMap
+from nnshell.reports.plots import Bars, HeatMap
 from nnshell.reports.table import Cell, Column, Table
 from nnshell.support.errors import UsageError
 
@@ -66,8 +67,15 @@ def prediction_table(report: ValidationReport) -> Table:
         for entry in report.predictions
     ]
     title = f"{report.model}: predictions of the {report.engine} engine"
-    plots = (confusion_plot(report),) if report.labelled else ()
+    plots = (confusion_plot(report) if report.labelled else _class_bars(report),)
     return Table(title, columns, tuple(rows), notes=accuracy_lines(report), plots=plots)
+
+
+def _class_bars(report: ValidationReport) -> Bars:
+    """How often each class was predicted, of samples without labels."""
+    counts = Counter(entry.predicted for entry in report.predictions)
+    names = tuple(str(number) for number in sorted(counts))
+    return Bars(names, {"predictions": tuple(float(counts[int(name)]) for name in names)})
 
 
 def class_count(graph: Graph) -> int | None:

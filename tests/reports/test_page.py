@@ -15,6 +15,11 @@ import numpy as np
 import pytest
 
 import nnshell
+from nnshell.reports import plots
+from nnshell.reports.graph_layout import Arrow, Box, GraphPicture
+from nnshell.reports.page import content
+from nnshell.reports.page.render import page_html
+from nnshell.reports.table import Column, Table, with_bars
 from nnshell.session.page import page_of
 from nnshell.session.project import Answer, Project
 from nnshell.support.errors import NNShellError
@@ -89,6 +94,37 @@ def test_names_of_any_kind_are_text(page: Path) -> None:
     assert html.escape(HOSTILE, quote=False)[:20] in text.replace("&#34;", '"').replace(
         "&#39;", "'"
     )
+
+
+def hostile_page() -> str:
+    """Every kind of part, with names that would like to be more than names."""
+    histogram = plots.Histogram(HOSTILE, -1, 1, (1, 2), 0.0, 0.5, (-1, 1))
+    columns = (Column(HOSTILE), Column("Size", "right"))
+    table = with_bars(Table(HOSTILE, columns, ((HOSTILE, 1),), notes=(HOSTILE,)), HOSTILE, "Size")
+    box = Box(HOSTILE, (HOSTILE,), "fusion", 100, 30, 40, HOSTILE)
+    picture = GraphPicture((box,), (Arrow(((0, 0), (9, 9)), HOSTILE),), 200, 80)
+    parts = (
+        content.Drawn(HOSTILE, plots.Histograms((histogram,)), HOSTILE),
+        content.Drawn(HOSTILE, plots.Curves(HOSTILE, (1, 2), HOSTILE, {HOSTILE: (1.0, 2.0)})),
+        content.Drawn(HOSTILE, plots.HeatMap((HOSTILE,), (HOSTILE,), ((3,),), HOSTILE, HOSTILE)),
+        content.Drawn(HOSTILE, plots.Roofline((plots.RooflinePoint(HOSTILE, 2, 1, 1),), 32)),
+        content.Tabulated(table),
+        content.Tabulated(table, folded=True),
+        content.Graphs(((HOSTILE, picture), ("now", picture))),
+        content.Code(HOSTILE),
+        content.Warned((HOSTILE,)),
+        content.Questions((content.Question(HOSTILE, HOSTILE, None, HOSTILE, HOSTILE),)),
+    )
+    section = content.Section("layers", HOSTILE, parts, HOSTILE)
+    fact = content.Fact(HOSTILE, HOSTILE, HOSTILE)
+    return page_html(content.Page(HOSTILE, HOSTILE, (fact,), (section,)))
+
+
+def test_no_part_takes_a_name_for_markup() -> None:
+    text = hostile_page()
+    assert "<img" not in text and "<script>document" not in text and "49 }}" not in text
+    scripts = [tag for tag, attributes in Tags(text).elements if tag == "script"]
+    assert len(scripts) == 3 + 2  # the page's own, and the data of two plots
 
 
 def test_plots_are_json_that_cannot_end_its_script(project: Project, tmp_path: Path) -> None:
@@ -191,6 +227,15 @@ def test_a_browser_opens_sorts_and_draws_without_an_error(page: Path, tmp_path: 
     assert said["canvases"] == said["histograms"] > 20
     assert said["stages"] == [False, True] and said["theme"] in ("dark", "light")
     assert said["title"] == "lenet" and said["wide"] <= 0
+
+
+def test_a_browser_runs_nothing_that_a_name_holds(tmp_path: Path) -> None:
+    trial = tmp_path / "hostile.html"
+    trial.write_text(hostile_page())
+    done = chromium(tmp_path, "--dump-dom", trial.as_uri())
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "<title>owned</title>" not in done.stdout and 'src="x"' not in done.stdout
+    assert "<canvas" in done.stdout
 
 
 def test_a_browser_prints_it(page: Path, tmp_path: Path) -> None:
