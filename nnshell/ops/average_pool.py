@@ -86,10 +86,11 @@ class AveragePool(Pool):
         attributes: dict[str, AttributeValue] = {
             "kernel_shape": self.window.kernel,
             "strides": self.window.strides,
-            "dilations": self.window.dilations,
             "pads": self.window.pads,
             "count_include_pad": int(self.count_include_pad),
         }
+        if self.window.dilations != (1, 1):  # other tools' quantizers stop at the default
+            attributes["dilations"] = self.window.dilations
         return (build.node("AveragePool", inputs, attributes, hint=self.kind),)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

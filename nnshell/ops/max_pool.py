@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from nnshell.ir.facts import EVERYTHING, Role
-from nnshell.ir.foreign import ForeignGraph
+from nnshell.ir.foreign import AttributeValue, ForeignGraph
 from nnshell.ir.graph import Ref
 from nnshell.ir.integer_graph import IntegerGraph, IntegerTensor
 from nnshell.ir.moments import Moments, blended
@@ -70,12 +70,13 @@ class MaxPool(Pool):
         pads = window.pads
         if not pads_inside(window):  # ONNX Runtime takes no such pads; a border does the same
             value, pads = _with_border(build, value, window), (0, 0, 0, 0)
-        attributes = {
+        attributes: dict[str, AttributeValue] = {
             "kernel_shape": window.kernel,
             "strides": window.strides,
-            "dilations": window.dilations,
             "pads": pads,
         }
+        if window.dilations != (1, 1):  # the default is not written: other tools stop at it
+            attributes["dilations"] = window.dilations
         return (build.node("MaxPool", [value], attributes, hint=self.kind),)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
