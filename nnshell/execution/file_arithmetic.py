@@ -7,27 +7,20 @@ numbers that they stand for, in steps of the file's scale.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnshell.execution.engines import make_engine
+from nnshell.execution.file_runners import OUTPUT, Array, FileRunner
 from nnshell.execution.metrics import Accumulator
 from nnshell.ir.graph import Graph, Node, all_nodes
 from nnshell.ir.qparams import QParams
 from nnshell.numeric.fixed_point import Multiplier
 from nnshell.reading.registry import StoredTensor
-from nnshell.support.errors import NNShellError
 
-Array = NDArray[Any]
-# From one sample for each input, in the file's order of axes, to tensors by the file's key; the
-# network's first output is under OUTPUT, as real numbers.
-FileRunner = Callable[[Sequence[Array]], Mapping[str | int, Array]]
-
-OUTPUT = ""
 _SAME = 1e-3  # of a step: what float32 scales may differ by
 _MOVED = ((0, 1, 2, 3), (0, 3, 1, 2))  # orders of axes after the file's, samples first
 
@@ -87,90 +80,6 @@ class FileComparison:
             "totals": totals,
             "first": first,
         }
-
-
-def litert_runner(path: str, tensors: Iterable[StoredTensor]) -> FileRunner:
-    """LiteRT's own kernels on a TFLite file. Raises NNShellError where LiteRT is not installed."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    except ImportError:
-        raise NNShellError(
-            "LiteRT, which runs TFLite files, is not installed",
-            hint="pip install 'nnshell[bench]'",
-        ) from None
-    try:
-        interpreter = Interpreter(
-            path,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        interpreter.allocate_tensors()
-    except (RuntimeError, ValueError) as error:
-        raise _refused("LiteRT", error) from error
-    inputs, last = interpreter.get_input_details(), interpreter.get_output_details()[0]
-    keys = [int(tensor.key) for tensor in tensors]
-
-    def run(samples: Sequence[Array]) -> dict[str | int, Array]:
-        for entry, sample in zip(inputs, samples, strict=True):
-            real = sample.reshape(entry["shape"])
-            interpreter.set_tensor(entry["index"], _stored(real, entry))
-        interpreter.invoke()
-        results: dict[str | int, Array] = {key: interpreter.get_tensor(key).copy() for key in keys}
-        results[OUTPUT] = _real(interpreter.get_tensor(last["index"]), last)
-        return results
-
-    return run
-
-
-def _stored(real: Array, entry: Mapping[str, Any]) -> Array:
-    """Real numbers as the tensor of an interpreter holds them."""
-    dtype = np.dtype(entry["dtype"])
-    if dtype.kind == "f":
-        return real.astype(dtype)
-    scale, zero = entry["quantization"]
-    limits = np.iinfo(dtype)
-    codes: Array = np.clip(np.rint(real / (scale or 1)) + zero, limits.min, limits.max)
-    return codes.astype(dtype)
-
-
-def _real(values: Array, entry: Mapping[str, Any]) -> Array:
-    scale, zero = entry["quantization"]
-    return values if values.dtype.kind == "f" else (values.astype(np.float64) - zero) * (scale or 1)
-
-
-def onnxruntime_runner(model: bytes, names: Sequence[str]) -> FileRunner:
-    """ONNX Runtime on a model whose outputs after the first few are ``names``."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-    except Exception as error:  # its own classes of errors have no common base
-        raise _refused("ONNX Runtime", error) from error
-    inputs = session.get_inputs()
-    first = session.get_outputs()[0].name
-
-    def run(samples: Sequence[Array]) -> dict[str | int, Array]:
-        feeds = {}
-        for entry, sample in zip(inputs, samples, strict=True):
-            shape = [n if isinstance(n, int) else -1 for n in entry.shape]
-            one = [1 if n == -1 else n for n in shape]
-            feeds[entry.name] = np.asarray(sample, np.float32).reshape(one)
-        try:
-            results = session.run([first, *names], feeds)
-        except Exception as error:
-            raise _refused("ONNX Runtime", error) from error
-        entries: dict[str | int, Array] = dict(zip(names, results[1:], strict=True))
-        entries[OUTPUT] = results[0]
-        return entries
-
-    return run
-
-
-def _refused(runtime: str, error: Exception) -> NNShellError:
-    text = " ".join(str(error).split())[:200]
-    return NNShellError(f"{runtime} does not run the file: {text}")
 
 
 def compare_with_file(

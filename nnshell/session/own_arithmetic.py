@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.execution.file_arithmetic import FileComparison
+    from nnshell.execution.file_process import FileProcess
+    from nnshell.reading.registry import StoredTensor
 
 _SEED = 0
 
@@ -35,7 +38,6 @@ def compare_file(
     quantization, NNShellError when the file cannot be run.
     """
     from nnshell.execution import file_arithmetic
-    from nnshell.importers.onnx.exposed import with_outputs
 
     imported, source = project.imported, project.graph.source
     if imported is None or source is None:
@@ -43,20 +45,30 @@ def compare_file(
             f"{project.name} does not use a quantization of its file", hint="open it with -q"
         )
     stored = imported.stored
-    if source.path.suffix.lower() == ".tflite":
-        runner = file_arithmetic.litert_runner(str(source.path), stored.values())
-    else:
-        model, names = with_outputs(source.path, stored.values())
-        runner = file_arithmetic.onnxruntime_runner(model, names)
     batches: Iterable[Batch]
     batches = (
         [_random(project, imported.statistics, samples)]
         if images is None
         else samples_of(project, images)
     )
-    return file_arithmetic.compare_with_file(
-        project.graph, _counted(batches, progress), stored, runner
-    )
+    output = project.graph.outputs[0].origin.foreign_name
+    with _runner(source.path, stored, output) as runner:
+        return file_arithmetic.compare_with_file(
+            project.graph, _counted(batches, progress), stored, runner
+        )
+
+
+def _runner(path: Path, stored: Mapping[str, StoredTensor], output: str) -> FileProcess:
+    """The file in its own runtime; ``output`` is the tensor that the graph ends at first."""
+    from nnshell.execution.file_process import FileProcess
+    from nnshell.importers.model_file import model_bytes
+    from nnshell.importers.onnx.exposed import with_outputs
+
+    if path.suffix.lower() == ".tflite":
+        keys = [int(tensor.key) for tensor in stored.values()]
+        return FileProcess("litert", model_bytes(path), keys, output)
+    model, names = with_outputs(path, stored.values(), output)
+    return FileProcess("onnxruntime", model, names)
 
 
 def _counted(batches: Iterable[Batch], progress: Progress | None) -> Iterator[Batch]:

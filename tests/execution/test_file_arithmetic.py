@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from nnshell import flow
+from nnshell.execution.file_process import FileProcess
+from nnshell.execution.file_runners import OUTPUT
 from nnshell.session.project import Project
 from nnshell.support.errors import GraphError, NNShellError
 from tests.importers.conftest import runtime
@@ -73,9 +78,30 @@ def test_what_has_no_quantization_of_its_own_is_refused(tmp_path: Path) -> None:
         flow.compare_file(flow.open_graph("sample:lenet"))
 
 
-def test_a_file_that_the_runtime_refuses_is_one_line(tmp_path: Path) -> None:
-    from nnshell.execution.file_arithmetic import onnxruntime_runner
-
-    with pytest.raises(NNShellError, match="does not run the file") as caught:
-        onnxruntime_runner(b"no model", [])
+def test_a_file_that_the_runtime_refuses_is_one_line() -> None:
+    with pytest.raises(NNShellError, match="ONNX Runtime does not run the file") as caught:
+        FileProcess("onnxruntime", b"no model", [])
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_ends_the_runtime_is_an_error(tmp_path: Path) -> None:
+    data = model(FORMS["pairs"]).SerializeToString()
+    with FileProcess("onnxruntime", data, []) as process:
+        assert process([IMAGES[0]])[OUTPUT].shape[0] == 1
+        os.kill(process._process.pid, signal.SIGKILL)
+        with pytest.raises(NNShellError, match="ONNX Runtime ends with SIGKILL over the file"):
+            process([IMAGES[0]])
+
+
+def test_a_graph_that_ends_earlier_is_compared_at_its_end(tmp_path: Path) -> None:
+    proto = model(FORMS["pairs"])
+    last = proto.graph.output[0].name
+    proto.graph.node.append(onnx.helper.make_node("Flatten", [last], ["flat"]))
+    proto.graph.node.append(onnx.helper.make_node("ArgMax", ["flat"], ["best"], axis=1))
+    proto.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info("best", onnx.TensorProto.INT64, None)
+    )
+    path = tmp_path / "net.onnx"
+    path.write_bytes(proto.SerializeToString())
+    compared = flow.compare_file(lowered(path), flow.load_inputs(IMAGES))
+    assert compared.predictions_equal > 0.5
