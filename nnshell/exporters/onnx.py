@@ -75,7 +75,7 @@ def foreign_to_model(
         if tensor in used
     ]
     model_graph = onnx.helper.make_graph(
-        [_node_proto(node) for node in nodes],
+        [node_proto(node) for node in nodes],
         name,
         [_port_proto(port) for port in inputs],
         [_port_proto(port) for port in outputs],
@@ -195,7 +195,7 @@ class GraphWriter:
             tensor = self.tensors[key]
             if tensor not in self.build.constants and key in self.types:
                 names.setdefault(tensor, key)
-        self.build.nodes = [_renamed(node, names) for node in self.build.nodes]
+        self.build.nodes = [renamed_node(node, names) for node in self.build.nodes]
         self.tensors = {key: names.get(tensor, tensor) for key, tensor in self.tensors.items()}
 
 
@@ -204,7 +204,7 @@ def inner_key(node: str, name: str) -> str:
     return f"{node}:{name}"
 
 
-def _renamed(node: ForeignNode, names: Mapping[str, str]) -> ForeignNode:
+def renamed_node(node: ForeignNode, names: Mapping[str, str]) -> ForeignNode:
     inputs = tuple(names.get(tensor, tensor) for tensor in node.inputs)
     outputs = tuple(names.get(tensor, tensor) for tensor in node.outputs)
     return replace(node, name=outputs[0], inputs=inputs, outputs=outputs)
@@ -233,7 +233,7 @@ def _leading_to(tensors: set[str], nodes: Sequence[ForeignNode]) -> list[Foreign
     return kept[::-1]
 
 
-def _node_proto(node: ForeignNode) -> onnx.NodeProto:
+def node_proto(node: ForeignNode) -> onnx.NodeProto:
     proto = onnx.helper.make_node(
         node.op, node.inputs, node.outputs, name=node.name, domain=node.domain
     )

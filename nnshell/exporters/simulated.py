@@ -12,7 +12,7 @@ their scale, and what their multiplier really is: one of 5 bits can be 3 % off, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from nnshell.exporters.means import LARGEST_TIE, LEAST_TIE, modelled_mean, tie_of
 from nnshell.exporters.onnx import GraphWriter
+from nnshell.exporters.plain import PlainForms
 from nnshell.exporters.tables import modelled_activation
 from nnshell.ir.graph import Graph, Node
 from nnshell.ir.permutations import Perm, inverse
@@ -66,6 +67,7 @@ class SimulatedWriter(GraphWriter):
         self._wanted = set(keys)
         self._integers = integers
         self._grids: dict[str, QParams] = {}  # of tensors that were rounded
+        self._plain = PlainForms()
         super().__init__(graph)
         self.tensors.update((node.name, node.name) for node in graph.inputs)  # as they are given
 
@@ -89,16 +91,20 @@ class SimulatedWriter(GraphWriter):
         read = modelled_activation(self.build, node, inputs[0]) if inputs else None
         if read is not None:
             self._grids[read] = _of(node).output
+            self._note_plain(read, lambda: self._written_plain(graph, node, inputs))
             return [read]
         results = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
         if node.op.role == "convert":  # ONNX Runtime makes one rounding of two in a row
             lowest = self.build.constant(np.finfo(np.float32).min, "lowest")
-            results = (self.build.node("Max", [results[0], lowest], hint="apart"),)
+            whole, results = results, (self.build.node("Max", [results[0], lowest], hint="apart"),)
+            self._plain.tensors[results[0]] = whole[0]
         if self._stays(graph, node, key) or self._is_on_grid(node, inputs):
             return results
         mean = modelled_mean(self.build, node, graph.input_types(node), results[0])
         if mean is not None:
-            return [self._rounded(mean.tensor, _of(node).output, mean.step)]
+            rounded = self._rounded(mean.tensor, _of(node).output, mean.step)
+            self._note_plain(rounded, lambda: self._rounded(results[0], _of(node).output))
+            return [rounded]
         step = _kernel_step(_of(node))
         if step is not None:
             record = _of(node).output
@@ -108,6 +114,32 @@ class SimulatedWriter(GraphWriter):
             return [self._rounded(tensor, record, step)]
         records = _of(node).outputs
         return [self._rounded(name, record) for name, record in zip(results, records, strict=True)]
+
+    # -- what the file stands for --------------------------------------------------------------
+
+    def model(self, keys: Sequence[str]) -> onnx.ModelProto:
+        """As in ``GraphWriter``; files say which operators they simulate step by step."""
+        model = super().model(keys)
+        if self._integers:
+            self._plain.write(model, self.build)
+        return model
+
+    def _name_tensors(self, targets: Sequence[str]) -> None:
+        before = dict(self.tensors)
+        super()._name_tensors(targets)
+        self._plain.rename({before[key]: name for key, name in self.tensors.items()})
+
+    def _note_plain(self, simulated: str, write: Callable[[], str]) -> None:
+        """What ``write`` adds to the graph is kept beside it, as what ``simulated`` stands for."""
+        start = len(self.build.nodes)
+        plain = write()
+        self._plain.nodes += self.build.nodes[start:]
+        self._plain.tensors[simulated] = plain
+        del self.build.nodes[start:]
+
+    def _written_plain(self, graph: Graph, node: Node, inputs: Sequence[str]) -> str:
+        results = node.op.to_onnx(self.build, inputs, graph.input_types(node), node.outputs)
+        return self._rounded(results[0], _of(node).output)
 
     def _stays(self, graph: Graph, node: Node, key: str) -> bool:
         """Whether the node's results are on their grid already, or will be after its reader."""

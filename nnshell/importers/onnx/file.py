@@ -25,6 +25,7 @@ from nnshell.importers.model_file import MAX_FILE_BYTES, model_bytes
 from nnshell.importers.onnx.bounds import check_bounds
 from nnshell.importers.onnx.external import check_outside, is_outside, load
 from nnshell.importers.onnx.native import Native
+from nnshell.importers.onnx.plain import restore_plain
 from nnshell.importers.onnx.quantized import drop_ties, write_out_quantized
 from nnshell.importers.onnx.weights import Weights, standing_in, take_weights, without_stand_ins
 from nnshell.importers.onnx.wire import with_references
@@ -81,6 +82,7 @@ class OnnxFile:
 def read_onnx(path: Path, native: Native) -> OnnxFile:
     """Read a model as it is in the file. Raises ModelError."""
     model, sha256 = _parsed(path)
+    restore_plain(model, path.name)
     check_bounds(model, path.name)
     _forget_negative_extents(model)
     weights = take_weights(model)
