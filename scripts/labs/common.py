@@ -52,6 +52,9 @@ class Lab:
     count: int
     calibration: int
     tables: Path | None = None
+    fast: bool = False
+    networks: tuple[str, ...] = ()
+    training: int = 0
     _batches: dict[tuple[str, int], list[Batch]] = field(default_factory=dict)
     _floats: dict[tuple[str, int], list[NDArray[Any]]] = field(default_factory=dict)
     _started: float = field(default_factory=perf_counter)
@@ -119,8 +122,13 @@ def lab_options(description: str | None, count: int = 1000) -> Lab:
     parser.add_argument("--count", type=int, default=count, help=f"test images ({count})")
     parser.add_argument("--calibration", type=int, default=256, help="calibration images (256)")
     parser.add_argument("--tables", type=Path, help="folder for each table as csv and json")
+    parser.add_argument("--fast", action="store_true", help="few samples: directions, not figures")
+    parser.add_argument("--networks", nargs="*", default=(), help="of the lab of training: some")
+    parser.add_argument("--training", type=int, default=0, help="samples to train on")
     args = parser.parse_args()
-    return Lab(args.data, args.count, args.calibration, args.tables)
+    names = tuple(args.networks)
+    sizes = args.data, args.count, args.calibration, args.tables
+    return Lab(*sizes, args.fast, names, args.training)
 
 
 def show(
