@@ -25,7 +25,7 @@ from nnshell.learning.torch_ops import check_nodes, run_node, tensor_of
 from nnshell.quantization import Learned
 from nnshell.quantization.solving.groups import Group, Grouping
 
-_ROUND = "Round"  # stands for a quantizer among the nodes; its second input names the group
+_ROUND = "=Round"  # a quantizer among the nodes (no operator of ONNX); input 1 names the group
 _WEIGHTS, _BIAS = 1, 2  # inputs of a filter
 
 

@@ -31,8 +31,8 @@ from nnshell.quantization import Learned
 from nnshell.quantization.solving.groups import Group, Grouping, group_tensors
 from nnshell.support.errors import GraphError
 
-_ROUND = "Round"  # stands for a quantizer among the nodes; its second input is its number
-_NOISY = "QuantizedGradient"
+_ROUND = "=Round"  # a quantizer among the nodes (no operator of ONNX); input 1 is its number
+_NOISY = "=QuantizedGradient"
 _WEIGHTS, _BIAS = 1, 2  # inputs of a filter
 
 
