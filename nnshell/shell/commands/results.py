@@ -123,10 +123,10 @@ def validate_parser() -> Parser:
     )
     add(
         "--prediction_step_idx",
-        type=int,
-        default=-1,
+        default="-1",
         metavar="STEP",
-        help="Step whose output is the answer.",
+        completer=complete_selector,
+        help="Step (or node) whose output is the answer.",
     )
     add(
         "--labels",
@@ -234,7 +234,7 @@ class ResultCommands(Commands):
     @cmd2.with_argparser(validate_parser)
     def do_validate(self, args: argparse.Namespace) -> None:
         """Count right answers on labelled images."""
-        output, _ = select.select_one(self.graph(), str(args.prediction_step_idx))
+        output, _ = select.select_one(self.graph(), args.prediction_step_idx)
         with self.cluster(args) as cluster, self.inputs(args, "validating") as (inputs, done):
             if args.class_number is not None:
                 inputs = inputs.with_labels([args.class_number] * len(inputs))

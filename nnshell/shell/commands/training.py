@@ -60,7 +60,7 @@ def qat_parser() -> Parser:
         "rounded as they will be (quantization-aware training), and quantize it with what was "
         "learned. The first and the last filter keep 8-bit weights. Needs torch. "
         "`help training` explains quantizers, losses and what is kept.",
-        example="qat sample_images/calibration/* --weight_bits 4 --act_bits 4 --epochs 2",
+        example="qat sample:calibration --weight_bits 4 --act_bits 4 --epochs 2",
     )
     group = parser.add_argument_group("quantization in training")
     add = group.add_argument
