@@ -157,6 +157,11 @@ def import_gru(ctx: ImportContext) -> None:
         return {**slots, "w_h_b": of_input[2], "r_h_b": of_state[2]}
 
     linear = bool(ctx.integer("linear_before_reset", 0))
+    if not linear:
+        _LOG.warning(
+            "%s: the AutoTiler's GRU has no form with linear_before_reset 0: `gen` will refuse it",
+            ctx.name,
+        )
 
     def make(reverse: bool, kept: Sequence[bool]) -> Gru:
         return Gru(reverse, last_h=kept[0], linear_before_reset=linear)
