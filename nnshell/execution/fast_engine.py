@@ -91,6 +91,11 @@ class FastEngine:
         if self.fallback_reason:
             _LOG.debug("%s runs in the reference engine: %s", graph.name, self.fallback_reason)
 
+    @property
+    def implementation(self) -> str:
+        """ "lowered", or "reference" where the graph could not be lowered."""
+        return "reference" if self.fallback_reason else "lowered"
+
     def run(self, batch: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Integers by key, samples first, with the element type of their record.
 

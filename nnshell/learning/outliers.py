@@ -62,6 +62,8 @@ def activation_outliers(
     if not batches:
         raise InputError("there are no samples to look at", hint="check the file pattern")
     names = [item.path for item in flatten(graph).items if _has_channels(item)]
+    if not names:
+        return []  # a network of vectors and sequences
     engine, extremes = make_engine(graph, "float", keys=names), dict[str, NDArray[np.float32]]()
     for batch in batches:
         for name, values in engine.run(batch.arrays).items():

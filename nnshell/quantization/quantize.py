@@ -15,6 +15,8 @@ from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.records import Answer, Record
 from nnshell.ir.requests import POW2, SQ8, ChosenFilter, QuantizeRequest
+from nnshell.numeric.records import NOTABLE_LOSS, loss, symmetric_record
+from nnshell.ops.families.recurrent import STATE_RANGE
 from nnshell.passes.memory import placed_by, renew_copies
 from nnshell.passes.rewriting import bypass
 from nnshell.quantization.learned import Learned
@@ -25,6 +27,8 @@ from nnshell.quantization.solving.placing import PLACED
 from nnshell.quantization.solving.solution import Solution, solve
 
 _LOG = logging.getLogger(__name__)
+
+_MUCH_COARSER = 3.0  # times the state's own scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,13 +63,36 @@ def quantize_graph(
 
 def warn_of_losses(graph: Graph, solution: Solution) -> None:
     """Say which ranges a concat cuts off."""
-    for name, loss in cut_off(graph, solution.surroundings).items():
+    for name, part in cut_off(graph, solution.surroundings).items():
         _LOG.warning(
             "%s: %.0f%% of its range is cut off, as what it is joined with has larger steps; "
             "try --no_allow_asymmetric_out",
             name,
-            100 * loss,
+            100 * part,
         )
+    warn_of_states(solution)
+
+
+def warn_of_states(solution: Solution) -> None:
+    """Say which recurrent layers keep their state in a scale that a reader of the output wants."""
+    for item in solution.surroundings.flat.items:
+        entry = solution.surroundings.entry(item)
+        if item.node.op.sequence_axis is None or item.node.quantization is None or entry is None:
+            continue
+        seen, record = entry.inside.get(STATE_RANGE), item.node.quantization.output
+        if seen is None:
+            continue
+        own = symmetric_record(seen)
+        cut = loss(record, seen)
+        if cut > NOTABLE_LOSS or record.first_scale > _MUCH_COARSER * own.first_scale:
+            _LOG.warning(
+                "%s: its state is kept in the scale of what reads its output, %.3g, where its own "
+                "would be %.3g: %.0f%% of its range is cut off; put another layer between them",
+                item.path,
+                record.first_scale,
+                own.first_scale,
+                100 * cut,
+            )
 
 
 def fill_records(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nnshell.ir.graph import Graph, Node
+from nnshell.ops.families.recurrent import STATE_RANGE
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 
 _RANGES = {"c_state": "range_cell"}
-_STATE = "range_state"
 
 
 def with_states(statistics: Statistics, graph: Graph, inputs: Sequence[Node]) -> Statistics:
@@ -19,7 +19,7 @@ def with_states(statistics: Statistics, graph: Graph, inputs: Sequence[Node]) ->
         for reader, _ in graph.consumers(node.name):
             entry = statistics.find(reader.name)
             slot = node.name.removesuffix(f"_{reader.name}")
-            name = _RANGES.get(slot, _STATE)
+            name = _RANGES.get(slot, STATE_RANGE)
             if entry is not None and name in entry.inside:
                 seen = entry.inside[name].including_zero()
                 tensors[node.name] = TensorStatistics(seen.minimum, seen.maximum)

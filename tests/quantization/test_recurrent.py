@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.ir.examples import graph_of
-from nnshell.ir.graph import Graph
+from nnshell.ir.graph import Graph, Node, Ref
 from nnshell.ir.operator import Example
 from nnshell.ir.qparams import NodeQuantization, QParams
+from nnshell.ir.requests import Range
 from nnshell.numeric.lookup import SIGMOID_TABLE
-from nnshell.ops.families.recurrent import Recurrent, example_of
+from nnshell.ops.families.recurrent import STATE_RANGE, Recurrent, example_of
 from nnshell.ops.gru import Gru
 from nnshell.ops.lstm import Lstm
+from nnshell.ops.relu import Relu
 from nnshell.ops.rnn import Rnn
 from nnshell.quantization import calibrate_graph, quantize_graph
-from nnshell.quantization.ranges.statistics import Statistics
+from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 
 SETTINGS = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -321,3 +323,21 @@ def test_biases_of_a_gru_far_from_its_state_s_scale_are_warned_of(
     caplog.clear()
     quantized(Gru(), 1.0)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("reader", "warned"), [("relu", True), ("none", False)])
+def test_a_state_in_a_reader_s_scale_is_warned_of(
+    reader: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = layer_graph(Lstm(), (5, 4, 6), 1, 0.5)
+    if reader == "relu":
+        kind = graph["node"].type
+        graph.add(Node("relu", Relu(), [Ref("node")], (kind,)))
+        graph["output_1"].inputs = [Ref("relu")]
+    batch = [np.random.default_rng(2).uniform(-1, 1, (8, 5, 4)).astype(np.float32)]
+    statistics = calibrate_graph(graph, [batch])
+    inside = {**statistics["node"].inside, STATE_RANGE: Range(-0.9, 0.3)}
+    low = TensorStatistics(-0.9, 0.3, inside=inside)
+    tensors = {**statistics.tensors, "node": low, "relu": TensorStatistics(0.0, 0.3)}
+    quantize_graph(graph, Statistics(tensors))
+    assert ("its state is kept in the scale" in caplog.text) is warned

@@ -9,11 +9,14 @@ import pytest
 
 from nnshell import flow
 from nnshell.execution.engines import EngineName, make_engine
+from nnshell.execution.fast_engine import FastEngine
 from nnshell.execution.float_engine import FloatEngine
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.execution.streams import StreamEngine
 from nnshell.exporters.onnx import export_bytes
+from nnshell.inputs.input_set import Batch
 from nnshell.ir.examples import graph_of
+from nnshell.learning.outliers import activation_outliers
 from nnshell.ops.families.recurrent import Recurrent, example_of
 from nnshell.ops.gru import Gru
 from nnshell.ops.lstm import Lstm
@@ -166,3 +169,17 @@ def test_what_cannot_be_a_stream_is_refused(tmp_path: Path) -> None:
     options(project, "RNN_STATES_AS_INPUTS")
     with pytest.raises(UsageError, match="is an input of the network"):
         StreamEngine(project.graph, "float", keys=["output_1"])
+
+
+def test_a_network_without_feature_maps_has_no_outlying_channels(tmp_path: Path) -> None:
+    project = opened(Gru(), tmp_path)
+    batch = Batch((sequence(1),), ("one",), (None,))
+    assert activation_outliers(project.graph, [batch]) == []
+
+
+def test_an_engine_that_cannot_says_which_runs_instead(tmp_path: Path) -> None:
+    project = opened(Gru(), tmp_path)
+    flow.quantize(project, calibrate_graph(project.graph, [[sequence(8)]]))
+    engine = FastEngine(project.graph)
+    assert engine.implementation == "reference"
+    assert "step by step" in engine.fallback_reason

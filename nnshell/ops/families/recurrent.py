@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 STATES_AS_INPUTS = "RNN_STATES_AS_INPUTS"
+STATE_RANGE = "range_state"  # what statistics call the range of the state after every step
 _SEQUENCE = 0
 BIAS_BYTES = 4  # int32
 
@@ -215,7 +216,7 @@ class Recurrent(Operator):
 
     @property
     def inner_ranges(self) -> tuple[str, ...]:
-        return ("range_state", *self._gate_ranges())
+        return (STATE_RANGE, *self._gate_ranges())
 
     def _gate_ranges(self) -> tuple[str, ...]:
         """Names of the other tensors within."""
@@ -230,7 +231,7 @@ class Recurrent(Operator):
             state = build.node("Squeeze", [state, _integers(build, 1)])
         steps = types[_SEQUENCE].shape[0]
         inside = Inside(build, operands, self._before(build, operands, state, types), steps)
-        return {"range_state": state, **self.gate_tensors(inside)}
+        return {STATE_RANGE: state, **self.gate_tensors(inside)}
 
     def _before(
         self, build: ForeignGraph, operands: Mapping[str, str], state: str, types: Types
