@@ -106,7 +106,7 @@ def page_of(
         _graph(project),
         _layers(project, known, chip),
         _accuracy(known),
-        _sweeps(project),
+        _studies(project),
         _spread("weights", "Weights", weights, "Weights and biases of the graph."),
         _spread("activations", "Activations", known.activations, _about_activations(known.count)),
         _errors(project, known),
@@ -299,17 +299,14 @@ def _accuracy(known: _Findings) -> Section | None:
     )
 
 
-def _sweeps(project: Project) -> Section | None:
+def _studies(project: Project) -> Section | None:
     parts: list[Part] = []
     for table in project.tables:
-        parts += [Drawn(_curve_title(table.title, plot), plot) for plot in table.plots]
+        drawn = [plot for plot in table.plots if isinstance(plot, Curves)]  # bars are in the cells
+        parts += [Drawn(f"{table.title}: {plot.y_title}", plot) for plot in drawn]
         parts.append(Tabulated(table))
-    lead = "One row for each combination of options."
-    return Section("sweeps", "Tables", tuple(parts), lead) if parts else None
-
-
-def _curve_title(title: str, plot: Plot) -> str:
-    return f"{title}: {plot.y_title}" if isinstance(plot, Curves) else title
+    lead = "What the studies of this session measured."
+    return Section("studies", "Studies", tuple(parts), lead) if parts else None
 
 
 def _spread(key: str, title: str, table: Table | None, lead: str) -> Section | None:

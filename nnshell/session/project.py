@@ -62,7 +62,7 @@ class Project:
     pass_records: list[PassRecord] = field(default_factory=list)  # in the order they ran
     told: set[str] = field(default_factory=set)  # notes on its inputs that are news only once
     answers: list[Answer] = field(default_factory=list)  # to questions, oldest first
-    tables: list[Table] = field(default_factory=list)  # of sweeps, oldest first
+    tables: list[Table] = field(default_factory=list)  # of studies, oldest first, for the page
     snapshots: list[Project] = field(default_factory=list)  # before each command, for undo
     imported: ImportedQuantization | None = None  # what the model file says, opened with -q
 
@@ -151,6 +151,14 @@ class Project:
         records = run_passes(self.graph, passes, check=check)
         self.pass_records.extend(records)
         return records
+
+    # -- what the page shows -------------------------------------------------------------------
+
+    def keep(self, table: Table) -> Table:
+        """Remember a study's table for the page, in place of an older one of the same title."""
+        self.tables[:] = [entry for entry in self.tables if entry.title != table.title]
+        self.tables.append(table)
+        return table
 
     # -- copies --------------------------------------------------------------------------------
 

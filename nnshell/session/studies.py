@@ -207,9 +207,7 @@ def keep_sweep(
 ) -> Table:
     """The table of a sweep, which the project keeps for its page."""
     title = f"{project.name}: {', '.join(name.replace('_', ' ') for name in names)}"
-    table = sweep_table(title, rows, samples, complete=complete, published=published)
-    project.tables.append(table)
-    return table
+    return project.keep(sweep_table(title, rows, samples, complete=complete, published=published))
 
 
 def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:

@@ -243,3 +243,20 @@ def test_a_browser_prints_it(page: Path, tmp_path: Path) -> None:
     done = chromium(tmp_path, f"--print-to-pdf={target}", page.as_uri())
     assert "CONSOLE" not in done.stderr, done.stderr
     assert target.read_bytes().startswith(b"%PDF") and target.stat().st_size > 50_000
+
+
+def test_a_study_is_kept_once_and_shown_with_its_curves(project: Project) -> None:
+    copy = project.copy()
+    copy.tables = []
+    curve = plots.Curves("bits", (8, 4), "accuracy [%]", {"all": (1.0, 2.0)})
+    for value in (1, 2):
+        table = Table("lenet: bits", (Column("bits", "right"),), ((value,),), plots=(curve,))
+        assert copy.keep(table) is table
+    copy.keep(with_bars(Table("other", (Column("A"), Column("B", "right")), (("x", 3),)), "A", "B"))
+    (section,) = [entry for entry in page_of(copy).sections if entry.key == "studies"]
+    assert [part.table.rows for part in section.parts if isinstance(part, content.Tabulated)] == [
+        ((2,),),
+        (("x", 3),),
+    ]
+    titles = [part.title for part in section.parts if isinstance(part, content.Drawn)]
+    assert titles == ["lenet: bits: accuracy [%]"]

@@ -96,9 +96,9 @@
     const names = Object.keys(data.series);
     const order = x.map((value, n) => [value, n]).sort((a, b) => a[0] - b[0]).map((pair) => pair[1]);
     const label = (value) => named ? (Number.isInteger(value) && data.x[value] !== undefined ? data.x[value] : "") : short(value);
-    const width = () => Math.min(680, Math.max(260, place.clientWidth));
+    const width = () => Math.min(640, Math.max(260, place.clientWidth));
     const plot = new uPlot({
-      width: width(), height: 280,
+      width: width(), height: 280, padding: [10, named ? 56 : 16, 0, 0],
       scales: { x: { time: false, range: [reach[0] - room, reach[1] + room] }, y: data.from_zero ? { range: (u, low, high) => [0, high * 1.05 || 1] } : {} },
       axes: [axis({ label: data.x_title, labelSize: 18, labelFont: "12px system-ui", size: named ? 62 : 28, rotate: named ? -30 : 0,
           splits: named || x.length <= 12 ? () => [...new Set(x)].sort((a, b) => a - b) : undefined, values: (u, ticks) => ticks.map(label) }),

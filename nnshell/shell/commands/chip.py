@@ -186,7 +186,7 @@ class ChipCommands(Commands):
             )
         if args.json is not None:
             write_json(args.json, simulation_tables.sweep_json(result))
-        self.show(simulation_tables.sweep_table(result), args)
+        self.show(self.project().keep(simulation_tables.sweep_table(result)), args)
 
     def _run_tiled(self, report: SimulationReport, args: argparse.Namespace) -> None:
         with self.inputs(args, "running tile by tile") as (inputs, done):

@@ -129,7 +129,7 @@ class LaboratoryCommands(Commands):
             result = sensitivity.sensitivity(graph, basis, batches, done, trials)
         advice = sensitivity.advise(graph, basis, batches, result)
         title = f"{graph.name}: sensitivity"
-        self.show(experiment_tables.sensitivity_table(title, result, advice), args)
+        self.show(project.keep(experiment_tables.sensitivity_table(title, result, advice)), args)
 
     @cmd2.with_argparser(mixed_parser)
     def do_mixed(self, args: argparse.Namespace) -> None:
@@ -140,4 +140,5 @@ class LaboratoryCommands(Commands):
             result = studies.mixed(
                 project, batches, drop=args.drop, size_bytes=args.size, progress=done
             )
-        self.show(experiment_tables.mixture_table(f"{graph.name}: mixed precision", result), args)
+        table = experiment_tables.mixture_table(f"{graph.name}: mixed precision", result)
+        self.show(project.keep(table), args)

@@ -66,6 +66,8 @@ class LabCommands(Commands):
                     self.write(part)
                 continue
             shown(part, args)
+            if self.session.opened:
+                self.project().keep(part)
             shown = self.show_beside  # files are of the first table
         if form:
             self.write_lines(_ending(lab, data))

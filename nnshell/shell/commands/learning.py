@@ -163,14 +163,10 @@ class LearningCommands(Commands):
         """Show which channels force the scales."""
         project = self.project()
         if not args.input_files:
-            self.show(
-                learning_tables.outlier_table(
-                    project.graph, outliers.weight_outliers(project.graph)
-                ),
-                args,
-            )
+            result = outliers.weight_outliers(project.graph)
+            self.show(project.keep(learning_tables.outlier_table(project.graph, result)), args)
             return
         with self.inputs(args, "reading") as (inputs, done):
             batches = flow.batches_of(project, inputs)
             result = outliers.activation_outliers(project.graph, batches, done)
-        self.show(learning_tables.outlier_table(project.graph, result), args)
+        self.show(project.keep(learning_tables.outlier_table(project.graph, result)), args)

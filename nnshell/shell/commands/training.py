@@ -163,7 +163,7 @@ class TrainingCommands(Commands):
             )
         table = training_tables.training_table(project.name, training)
         project.tables.append(table)
-        self.show(table, args)
+        self.show(project.keep(table), args)
         if args.calibration_config and training.applied and options.quantized:
             content = training_config.calibration_config(project.graph)
             write_atomically(
