@@ -45,8 +45,9 @@ class InputSpec:
 
     @property
     def turns_unseen(self) -> bool:
-        """Whether shapes cannot tell the file's order of axes from the graph's: all are equal."""
-        return bool(self.order) and len(set(self.shape)) == 1
+        """Whether shapes cannot tell the file's order of axes from the graph's: they are equal."""
+        moved = self.order and self.order != tuple(range(len(self.order)))
+        return bool(moved) and _permuted(self.shape, self.order) == self.shape
 
     @property
     def names(self) -> tuple[str, ...]:

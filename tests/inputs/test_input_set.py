@@ -210,3 +210,11 @@ def test_files_leave_nothing_behind(tmp_path: Path, write_images: Any) -> None:
     peak_bytes(tmp_path, spec, 16)
     growth = peak_bytes(tmp_path, spec, 120) - peak_bytes(tmp_path, spec, 20)
     assert growth < 100 * 3072  # less than even one byte for each pixel
+
+
+def test_axes_that_shapes_cannot_tell_apart_are_turned_as_the_graph_turned_them() -> None:
+    """Rows of as many columns as there are channels: 5x3x3 in the file and in the graph."""
+    swapped = InputSpec("x", (5, 3, 3), order=(0, 2, 1))
+    assert swapped.turns_unseen
+    assert not InputSpec("x", (3, 8, 8), order=(2, 0, 1)).turns_unseen
+    assert not InputSpec("x", (3, 3, 3), order=(0, 1, 2)).turns_unseen

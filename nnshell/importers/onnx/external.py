@@ -51,6 +51,19 @@ def check_outside(tensors: Iterable[onnx.TensorProto], path: Path) -> None:
         raise ModelError(f"external data of more than {MAX_FILE_BYTES} bytes", where=path.name)
 
 
+def locations(tensors: Iterable[onnx.TensorProto], path: Path) -> list[str]:
+    """Files beside the model at ``path`` that hold data of its tensors, as it names them.
+
+    Raises ModelError for one that is missing or not in the model's folder.
+    """
+    names: dict[str, None] = {}
+    for tensor in tensors:
+        if is_outside(tensor) and reference(tensor).get("location") != ITSELF:
+            _place(tensor, path)
+            names[reference(tensor)["location"]] = None
+    return list(names)
+
+
 def load(tensor: onnx.TensorProto, path: Path) -> None:
     """Put the data of a tensor into it. Raises ModelError."""
     tensor.raw_data = _place(tensor, path).bytes()

@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nnshell.importers.model_file import MAX_FILE_BYTES, model_bytes
 from nnshell.importers.onnx.bounds import check_bounds
-from nnshell.importers.onnx.external import check_outside, is_outside, load
+from nnshell.importers.onnx.external import check_outside, is_outside, load, locations
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.plain import restore_plain
 from nnshell.importers.onnx.quantized import drop_ties, write_out_quantized
@@ -111,6 +111,12 @@ def read_whole(path: Path) -> onnx.ModelProto:
     check_outside(_tensors(model.graph), path)
     _load_external_data(model, path)
     return model
+
+
+def files_beside(path: Path) -> list[str]:
+    """Names of the files that a model keeps its data in, besides its own. Raises ModelError."""
+    model, _ = _parsed(path)
+    return locations(_tensors(model.graph), path)
 
 
 def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ operator means is written once. Operators that do not fit are collected.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,6 +78,7 @@ class Importer:
         self.batch_size = batch_size_of(shapes) if batched else 1
         self._batched = batched
         self._unknown: set[str] = set()  # tensors after a problem, of unknown shape
+        self._seen: set[str] = set()  # nodes of operators that were imported before
         self._constants = ConstantReader()
         self._names = {self.keys[i]: name for i, name in constant_names(file).items()}
         uses = Counter(self.keys[i] for op in file.operators for i in op.inputs if i >= 0)
@@ -100,6 +102,7 @@ class Importer:
         for tensor in self.file.tensors:
             if tensor.data is not None and tensor.index not in results:
                 self._add_constant(tensor)
+        self._new_nodes()  # the inputs, which are no operator's
         for operator in self.file.operators:
             self._import(operator)
         outputs = [self.keys[index] for index in self.file.outputs]
@@ -152,6 +155,16 @@ class Importer:
         self.context.makers[value.ref] = self.keys[tensor.index]
         self._note_ranges([name], tensor.index)
 
+    def _new_nodes(self) -> list[str]:
+        """Nodes that were added since this was asked last: the graph's last ones."""
+        names = list(
+            itertools.takewhile(
+                lambda name: name not in self._seen, reversed(self.context.graph.nodes)
+            )
+        )
+        self._seen.update(names)
+        return names
+
     def _note_ranges(self, names: Iterable[str], tensor: int) -> None:
         """The nodes of an operator take the range of the tensor that it makes."""
         if self._ranges is not None and tensor in self.tensor_ranges:
@@ -183,11 +196,8 @@ class Importer:
                         accepted="constants",
                         hint=advice(operator.op),
                     )
-                before = set(self.context.graph.nodes) if self._ranges is not None else None
                 TRANSLATIONS[operator.op](Step(self, operator))
-                if before is not None:
-                    results = [name for name in self.context.graph.nodes if name not in before]
-                    self._note_ranges(results, operator.outputs[0])
+                self._note_ranges(self._new_nodes(), operator.outputs[0])
         except Unsupported as problem:
             self._fail(operator, problem.reason, problem.hint)
         except _MALFORMED as error:

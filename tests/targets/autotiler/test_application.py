@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 import nnshell
@@ -95,6 +96,20 @@ def test_files_of_the_user_are_kept_unless_told_otherwise(tmp_path: Path) -> Non
     assert (tmp_path / "main.c").read_text() == "mine"
     nnshell.generate_project(quantized(), tmp_path, overwrite=True)
     assert (tmp_path / "main.c").read_text() != "mine"
+
+
+def test_weights_in_files_of_their_own_go_along(tmp_path: Path) -> None:
+    model = onnx.load(nnshell.open_graph("sample:lenet").graph.source.path)
+    (tmp_path / "from").mkdir()
+    where = {"location": "lenet.data", "size_threshold": 0}
+    onnx.save(model, tmp_path / "from/lenet.onnx", save_as_external_data=True, **where)
+    project = nnshell.open_graph(tmp_path / "from/lenet.onnx")
+    nnshell.adjust(project)
+    nnshell.quantize(project, nnshell.calibrate_randomly(project))
+    nnshell.generate_project(project, tmp_path / "app")
+    shutil.rmtree(tmp_path / "from")
+    again = nnshell.open_graph(tmp_path / "app/lenet.json")
+    assert [node.name for node in again] == [node.name for node in project]
 
 
 def test_the_folder_of_the_model_can_be_the_project(tmp_path: Path) -> None:
