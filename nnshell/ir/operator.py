@@ -318,6 +318,10 @@ class Operator(ABC):
         """Records of all inputs and outputs, and the integers of the kernel."""
         return plain_quantization(request)
 
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """What these integers do that the model does not mean, as a sentence; empty without."""
+        return ""
+
     # -- integer meaning -------------------------------------------------------------------
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

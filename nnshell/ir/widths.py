@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.qparams import FLOAT_BITS, INT8_BITS
+from nnshell.ir.requests import SQ8
 from nnshell.support.errors import QuantizationError
 
 
@@ -31,3 +32,15 @@ def check_chip_widths(graph: Graph) -> None:
                     where=f"node {key}",
                     hint="use --engine simulated, or quantize with 8 bits",
                 )
+
+
+def check_sq8(graph: Graph, what: str) -> None:
+    """Raises QuantizationError for a node in another scheme: ``what`` knows SQ8 alone."""
+    for key, node, _ in all_nodes(graph):
+        quantization = node.quantization
+        if quantization is not None and quantization.scheme != SQ8:
+            raise QuantizationError(
+                f"{what} is for SQ8, and it is quantized in {quantization.scheme}",
+                where=f"node {key}",
+                hint="aquant -s SQ8, or qtune --step STEP scheme=SQ8",
+            )

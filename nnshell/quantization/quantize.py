@@ -58,6 +58,7 @@ def quantize_graph(
     solution = solve(twin, statistics, options, learned)
     fill_records(twin, solution.records, options, learned)
     warn_of_losses(twin, solution)
+    warn_of_faults(twin)
     graph.nodes = twin.nodes
 
 
@@ -93,6 +94,18 @@ def warn_of_states(solution: Solution) -> None:
                 own.first_scale,
                 100 * cut,
             )
+
+
+def warn_of_faults(graph: Graph) -> None:
+    """Say where integers do what the model does not mean."""
+    for item in flatten(graph).items:
+        quantization = item.node.quantization
+        if quantization is None or item.node.op.boundary:
+            continue
+        meaning = arithmetic_of(item.node.op, quantization.scheme)
+        caution = meaning.caution(quantization, item.graph.input_types(item.node))
+        if caution:
+            _LOG.warning("%s: %s", item.path, caution)
 
 
 def fill_records(

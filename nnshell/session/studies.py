@@ -23,6 +23,7 @@ from nnshell.experiments.sweep import Row
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.graph import all_nodes
 from nnshell.ir.select import select_one
+from nnshell.ir.widths import check_sq8
 from nnshell.learning import adaround as rounding
 from nnshell.learning import bias_correction, equalization, layers, outliers, ranges
 from nnshell.learning.judged import Change
@@ -50,6 +51,7 @@ def sensitivity(
     project: Project, samples: Samples, progress: Progress | None = None
 ) -> list[Sensitivity]:
     """Every node that computes: the noise of quantizing it alone, and of all but it."""
+    check_sq8(project.graph, "sensitivity")
     batches = list(batches_of(project, samples))
     return ranking.sensitivity(project.graph, project.basis, batches, progress)
 
@@ -71,6 +73,7 @@ def mixed(
     progress: Progress | None = None,
 ) -> Mixture:
     """Weight bits for each node, within a loss in points or a size; applied and recorded."""
+    check_sq8(project.graph, "mixed")
     batches = list(batches_of(project, samples))
     mixture = mixing.mixed(
         project.graph,
@@ -103,6 +106,7 @@ def correct_biases(
     progress: Progress | None = None,
 ) -> Change:
     """Take back the shift of means that rounding gives every channel (``bcorr``)."""
+    check_sq8(project.graph, "bcorr")
     graph, basis, batches = project.graph, project.basis, list(batches_of(project, samples))
     if analytic:
         learned = bias_correction.corrected_analytically(graph, basis)
@@ -115,6 +119,7 @@ def search_scales(
     project: Project, samples: Samples, *, progress: Progress | None = None
 ) -> Change:
     """Scales of weights and ranges of activations with the least error of what reads them."""
+    check_sq8(project.graph, "scale_search")
     graph, basis, batches = project.graph, project.basis, list(batches_of(project, samples))
     weights = layers.search_scales(graph, basis, batches, progress)
     reach = ranges.searched_ranges(graph, basis, batches)
@@ -135,6 +140,7 @@ def adaround(
 ) -> Change:
     """Learn how to round weights; ``method`` is gptq, or brecq or network (extra ``train``)."""
     rounding.check_method(method)
+    check_sq8(project.graph, "adaround")
     batches = list(batches_of(project, samples))
     learned = rounding.learn_rounding(
         project.graph,

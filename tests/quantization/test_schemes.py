@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from nnshell.execution.metrics import compare_arrays
 from nnshell.inputs.binding import Images
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.verify import verify
+from nnshell.ops.global_pool import GlobalAveragePool
 from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
-from nnshell.session import edits
+from nnshell.session import edits, studies
 from nnshell.session.project import Project
 from nnshell.support.errors import QuantizationError
 
@@ -150,3 +152,49 @@ def test_a_range_beyond_the_integer_bits_is_refused_by_name() -> None:
         quantize_graph(graph, statistics, QuantizationOptions(scheme="POW2", bits=8))
     assert "node" in caught.value.where
     assert not graph.quantized
+
+
+def test_what_the_model_does_not_mean_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(2, 12, 12)
+    graph = net.output(net.node("mean", GlobalAveragePool(), net.x))
+    batch = [np.ones((1, 2, 12, 12), np.float32)]
+    quantize_graph(graph, calibrate_graph(graph, [batch]), QuantizationOptions(scheme="POW2"))
+    assert "mean: its products exceed 32 bits" in caplog.text
+    real = {}
+    for target in ("simulation", "chip"):
+        engine = IntegerEngine(graph, target)
+        real[target] = engine.record("mean").dequantize(engine.run(batch)["mean"])
+    assert np.abs(real["simulation"] - 1.0).max() > 0.1
+    assert np.abs(real["chip"] - 1.0).max() < 1e-3
+    caplog.clear()
+    quantize_graph(graph, calibrate_graph(graph, [batch]), QuantizationOptions(scheme="SQ8"))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("study", [studies.sensitivity, studies.adaround, studies.correct_biases])
+def test_what_is_for_sq8_alone_says_so(study: Any) -> None:
+    project = _sample_network(QuantizationOptions(scheme="POW2"))
+    with pytest.raises(QuantizationError, match="is for SQ8"):
+        study(project, TEST_IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("norm", "pixel", "between"),
+    [
+        ("shift_int8", (1 / 256, 0.0), 0),
+        ("offset_int8", (1 / 128, -1.0), 0),
+        ("offset_int8", (1 / 100, -1.0), 1),
+    ],
+)
+def test_pixels_of_a_formatter_keep_their_meaning(
+    norm: str, pixel: tuple[float, float], between: int
+) -> None:
+    project = flow.open_graph("sample:lenet")
+    flow.adjust(project)
+    flow.fuse(project, "pow2")
+    edits.image_format(project, "input_1", "rgb888", norm, pixel=pixel)
+    images = flow.load_inputs("sample:calibration", limit=8)
+    statistics = flow.calibrate(project, images)
+    flow.quantize(project, statistics, QuantizationOptions(scheme="POW2"))
+    assert sum(node.op.made_by_quantizer for node in project.graph) == between
+    assert _worst(project, flow.load_inputs("sample:calibration", limit=4)) > 25.0

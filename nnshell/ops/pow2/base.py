@@ -13,6 +13,11 @@ from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import QuantizeRequest, plain_quantization
 from nnshell.ops.pow2.rules import decide_shifted, rule
 
+OVERFLOW = (
+    "its products exceed 32 bits in NNTool's simulation, so its results are wrong; "
+    "`set int8_target chip` computes them right"
+)
+
 SomeOperator = TypeVar("SomeOperator", bound=Operator)
 
 
@@ -33,6 +38,10 @@ class FixedPoint(Generic[SomeOperator]):
     def quantize(self, request: QuantizeRequest) -> NodeQuantization:
         """The records as asked for; a shift follows from them, so most kernels hold nothing."""
         return plain_quantization(request)
+
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """None: products of a shift are its input."""
+        return ""
 
     def compute(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray], wraps: bool

@@ -24,15 +24,25 @@ from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import POW2
 from nnshell.lowering.qmn import lower_shift
 from nnshell.lowering.requantize import settled, wrapped
-from nnshell.numeric.fixed_point import round_half_up, rounding_shift, scale_accumulator, wrap_int32
+from nnshell.numeric.fixed_point import (
+    INT32_LIMITS,
+    round_half_up,
+    rounding_shift,
+    scale_accumulator,
+    wrap_int32,
+)
 from nnshell.numeric.kernels.fixed import reduced
 from nnshell.numeric.qmn import fixed_point_record, fraction_of
 from nnshell.ops.hard_sigmoid import HardSigmoid
 from nnshell.ops.hard_swish import ALPHA, BETA, HardSwish
-from nnshell.ops.pow2.base import FixedPoint
+from nnshell.ops.pow2.base import OVERFLOW, FixedPoint
 from nnshell.ops.pow2.rules import activation_decision, rule
 
 GATE_BITS = 15
+SATURATED = (
+    "its upper bound is beyond the integers of its input, so large values come out too small; "
+    "`set int8_target chip` computes them right"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,14 @@ class _FixedGate(FixedPoint[Operator]):
 
     def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
         return rule(activation_decision(lambda question: question.seen.output(0)))
+
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """Where a product of the gate does not fit int32, or its bounds not the input."""
+        exact = _Gate.of(self.op, quantization, False)
+        saturated = _Gate.of(self.op, quantization, True)
+        if exact.upper * exact.slope >= INT32_LIMITS[1]:
+            return OVERFLOW
+        return "" if exact == saturated else SATURATED
 
     def compute(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray], wraps: bool

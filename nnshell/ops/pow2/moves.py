@@ -24,7 +24,7 @@ from nnshell.ops.max_pool import MaxPool
 from nnshell.ops.pad import Pad
 from nnshell.ops.pow2.base import FixedPoint
 from nnshell.ops.pow2.rules import decide_join, decide_moves, rule
-from nnshell.ops.resize import BilinearResizer, NearestNeighborResizer
+from nnshell.ops.resize import BilinearResizer, NearestNeighborResizer, Resizer
 from nnshell.ops.split import Split
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.ops.transpose import Transpose
@@ -70,9 +70,23 @@ class Joined(Moved):
 # -- resizers: the kernels' own steps through the input, whatever coordinates the model has ------
 
 
+def _other_positions(op: Resizer, kernel: str) -> str:
+    return (
+        f"its POW2 kernel reads at p {kernel}, the model at '{op.coordinates}' positions: results "
+        "are those of the chip, and differ from the model's"
+    )
+
+
 @arithmetic(POW2, NearestNeighborResizer)
 class FixedNearest(FixedPoint[NearestNeighborResizer]):
     """Element (step * i + 1/2) of each axis, step = (extent - 1) / (size - 1) rounded down."""
+
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """Unless each index is the model's."""
+        expected = self.op.indices(inputs[0].shape)
+        own = self._indices(inputs[0].shape[1:])
+        same = all(np.array_equal(one, other) for one, other in zip(own, expected, strict=True))
+        return "" if same else _other_positions(self.op, "(n_in - 1) / (n_out - 1)")
 
     def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
         return rule(decide_moves)
@@ -107,6 +121,10 @@ class FixedNearest(FixedPoint[NearestNeighborResizer]):
 @arithmetic(POW2, BilinearResizer)
 class FixedBilinear(FixedPoint[BilinearResizer]):
     """Four neighbours weighted in Q7, rounded down; step = (extent - 1) / size rounded down."""
+
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """No positions of a model are these."""
+        return _other_positions(self.op, "(n_in - 1) / n_out")
 
     def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
         return rule(decide_moves)

@@ -24,6 +24,7 @@ from nnshell.ir.records import RecordRule
 from nnshell.ir.requests import POW2
 from nnshell.lowering.qmn import lower_precise_mean, lower_shift
 from nnshell.lowering.requantize import settled
+from nnshell.numeric.fixed_point import INT32_LIMITS
 from nnshell.numeric.kernels.fixed import (
     exact_softmax,
     exponentials_of,
@@ -32,7 +33,7 @@ from nnshell.numeric.kernels.fixed import (
 )
 from nnshell.numeric.qmn import fraction_of
 from nnshell.ops.global_pool import GlobalAveragePool, GlobalMaxPool
-from nnshell.ops.pow2.base import FixedPoint
+from nnshell.ops.pow2.base import OVERFLOW, FixedPoint
 from nnshell.ops.pow2.rules import SOFTMAX_BITS, fixed_decision, rule
 from nnshell.ops.softmax import Softmax
 
@@ -43,6 +44,14 @@ _MOST_ENTRIES = 1 << 16
 @arithmetic(POW2, GlobalAveragePool)
 class FixedGlobalMean(FixedPoint[GlobalAveragePool]):
     """Mean over height and width through a reciprocal of the sum's bits."""
+
+    def caution(self, quantization: NodeQuantization, inputs: Types) -> str:
+        """Where the mean that was seen makes a product of more than 32 bits."""
+        count = inputs[0].shape[1] * inputs[0].shape[2]
+        output = quantization.output
+        mean = max(abs(float(output.minimum[0])), abs(float(output.maximum[0])))
+        total = count * mean / quantization.input.first_scale
+        return OVERFLOW if 2 * total**2 / count > INT32_LIMITS[1] else ""
 
     def compute(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray], wraps: bool

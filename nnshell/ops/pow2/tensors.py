@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,8 +16,9 @@ from nnshell.ir.requests import POW2
 from nnshell.lowering.qmn import lower_shift
 from nnshell.lowering.requantize import settled
 from nnshell.numeric.kernels.fixed import reduced
-from nnshell.numeric.qmn import array_record, fraction_of
+from nnshell.numeric.qmn import array_record, fixed_point_record, fraction_of
 from nnshell.numeric.records import fixed_record
+from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.pow2.base import FixedPoint
 from nnshell.ops.pow2.moves import Moved
 from nnshell.ops.pow2.rules import accepted, own, rule
@@ -69,6 +71,27 @@ class FixedOutput(Moved):
 def _decide_output(question: RecordQuestion) -> Answer:
     arriving = question.arriving[0]
     return Answer((arriving.copy(),), (arriving.copy(),))
+
+
+@arithmetic(POW2, ImageFormat)
+class FixedFormat(Moved):
+    """Pixels are what the kernel makes of them: fixed point where their step is a power of two.
+
+    Anything else keeps its scale and zero point, and a quantize node brings it to fixed point.
+    """
+
+    def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
+        """The record that its integers mean, whatever readers wish for."""
+        return rule(self._decide)
+
+    def _decide(self, question: RecordQuestion) -> Answer:
+        made = self.op.output_record(question.options.kernel)
+        assert made is not None
+        mantissa, exponent = math.frexp(made.first_scale)
+        record = replace(made, forced=False)
+        if mantissa == 0.5 and made.zero_point == 0:
+            record = fixed_point_record(1 - exponent, made.width, question.seen.find_output(0))
+        return Answer((question.arriving[0],), (Record(record, set(ALL_PINS)),))
 
 
 @arithmetic(POW2, Quantize)
