@@ -54,8 +54,8 @@ def produce_spatial(ctx: ImportContext, ref: Ref, given: SpatialInput) -> None:
 def read_window(ctx: ImportContext, size: tuple[int, int], kernel: tuple[int, ...]) -> Window:
     """Kernel, strides, dilations and pads of the node over an input of ``size``."""
     axes = len(kernel)
-    strides = _extents(ctx, "strides", axes)
-    dilations = _extents(ctx, "dilations", axes)
+    strides = read_extents(ctx, "strides", axes)
+    dilations = read_extents(ctx, "dilations", axes)
     if min(kernel) < 1 or max(kernel) > _LARGEST:
         ctx.refuse("kernel_shape", accepted=f"1 to {_LARGEST}")
     unpadded = Window(_two(kernel, 1), _two(strides, 1), _two(dilations, 1))
@@ -98,7 +98,8 @@ def padded(window: Window, pads: Pads) -> Window:
     return Window(window.kernel, window.strides, window.dilations, (top, left, bottom, right))
 
 
-def _extents(ctx: ImportContext, name: str, axes: int) -> tuple[int, ...]:
+def read_extents(ctx: ImportContext, name: str, axes: int) -> tuple[int, ...]:
+    """Strides or dilations: 1 where the node has none."""
     values = ctx.integers(name) or (1,) * axes
     if len(values) != axes or min(values) < 1 or max(values) > _LARGEST:
         ctx.refuse(name, accepted=f"{axes} number{'s' if axes > 1 else ''} of 1 to {_LARGEST}")

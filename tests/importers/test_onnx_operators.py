@@ -200,6 +200,27 @@ case("Mul gate per channel", node("GlobalAveragePool", "x", outputs=("g",)), nod
 case("Mul with itself", node("Mul", "x", "x"))
 case("Sum", node("Relu", "x", outputs=("t",)), node("Sum", "x", "t", "c"), c=numbers(4, 1, 1))
 
+W = numbers(4, 3, 3, 3)  # input channels, output channels, kernel
+B = numbers(3)
+case("ConvTranspose", node("ConvTranspose", "x", "w", "b"), w=W, b=B)
+case("ConvTranspose no bias", node("ConvTranspose", "x", "w"), w=W)
+for name, attributes in {
+    "strides": {"strides": [2, 2]},
+    "strides pads": {"strides": [2, 3], "pads": [1, 0, 1, 2]},
+    "torch": {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+    "dilations": {"strides": [2, 1], "dilations": [2, 3], "pads": [1, 0, 2, 1]},
+    "pads beyond the kernel": {"strides": [3, 3], "pads": [3, 0, 1, 4]},
+    "upper": {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    "lower": {"strides": [2, 2], "auto_pad": "SAME_LOWER"},
+    "valid": {"strides": [2, 2], "auto_pad": "VALID"},
+}.items():
+    case(f"ConvTranspose {name}", node("ConvTranspose", "x", "w", "b", **attributes), w=W, b=B)
+case("ConvTranspose groups", node("ConvTranspose", "x", "w", strides=[2, 2], group=2), w=W)
+case("ConvTranspose depthwise", node("ConvTranspose", "x", "w", strides=[2, 2], group=4),
+     w=numbers(4, 1, 2, 2))  # fmt: skip
+case("ConvTranspose one axis", node("ConvTranspose", "x", "w", strides=[2], pads=[1, 0]),
+     x=(1, 4, 9), w=numbers(4, 3, 3))  # fmt: skip
+
 # -- activations ---------------------------------------------------------------------------
 
 case("Relu", node("Relu", "x"))

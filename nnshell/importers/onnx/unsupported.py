@@ -9,7 +9,6 @@ _DYNAMIC = (
 _SEQUENCE = "use Split and Concat: sequences are lists that the chip does not have"
 
 ADVICE = {
-    "ConvTranspose": "use Resize followed by Conv",
     "If": "export the branch that is taken, or with fixed shapes, so that the condition is known",
     "SequenceAt": _SEQUENCE,
     "ConcatFromSequence": _SEQUENCE,

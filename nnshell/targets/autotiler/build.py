@@ -51,6 +51,7 @@ EMITTERS: dict[str, Emitter] = {
     "softmax": matrices.softmax,
     "add": elementwise.add,
     "pad": gather.pad,
+    "spread": gather.spread,
     "sub": elementwise.total,
     "mul": elementwise.product,
     "div": elementwise.quotient,

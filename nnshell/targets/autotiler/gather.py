@@ -58,6 +58,21 @@ def pad(context: Context, unit: Unit) -> Kernel:
     return _kernel(context, unit, kept, _flat(positions, value[kept:]), lines)
 
 
+def spread(context: Context, unit: Unit) -> Kernel:
+    steps = unit.node.op.steps  # type: ignore[attr-defined]
+    value, result = _shapes(unit)
+    kept = _kept(step == 1 for step in steps)
+    inside, positions = [], []
+    for axis, coordinate in _coordinates(result, kept):
+        step = steps[axis]
+        positions.append(f"({coordinate} / {step})" if step > 1 else coordinate)
+        if step > 1:
+            inside.append(f"{coordinate} % {step} == 0")
+    zero = unit.output_record().zero_point
+    lines = (f"{_STORE} = {' && '.join(inside) or '1'} ? {{In0}} : {zero};",)
+    return _kernel(context, unit, kept, _flat(positions, value[kept:]), lines)
+
+
 def transpose(context: Context, unit: Unit) -> Kernel:
     order = unit.node.op.permutation
     assert order is not None

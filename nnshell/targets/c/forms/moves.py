@@ -102,6 +102,18 @@ def pad(build: Builder, site: Site) -> list[Value]:
     return [y]
 
 
+@form("spread")
+def spread(build: Builder, site: Site) -> list[Value]:
+    """Zeros everywhere, then the input at every step."""
+    x = site.inputs[0]
+    y = build.result(site.types[0], x.dtype)
+    zero = site.quantization.output.zero_point
+    build.call("fill", {"count": y.size, "element_bytes": y.element_bytes, "value": zero}, [], y)
+    steps = [_step(y, axis) * step for axis, step in enumerate(site.op.steps)]
+    build.move(x, y, extents=x.shape, target_steps=steps)
+    return [y]
+
+
 @form("strided_slice")
 def strided_slice(build: Builder, site: Site) -> list[Value]:
     x, op = site.inputs[0], site.op
