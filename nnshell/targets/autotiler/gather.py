@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from nnshell.ops.spread import Spread
 from nnshell.support.errors import GraphError
 from nnshell.targets.arithmetic import Body
 from nnshell.targets.autotiler.context import Context
@@ -59,7 +60,9 @@ def pad(context: Context, unit: Unit) -> Kernel:
 
 
 def spread(context: Context, unit: Unit) -> Kernel:
-    steps = unit.node.op.steps  # type: ignore[attr-defined]
+    op = unit.node.op
+    assert isinstance(op, Spread)
+    steps = op.steps
     value, result = _shapes(unit)
     kept = _kept(step == 1 for step in steps)
     inside, positions = [], []
