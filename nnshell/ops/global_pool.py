@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -29,6 +29,8 @@ from nnshell.lowering.windows import lower_global_mean
 from nnshell.numeric.fixed_point import Multiplier, derive_multiplier, saturate
 from nnshell.ops.families.pool_rules import global_mean_rules, pool_rules
 from nnshell.ops.families.shapes import INFOS_BYTES, feature_map
+from nnshell.ops.function import Function
+from nnshell.ops.mul import Mul
 from nnshell.ops.transpose import Transpose
 from nnshell.reading.registry import Value, imports
 from nnshell.reading.spatial import produce_spatial, spatial_input
@@ -216,31 +218,67 @@ def import_global_pool(ctx: ImportContext) -> None:
     produce_spatial(ctx, ctx.add(pool, [value.ref]), value)
 
 
-@imports("ReduceMean", "ReduceMax")
+@dataclass(frozen=True, slots=True)
+class _Reduction:
+    """A global pool, and the functions of single numbers that run before and after it."""
+
+    pool: type[GlobalPool]
+    before: tuple[Function, ...] = ()
+    after: tuple[Function, ...] = ()
+    sums: bool = False  # the mean times how many there are
+
+
+_SQUARE, _ROOT, _LOG, _NEG = (
+    *(Function("pow", (2.0,)), Function("sqrt"), Function("log"), Function("neg")),
+)
+_REDUCTIONS: dict[str, _Reduction] = {
+    "ReduceMean": _Reduction(GlobalAveragePool),
+    "ReduceMax": _Reduction(GlobalMaxPool),
+    "ReduceMin": _Reduction(GlobalMaxPool, (_NEG,), (_NEG,)),
+    "ReduceSum": _Reduction(GlobalAveragePool, sums=True),
+    "ReduceL1": _Reduction(GlobalAveragePool, (Function("abs"),), sums=True),
+    "ReduceSumSquare": _Reduction(GlobalAveragePool, (_SQUARE,), sums=True),
+    "ReduceL2": _Reduction(GlobalAveragePool, (_SQUARE,), (_ROOT,), sums=True),
+    "ReduceLogSum": _Reduction(GlobalAveragePool, (), (_LOG,), sums=True),
+}
+
+
+@imports(*_REDUCTIONS)
 def import_reduce(ctx: ImportContext) -> None:
     """A global pool over the axes; others than height and width are brought to their place."""
     value = ctx.value(0)
+    form = _REDUCTIONS[ctx.node.op]
     axes = ctx.integers_in(1) or ctx.integers("axes") or ()
-    if not axes and ctx.integer("noop_with_empty_axes", 0):
-        ctx.produce_value(value)
-        return
     rank = len(value.shape)
-    front = {ctx.axis(axis, rank) for axis in axes} or set(range(rank))
+    none = not axes and bool(ctx.integer("noop_with_empty_axes", 0))
+    front = set() if none else {ctx.axis(axis, rank) for axis in axes} or set(range(rank))
     inner = sorted(ctx.inner_axis(axis, value) for axis in front)
+    value = replace(value, ref=_applied(ctx, value.ref, form.before, "_before"))
+    batch = value.batch
     if not inner:
-        ctx.produce_value(value)
+        ctx.produce(_applied(ctx, value.ref, form.after, "_after"), batch)
         return
-    result = GlobalAveragePool if ctx.node.op == "ReduceMean" else GlobalMaxPool
     keep = bool(ctx.integer("keepdims", 1))
     plain = len(value.inner) == 3 and inner == [1, 2]  # the kernel's own axes
-    reduced = ctx.add(result(keep or not plain), [_spatial(ctx, value, inner)])
+    suffix = "_mean" if form.after or form.sums else ""
+    ref = ctx.add(form.pool(keep or not plain), [_spatial(ctx, value, inner)], suffix)
+    if form.sums:
+        count = np.float32(math.prod(value.inner[axis] for axis in inner))
+        factor = ctx.add_constant(ctx.unique(f"{ctx.name}_count"), np.full((1,), count))
+        ref = ctx.add(Mul(), [ref, factor], "_sum" if form.after else "")
+    ref = _applied(ctx, ref, form.after, "")
     shape = [1 if axis in inner else n for axis, n in enumerate(value.inner)]
     if not keep:
         shape = [n for axis, n in enumerate(value.inner) if axis not in inner]
-    batch = value.batch
     if batch is not None and not keep:
         batch -= sum(axis < batch for axis in front)
-    ctx.produce(ctx.reshaped(reduced, shape), batch)
+    ctx.produce(ctx.reshaped(ref, shape), batch)
+
+
+def _applied(ctx: ImportContext, ref: Ref, functions: Sequence[Function], suffix: str) -> Ref:
+    for function in functions:
+        ref = ctx.add(function, [ref], suffix)
+    return ref
 
 
 def _spatial(ctx: ImportContext, value: Value, axes: list[int]) -> Ref:

@@ -200,6 +200,15 @@ case("Mul gate per channel", node("GlobalAveragePool", "x", outputs=("g",)), nod
 case("Mul with itself", node("Mul", "x", "x"))
 case("Sum", node("Relu", "x", outputs=("t",)), node("Sum", "x", "t", "c"), c=numbers(4, 1, 1))
 
+for op in ("ReduceSum", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
+    for axes in ([2, 3], [1], [-1], [1, 2, 3], [2]):
+        for keep in (0, 1):
+            case(f"{op} over {axes} {keep}", node(op, "x", "axes", keepdims=keep),
+                 axes=ints(*axes), opset=18)  # fmt: skip
+case("ReduceLogSum", node("Exp", "x", outputs=("t",)), node("ReduceLogSum", "t", "axes"),
+     axes=ints(2, 3), opset=18)  # fmt: skip
+case("ReduceL2 of numbers", node("ReduceL2", "x", "axes", noop_with_empty_axes=1),
+     axes=np.zeros(0, np.int64), opset=18)  # fmt: skip
 W = numbers(4, 3, 3, 3)  # input channels, output channels, kernel
 B = numbers(3)
 case("ConvTranspose", node("ConvTranspose", "x", "w", "b"), w=W, b=B)
