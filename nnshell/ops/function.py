@@ -74,6 +74,11 @@ class Function(Activation):
                 argument = build.node("Mul", [argument, alpha], hint=self.name)
             gate = build.node("Sigmoid", [argument], hint=self.name)
             return (build.node("Mul", [inputs[0], gate], hint=self.name),)
+        if self.name == "inverse_root":
+            epsilon = build.constant(np.float32(at["epsilon"]), "epsilon")
+            moved = build.node("Add", [inputs[0], epsilon], hint=self.name)
+            root = build.node("Sqrt", [moved], hint=self.name)
+            return (build.node("Reciprocal", [root], hint=self.name),)
         attributes: dict[str, AttributeValue] = {**at, **self.form.fixed}
         return (build.node(self.form.onnx, inputs, attributes, hint=self.name),)
 
@@ -131,7 +136,7 @@ class Function(Activation):
         return [Example(op, image, name=op.name) for op in (*plain, *others)]
 
 
-_BY_ONNX = {form.onnx: name for name, form in FUNCTIONS.items() if not form.fixed}
+_BY_ONNX = {form.onnx: name for name, form in FUNCTIONS.items() if form.onnx and not form.fixed}
 
 
 @imports(*sorted(set(_BY_ONNX) - {"Pow"}))

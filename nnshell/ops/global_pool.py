@@ -32,7 +32,7 @@ from nnshell.ops.families.shapes import INFOS_BYTES, feature_map
 from nnshell.ops.function import Function
 from nnshell.ops.mul import Mul
 from nnshell.ops.transpose import Transpose
-from nnshell.reading.registry import Value, imports
+from nnshell.reading.registry import imports
 from nnshell.reading.spatial import produce_spatial, spatial_input
 
 if TYPE_CHECKING:
@@ -261,7 +261,9 @@ def import_reduce(ctx: ImportContext) -> None:
     keep = bool(ctx.integer("keepdims", 1))
     plain = len(value.inner) == 3 and inner == [1, 2]  # the kernel's own axes
     suffix = "_mean" if form.after or form.sums else ""
-    ref = ctx.add(form.pool(keep or not plain), [_spatial(ctx, value, inner)], suffix)
+    ref = ctx.add(
+        form.pool(keep or not plain), [_spatial(ctx, value.ref, value.inner, inner)], suffix
+    )
     if form.sums:
         count = np.float32(math.prod(value.inner[axis] for axis in inner))
         factor = ctx.add_constant(ctx.unique(f"{ctx.name}_count"), np.full((1,), count))
@@ -281,12 +283,19 @@ def _applied(ctx: ImportContext, ref: Ref, functions: Sequence[Function], suffix
     return ref
 
 
-def _spatial(ctx: ImportContext, value: Value, axes: list[int]) -> Ref:
+def mean_over(
+    ctx: ImportContext, ref: Ref, shape: Sequence[int], axes: Sequence[int], suffix: str
+) -> Ref:
+    """The mean over ``axes`` of a tensor of ``shape``, which keeps them as ones."""
+    pooled = ctx.add(GlobalAveragePool(True), [_spatial(ctx, ref, shape, list(axes))], suffix)
+    kept = [1 if axis in axes else n for axis, n in enumerate(shape)]
+    return ctx.reshaped(pooled, kept, f"{suffix}_shape")
+
+
+def _spatial(ctx: ImportContext, ref: Ref, shape: Sequence[int], axes: list[int]) -> Ref:
     """The tensor as channels x height x width, with height and width made of ``axes``."""
-    shape = value.inner
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     perm = (*kept, *axes)
-    ref = value.ref
     if perm != tuple(range(len(shape))):
         ref = ctx.add(Transpose(perm), [ref], "_transpose")
     if len(kept) == 1 and len(axes) == 2:

@@ -200,6 +200,17 @@ case("Mul gate per channel", node("GlobalAveragePool", "x", outputs=("g",)), nod
 case("Mul with itself", node("Mul", "x", "x"))
 case("Sum", node("Relu", "x", outputs=("t",)), node("Sum", "x", "t", "c"), c=numbers(4, 1, 1))
 
+case("LayerNormalization", node("LayerNormalization", "x", "s", "b", axis=-1),
+     s=numbers(IMAGE[3]), b=numbers(IMAGE[3]), opset=17)  # fmt: skip
+case("LayerNormalization no bias", node("LayerNormalization", "x", "s", axis=1, epsilon=0.1),
+     s=numbers(*IMAGE[1:]), opset=17)  # fmt: skip
+case("LayerNormalization of rows", node("LayerNormalization", "x", "s"), x=(2, 5, 6),
+     s=numbers(6), opset=17)  # fmt: skip
+case("RMSNormalization", node("RMSNormalization", "x", "s", axis=-1), s=numbers(IMAGE[3]), opset=23)
+case("InstanceNormalization", node("InstanceNormalization", "x", "s", "b"),
+     s=numbers(4), b=numbers(4))  # fmt: skip
+case("GroupNormalization", node("GroupNormalization", "x", "s", "b", num_groups=2),
+     s=numbers(4), b=numbers(4), opset=21)  # fmt: skip
 for op in ("ReduceSum", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
     for axes in ([2, 3], [1], [-1], [1, 2, 3], [2]):
         for keep in (0, 1):

@@ -129,5 +129,13 @@ FUNCTIONS: Mapping[str, Form] = {
     "celu": Form("Celu", _celu, _ALPHA),
     "swish": Form("Swish", lambda x, at: x * _sigmoid(np.float32(at["alpha"]) * x), _ALPHA),
     "shrink": Form("Shrink", _shrink, {"lambd": 0.5, "bias": 0.0}),
+    "inverse_root": Form(
+        "",
+        lambda x, at: 1 / np.sqrt(x + np.float32(at["epsilon"])),
+        {"epsilon": 1e-5},
+        POSITIVE,
+        POSITIVE,
+        POSITIVE,
+    ),
     "pow": Form("Pow", _power, {"exponent": 2.0}),
 }
