@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from nnshell.importers.model_file import model_bytes
 from nnshell.importers.tflite.options import OPTIONS, OptionFields
 from nnshell.support.errors import ModelError
+from nnshell.support.text import short
 
 SCHEMA_VERSION = 3
 _MOST_AXES = 8
@@ -205,7 +206,7 @@ class _Reader:
         name = (table.Name() or b"").decode("utf-8", "replace")
         if len(shape) > _MOST_AXES:
             raise ModelError(
-                f"tensor '{name}' has {len(shape)} axes; accepted: {_MOST_AXES}",
+                f"tensor '{short(name)}' has {len(shape)} axes; accepted: {_MOST_AXES}",
                 where=self.path.name,
             )
         dtype = _names("TensorType").get(table.Type(), f"type {table.Type()}").lower()
