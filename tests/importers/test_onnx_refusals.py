@@ -30,7 +30,7 @@ def refusal(path: Path, **options: Any) -> str:
 
 def test_all_nodes_at_fault_are_reported_at_once(save: Save) -> None:
     nodes = [
-        node("ConvTranspose", "x", "w", outputs=("a",), name="up"),
+        node("LRN", "x", outputs=("a",), name="norm", size=3),
         node("Conv", "a", "w", outputs=("b",), name="wrong", auto_pad="SAME_UPPER", group=3),
         node("LSTM", "l", "k", "r", outputs=("c",), name="rnn", hidden_size=1),
         node("Relu", "b", outputs=("d",), name="fine"),
@@ -42,7 +42,7 @@ def test_all_nodes_at_fault_are_reported_at_once(save: Save) -> None:
     text = refusal(path)
     first = text.splitlines()[0]
     assert first.startswith(f"4 nodes of {path.name} cannot be imported - change the model")
-    assert "ConvTranspose 'up': operator not supported; use Resize followed by Conv" in text
+    assert "LRN 'norm': operator not supported; train with batch normalization" in text
     assert "Conv 'wrong'" in text
     assert "3 groups" in text
     assert "LSTM 'rnn'" in text
