@@ -174,3 +174,55 @@ def test_exported_pairs_reopen_to_the_same_integers(tmp_path: Path) -> None:
     again = lowered(path, load_quantization=True)
     first, second = (flow.run(p, images, "int8") for p in (project, again))
     assert np.array_equal(first["output_1"], second["output_1"])
+
+
+def clipped_pairs(*inner: onnx.NodeProto) -> onnx.ModelProto:
+    """4 bits in a pair, as QuantizeLinear, Clip, DequantizeLinear; ``inner`` works on integers."""
+    nodes = [
+        onnx.helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        *inner,
+        onnx.helper.make_node("DequantizeLinear", ["c", "s", "z"], ["d"]),
+        onnx.helper.make_node("Relu", ["d"], ["y"]),
+    ]
+    constants = {
+        "s": np.float32(0.1),
+        "z": np.int8(2),
+        "low": np.int8(-8),
+        "high": np.int8(7),
+        "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]),
+        "border": np.int8(2),
+    }
+    return make_model(nodes, {"x": ["N", 3, 4, 4]}, ("y",), constants, opset=13)
+
+
+def test_a_clip_of_integers_is_the_range_of_its_pair(save: Save) -> None:
+    clip = onnx.helper.make_node("Clip", ["q", "low", "high"], ["c"])
+    project = flow.open_graph(save(clipped_pairs(clip)), load_quantization=True)
+    assert [node.kind for node in project if node.op.role != "constant"] == [
+        "input",
+        "relu",
+        "output",
+    ]
+    known = project.statistics["input_1"]
+    assert (known.minimum, known.maximum) == pytest.approx((-1.0, 0.5), rel=1e-6)
+
+
+def test_a_border_of_integers_is_the_real_number_they_stand_for(save: Save) -> None:
+    pad = onnx.helper.make_node("Pad", ["q", "pads", "border"], ["c"])
+    path = save(clipped_pairs(pad))
+    x = np.random.default_rng(2).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    ours = flow.run(flow.open_graph(path), x)["output_1"]
+    theirs = runtime(path).run(None, {"x": x})[0]
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= 0.1 / 2 + 1e-6
+    assert not ours[..., -1].any()
+
+
+@pytest.mark.parametrize("operator", ["Relu", "Cast"])
+def test_what_computes_on_integers_is_refused(save: Save, operator: str) -> None:
+    attributes = {"to": onnx.TensorProto.INT8} if operator == "Cast" else {}
+    inner = onnx.helper.make_node(operator, ["q"], ["c"], name="odd", **attributes)
+    model = clipped_pairs(inner)
+    model.opset_import[0].version = 14
+    with pytest.raises(ModelError, match=f"{operator} 'odd': it works on integers between"):
+        flow.open_graph(save(model))

@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from nnshell.importers.model_file import MAX_FILE_BYTES, model_bytes
 from nnshell.importers.onnx.bounds import check_bounds
+from nnshell.importers.onnx.codes import read_codes
 from nnshell.importers.onnx.external import check_outside, is_outside, load, locations
 from nnshell.importers.onnx.native import Native
 from nnshell.importers.onnx.plain import restore_plain
@@ -129,6 +130,7 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     if default_opset(model) >= OPSET:
         write_out_quantized(model, file.weights, file.path)
         drop_ties(model)
+        read_codes(model, file.path.name)
         return model
     softmax_axes = _set_softmax_aside(model)
     resized = _old_resizes(model)
@@ -148,6 +150,7 @@ def converted(file: OnnxFile, native: Native) -> onnx.ModelProto:
     )
     write_out_quantized(newer, file.weights, file.path)
     drop_ties(newer)
+    read_codes(newer, file.path.name)
     return newer
 
 

@@ -70,7 +70,7 @@ def import_quantize_linear(ctx: ImportContext) -> None:
         accepted = ", ".join(INTEGER_LIMITS)
         raise Unsupported(f"integers of type {dtype} with scale {step:g}", accepted=accepted)
     zero = 0 if zero_point is None else int(zero_point.reshape(-1)[0])
-    low, high = INTEGER_LIMITS[dtype]
+    low, high = ctx.integers("nnshell_limits") or INTEGER_LIMITS[dtype]
     limits = Range((low - zero) * step, (high - zero) * step).including_zero()
     ctx.note_range(value.ref, limits, wide=dtype.endswith("16"))
     key = ctx.node.outputs[0] if ctx.node.op == "QuantizeLinear" else ctx.node.inputs[0]
