@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, Any, TextIO
 
 import cmd2
 from cmd2 import Cmd2Style, CommandSet, Settable, Statement
@@ -40,9 +40,6 @@ from nnshell.support.errors import NNShellError, UsageError, one_line
 from nnshell.support.files import read_text, written_together
 from nnshell.support.interrupts import ENDING_SIGNALS, Terminated
 from nnshell.support.text import in_one_line, printable
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 cmd2.set_default_argument_parser(Parser)
 cmd2.Cmd.DEFAULT_CATEGORY = "Scripts and help"  # cmd2's own commands
@@ -190,7 +187,7 @@ class Shell(cmd2.Cmd):
         """A table: drawn on a terminal, aligned text in a pipe, or in the form asked for."""
         if form == "table" and self.stdout.isatty():
             room = width or shutil.get_terminal_size().columns
-            self._draw(render.terminal_table(table, room), room)
+            pager.draw(self, render.terminal_table(table, room), room)
             if self.transcript is not None:
                 self.transcript.results.append(render.plain_text(table))
         else:
@@ -203,16 +200,11 @@ class Shell(cmd2.Cmd):
         from rich.text import Text
 
         if pager.pages(self):
-            self._draw(Text(printable(text)), shutil.get_terminal_size().columns)
+            pager.draw(self, Text(printable(text)), shutil.get_terminal_size().columns)
             if self.transcript is not None:
                 self.transcript.results.append(text)
         else:
             self.write(text)
-
-    def _draw(self, drawn: RenderableType, width: int) -> None:
-        paged = pager.pages(self) and pager.is_long(drawn, width)
-        out = self.ppaged if paged else self.poutput
-        out(drawn, soft_wrap=False, rich_print_kwargs={"width": width})
 
     @property
     def at_prompt(self) -> bool:

@@ -29,6 +29,19 @@ def _is_window(stream: TextIO) -> bool:
     return False
 
 
+def draw(shell: Shell, drawn: RenderableType, width: int) -> None:
+    """Print what rich draws, through the pager where it is long and a person reads it."""
+    out = shell.ppaged if pages(shell) and is_long(drawn, width) else shell.poutput
+    out(drawn, soft_wrap=False, rich_print_kwargs={"width": width})
+
+
+def write_styled(shell: Shell, text: str) -> None:
+    """Text with a terminal's escapes for colours."""
+    from rich.text import Text
+
+    draw(shell, Text.from_ansi(text), shutil.get_terminal_size().columns)
+
+
 def is_long(drawn: RenderableType, width: int) -> bool:
     """Whether it has more lines than the window."""
     from rich.console import Console

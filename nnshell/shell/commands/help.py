@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cmd2 import Choices
 
-from nnshell.shell import suggestions, topics
+from nnshell.shell import pager, suggestions, topics
 from nnshell.shell.api import (
     onnx_importer,
     tflite_folding,
@@ -100,6 +100,9 @@ def _explain(shell: Shell, command: str) -> None:
     parser = shell.command_parsers.get(function)
     if parser is None:
         shell.write((function.__doc__ or "").strip())
+    elif pager.pages(shell):
+        with parser.output_to(shell.stdout):
+            pager.write_styled(shell, parser.format_help())
     else:
         parser.print_help(shell.stdout)
 
