@@ -26,7 +26,7 @@ from nnshell.ir.foreign import ForeignGraph
 from nnshell.ir.operator import Example, IntArray, Types, register
 from nnshell.ir.records import Answer, RecordQuestion
 from nnshell.ir.requests import QuantizeRequest
-from nnshell.numeric.fixed_point import derive_multiplier
+from nnshell.numeric.fixed_point import INT32_LIMITS, derive_multiplier
 from nnshell.numeric.kernels.recurrent import (
     GATE_BITS,
     TABLE_BITS,
@@ -235,6 +235,12 @@ class Lstm(Recurrent):
             scales["cell_out"] = 2.0**-GATE_BITS / cell
             scales["state_out"] = 2.0**-TABLE_BITS / state
         scalings = {name: derive_multiplier(scale) for name, scale in scales.items()}
+        if self.hard and int(scalings["state_out"].multiplier[0]) << 3 * bits > INT32_LIMITS[1]:
+            _LOG.warning(
+                "%s: with hard functions the AutoTiler's LSTM overflows near the ends of its "
+                "output's range: large values change sign",
+                request.name,
+            )
         return RecurrentKernel(scalings, self.hard, bits)
 
     @staticmethod

@@ -29,7 +29,6 @@ NOT_HERE: dict[str, str] = {
     "fuse_matscale_pair": "its kernel is not part of nnshell",
     "partial_split": "slices that leave gaps stay slices",
     "combine_reductions": "reductions over height and width are imported as one global pool",
-    "rnn_reverse": "a sequence that is turned around before a layer stays so",
     "rnn_unpack": "steps that nothing reads stay parts of a split",
     "remove_ssd_output": "detection heads are not part of nnshell yet",
     "find_missing_quantization": "every node is quantized, there is nothing to find",

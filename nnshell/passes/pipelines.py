@@ -28,6 +28,7 @@ from nnshell.passes.memory import DuplicateConstants, InsertCopies
 from nnshell.passes.move_activations import MoveActivationBeforeSplit, MoveActivationsUp
 from nnshell.passes.move_pooling import MovePoolingUp
 from nnshell.passes.parallel import MergeEqualOperations, MergeParallelConvolutions
+from nnshell.passes.recurrent import FuseReverse
 from nnshell.passes.remove_noops import RemoveCopies, RemoveNoOps
 from nnshell.passes.remove_relus import RemoveRelus
 from nnshell.passes.reshapes import RemoveReshapes, RemoveReshapesBeforeLinear
@@ -50,6 +51,7 @@ ADJUST: tuple[Pass, ...] = (
 SCALE8: tuple[Pass, ...] = (
     RemoveCopies(),  # Identity and Dropout hide what follows a filter
     SliceInsteadOfConcat(),  # what is joined and cut again never needs to be joined
+    FuseReverse(),  # sequences turned around for a layer that can run backwards itself
     SlicesToSplit(),  # several slices are one split
     MoveActivationBeforeSplit(),  # one activation instead of one for each part
     RemoveConcatSplit(),

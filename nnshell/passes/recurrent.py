@@ -15,6 +15,7 @@ from nnshell.ir.graph import Graph, Node, Ref, constant_node
 from nnshell.ir.types import TensorType
 from nnshell.ops.families.recurrent import STATES_AS_INPUTS, Recurrent
 from nnshell.passes.base import Notes, Pass
+from nnshell.passes.rewriting import bypass, live_nodes
 from nnshell.support.errors import GraphError
 
 _OUTPUTS = ("last_h", "last_c")
@@ -127,3 +128,52 @@ def _places(op: object) -> dict[str, int]:
     """Which output each final state is, of those that are there."""
     shown = [field for field in _OUTPUTS if getattr(op, field, False)]
     return {field: 1 + place for place, field in enumerate(shown)}
+
+
+@dataclass(frozen=True)
+class FuseReverse(Pass):
+    """A sequence turned around before a recurrent layer and after it: a layer that runs backwards.
+
+    reverse(layer(reverse(x))) = layer of the other direction(x)
+    """
+
+    name: ClassVar[str] = "fuse-reverse"
+    nntool_names: ClassVar[tuple[str, ...]] = ("rnn_reverse",)
+
+    def rewrite(self, graph: Graph, notes: Notes) -> None:
+        for node in live_nodes(graph):
+            if isinstance(node.op, Recurrent):
+                self._fuse(graph, node, notes)
+
+    @staticmethod
+    def _fuse(graph: Graph, node: Node, notes: Notes) -> None:
+        op = node.op
+        assert isinstance(op, Recurrent)
+        before = graph.producer(node)
+        readers = [r for r, p in graph.consumers(node.name) if r.inputs[p].index == 0]
+        if not _turns(graph, before, 0) or graph.consumer_count(before.name) != 1:
+            return
+        if len(readers) != 1 or not _turns(graph, readers[0], op.sequence_axis):
+            notes.did_not(node.name, f"did not fuse {before.name} into {node.name}: its steps are "
+                          "not turned around again after it", before.name)  # fmt: skip
+            return
+        bypass(graph, before)
+        bypass(graph, readers[0])
+        node.op = replace(op, reverse=not op.reverse)
+        notes.touch(node)
+        way = "backwards" if node.op.reverse else "forwards"
+        text = f"fused {before.name} and {readers[0].name} into {node.name}, which runs {way}"
+        notes.did(node.name, text, before.name, readers[0].name)
+
+
+def _turns(graph: Graph, node: Node, axis: int) -> bool:
+    """Whether a node turns its input around along ``axis`` and does nothing else."""
+    slices = node.op.taken()
+    if slices is None:
+        return False
+    shape = graph.type_of(node.inputs[0]).shape
+    whole = [range(extent)[part] for extent, part in zip(shape, slices, strict=True)]
+    turned = [
+        range(extent - 1, -1, -1) if i == axis else range(extent) for i, extent in enumerate(shape)
+    ]
+    return whole == turned and shape[axis] > 1

@@ -217,6 +217,11 @@ def _set_recurrent_option(project: Project, nodes: Sequence[Node], option: str, 
 
     A state that becomes an input has the range that calibration saw of it.
     """
+    if option == "RNN_USE_HARDACT" and on:
+        log.warning(
+            "hard functions cost about 16 dB where the network was trained with sigmoid and tanh: "
+            "compare with `qerror INPUTS` or `validate INPUTS -q`"
+        )
     steps = [SetRecurrentOption(node.name, option, on) for node in nodes]
     with requantized(project):
         before = {node.name for node in project.graph.inputs}

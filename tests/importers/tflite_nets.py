@@ -491,6 +491,19 @@ def lstm_time_major() -> TfliteModel:
 
 
 @case
+def lstms_of_both_directions() -> TfliteModel:
+    """As Keras writes them: the sequence turned around before one of them, and after it."""
+    net = TfliteModel()
+    x = net.input(1, 5, 3)
+    axis = net.constant(integers(1))
+    turned = net.op("REVERSE_V2", [x, axis], (1, 5, 3), "ReverseV2Options")
+    back = lstm(net, turned, 3, 4, shape=(1, 5, 4))
+    back = net.op("REVERSE_V2", [back, axis], (1, 5, 4), "ReverseV2Options")
+    both = [lstm(net, x, 3, 4, shape=(1, 5, 4)), back]
+    return net.output(net.op("CONCATENATION", both, (1, 5, 8), "ConcatenationOptions", Axis=2))
+
+
+@case
 def rnn() -> TfliteModel:
     net = TfliteModel()
     x = net.input(1, 5, 3)

@@ -11,6 +11,7 @@ In float it is ONNX's operator; see ``numeric.kernels.recurrent`` for the intege
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from nnshell.support.errors import GraphError
 
 if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
+
+_LOG = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 STATES_AS_INPUTS = "RNN_STATES_AS_INPUTS"
@@ -274,7 +277,17 @@ class Recurrent(Operator):
             else record.quantize(value, double=value.dtype == np.float64).astype(record.dtype)
             for value, record in zip(request.constants, inputs, strict=True)
         )
-        return NodeQuantization(inputs, request.outputs, self.kernel(request), constants=constants)
+        kernel = self.kernel(request)
+        for name, scaling in kernel.scalings.items():
+            if scaling.shift[0] < 0:
+                _LOG.warning(
+                    "%s: its factor %s is %.3g; beyond 255 nothing is known of what the chip's "
+                    "kernel makes of it: bring the input to about -1..1",
+                    request.name,
+                    name,
+                    scaling.scale[0],
+                )
+        return NodeQuantization(inputs, request.outputs, kernel, constants=constants)
 
     def integer_multi(
         self, quantization: NodeQuantization, inputs: Sequence[IntArray]
