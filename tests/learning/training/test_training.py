@@ -328,5 +328,20 @@ def test_options_that_do_not_exist_are_refused(name: str, value: object) -> None
         TrainingOptions(**{name: value})  # type: ignore[arg-type]
 
 
+def test_memory_does_not_grow_with_the_number_of_samples() -> None:
+    import tracemalloc
+
+    batch = labelled(50)[0]
+    sizes = []
+    for count in (4, 400):
+        tracemalloc.start()
+        samples = StoredSamples.of(residual(), iter([batch] * count))
+        samples.take(np.arange(16))
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    held = 400 * batch.arrays[0].nbytes
+    assert sizes[1] < sizes[0] + held / 10  # a label for each sample is kept
+
+
 def test_checkpoints_are_written_every_minute() -> None:
     assert runs._CHECKPOINT_SECONDS == 60.0
