@@ -103,7 +103,11 @@ def _pad(inputs: Sequence[Tensor], at: Values) -> Tensor:
 
 def _slice(inputs: Sequence[Tensor], at: Values) -> Tensor:
     data = inputs[0]
-    limits = (entry.tolist() for entry in inputs[1:])
+    limits = [entry.tolist() for entry in inputs[1:]]
+    if len(limits) < 3:
+        limits.append(list(range(len(limits[0]))))
+    if len(limits) < 4:
+        limits.append([1] * len(limits[0]))
     for start, end, axis, step in zip(*limits, strict=True):
         places = range(data.shape[axis])[slice(start, _end(end, data.shape[axis]), step)]
         data = data.index_select(axis, torch.tensor(list(places), dtype=torch.int64))
@@ -116,7 +120,9 @@ def _end(end: int, extent: int) -> int | None:
 
 
 def _reshape(inputs: Sequence[Tensor], at: Values) -> Tensor:
-    return inputs[0].reshape([int(n) for n in inputs[1]])
+    """An extent of 0 is that of the input."""
+    given = inputs[0].shape
+    return inputs[0].reshape([int(n) or given[axis] for axis, n in enumerate(inputs[1])])
 
 
 def _hard_sigmoid(inputs: Sequence[Tensor], at: Values) -> Tensor:
