@@ -214,7 +214,7 @@ class NNGraph:
         node_options: Mapping[str | NNNode, Mapping[str, Any]] | None = None,
         **others: Any,
     ) -> None:
-        """Quantize to SQ8 from statistics; without any, from those of the last time."""
+        """Quantize from statistics, to SQ8 or POW2; without any, from those of the last time."""
         _note_ignored("quantize", others)
         schemes = [schemes] if isinstance(schemes, str) else schemes or ()
         refused = [scheme for scheme in schemes if str(scheme).upper() not in _SCHEMES]

@@ -90,7 +90,7 @@ def arithmetic_of(op: Operator, scheme: str = SQ8) -> Arithmetic:
     if maker is None:
         raise QuantizationError(
             f"operator '{op.kind}' has no arithmetic in scheme {scheme}",
-            hint=f"qtune --step STEP scheme={SQ8} computes a node in the other scheme"
+            hint="aquant -s SQ8, then qtune --step STEP scheme=pow2 for the others"
             if scheme in _SCHEMES
             else f"schemes: {', '.join(schemes())}",
         )

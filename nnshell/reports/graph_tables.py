@@ -6,7 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from nnshell.ir.graph import Graph, Node
+from nnshell.ir.requests import POW2
 from nnshell.ir.types import Layout
 from nnshell.reports.table import Cell, Column, Table, with_bars
 
@@ -37,8 +40,9 @@ def graph_summary(graph: Graph) -> str:
 def show_table(
     graph: Graph, nodes: Iterable[Node] | None = None, *, constants: bool = False
 ) -> Table:
-    """Every node with its step, shapes and cost; sizes are bytes at one byte per element.
+    """Every node with its step, shapes and cost.
 
+    Sizes are bytes at one byte per element, in fixed point (POW2) at those of each record.
     ``nodes`` limits the rows; constants appear when asked for or selected.
     """
     numbers = graph.step_numbers()
@@ -53,9 +57,12 @@ def show_table(
     peak = max(live.values(), default=0)
     ends = ("output", "unused")
     unused = [n.name for n in graph if not consumers[n.name] and n.op.role not in ends]
+    fixed = any(n.quantization is not None and n.quantization.scheme == POW2 for n in graph)
+    widths = "at the bytes of their records" if fixed else "at one byte per element, as int8"
+    constants_bytes = sum(sum(output_bytes(n)) for n in graph if _is_constant(n))
     notes = [
-        f"active memory peaks at {peak:,} bytes, parameters take {graph.parameters():,} bytes, "
-        f"{graph.macs():,} MACs (sizes at one byte per element, as int8 will take)"
+        f"active memory peaks at {peak:,} bytes, parameters take {constants_bytes:,} bytes, "
+        f"{graph.macs():,} MACs (sizes {widths}{'' if fixed else ' will take'})"
     ]
     key = _description_key([str(row[-1]) for row in rows])
     if key:
@@ -76,8 +83,8 @@ def _show_row(
         if not _is_constant(graph[ref.node])
     ]
     parameters = sum(
-        kind.size
-        for ref, kind in zip(node.inputs, types, strict=True)
+        output_bytes(graph[ref.node])[ref.index]
+        for ref in node.inputs
         if _is_constant(graph[ref.node])
     )
     return (
@@ -135,7 +142,7 @@ def temps_table(graph: Graph) -> Table:
         if _is_constant(node) or node.op.role == "output":
             continue
         readers = [numbers[consumer.name] for consumer, _ in graph.consumers(node.name)]
-        size = sum(kind.size for kind in node.outputs)
+        size = sum(output_bytes(node))
         total += size
         shape = ", ".join(str(kind) for kind in node.outputs)
         last = max(readers, default=None)
@@ -175,6 +182,17 @@ def _typed(node: Node) -> str:
     return f"{node.type} {node.type.layout}" if named else str(node.type)
 
 
+def output_bytes(node: Node) -> list[int]:
+    """Bytes of each output: one for an element, in fixed point those of its record."""
+    sizes = [kind.size for kind in node.outputs]
+    if node.quantization is None or not node.quantization.outputs:
+        return sizes
+    return [
+        size * (np.dtype(record.dtype).itemsize if record.fixed_point else 1)
+        for size, record in zip(sizes, node.quantization.outputs, strict=True)
+    ]
+
+
 def live_bytes(graph: Graph) -> dict[str, int]:
     """Bytes of feature maps alive while each node runs (its inputs, outputs and what waits)."""
     order = graph.steps()
@@ -184,7 +202,7 @@ def live_bytes(graph: Graph) -> dict[str, int]:
         node.name: max((position[c.name] for c, _ in consumers[node.name]), default=index)
         for index, node in enumerate(order)
     }
-    sizes = {n.name: sum(t.size for t in n.outputs) for n in order if not _is_constant(n)}
+    sizes = {n.name: sum(output_bytes(n)) for n in order if not _is_constant(n)}
     live: dict[str, int] = {}
     alive: dict[str, int] = {}
     for index, node in enumerate(order):

@@ -17,6 +17,7 @@ from nnshell.execution.metrics import compare_arrays
 from nnshell.inputs.binding import Images
 from nnshell.ir.graph import Graph, all_nodes
 from nnshell.ir.verify import verify
+from nnshell.ops.exp import Exp
 from nnshell.ops.global_pool import GlobalAveragePool
 from nnshell.quantization import QuantizationOptions, calibrate_graph, quantize_graph
 from nnshell.session import edits, studies
@@ -198,3 +199,18 @@ def test_pixels_of_a_formatter_keep_their_meaning(
     flow.quantize(project, statistics, QuantizationOptions(scheme="POW2"))
     assert sum(node.op.made_by_quantizer for node in project.graph) == between
     assert _worst(project, flow.load_inputs("sample:calibration", limit=4)) > 25.0
+
+
+def test_an_operator_without_fixed_point_is_refused_by_name_and_works_in_sq8() -> None:
+    net = Net(2, 4, 4)
+    exponential = net.node("exp", Exp(), net.conv("conv", net.x))
+    graph = net.output(net.conv("after", exponential))
+    batch = samples(graph, 16, 1)
+    statistics = calibrate_graph(graph, [batch], everything=True)
+    with pytest.raises(QuantizationError, match="'exp' has no arithmetic in scheme POW2") as caught:
+        quantize_graph(graph, statistics, QuantizationOptions(scheme="POW2"))
+    assert caught.value.where == "node exp"
+    nodes = {"conv": {"scheme": "pow2"}, "after": {"scheme": "pow2"}}
+    quantize_graph(graph, statistics, QuantizationOptions(nodes=nodes))
+    assert [node.name for node in graph if node.op.made_by_quantizer] == ["exp_qin0", "after_qin0"]
+    _agree(graph, batch)

@@ -7,7 +7,7 @@ import pytest
 from nnshell import flow
 from nnshell.execution.integer_engine import IntegerEngine
 from nnshell.quantization import QuantizationOptions
-from nnshell.reports import formulas, scales, worked
+from nnshell.reports import formulas, graph_tables, scales, worked
 from nnshell.session.project import Project
 
 
@@ -38,3 +38,14 @@ def test_every_form_of_an_explanation_speaks_of_fraction_bits(project: Project) 
     assert "nA = nI + nW" in formulas.formula_text(graph, "_fc3_Gemm")
     assert "layer i" in formulas.formula_text(graph)
     assert "int16" in formulas.dataflow_text(graph, "_fc3_Gemm")
+
+
+def test_sizes_are_those_of_16_bits(project: Project) -> None:
+    table = graph_tables.show_table(project.graph)
+    rows = {row[1]: row for row in table.rows}
+    columns = [column.name for column in table.columns]
+    active, parameters = columns.index("Active"), columns.index("Parameters")
+    assert rows["_fc3_Gemm"][parameters] == 2 * (84 * 10 + 10)
+    assert rows["_fc3_Gemm"][active] == 2 * (84 + 10)
+    assert "at the bytes of their records" in table.notes[0]
+    assert f"parameters take {2 * project.graph.parameters():,} bytes" in table.notes[0]

@@ -56,7 +56,7 @@ class Asking:
         """Records of all inputs and outputs. Raises QuantizationError where no rule can work."""
         values = tuple(arriving)
         scheme = self.surroundings.scheme_of(unit)
-        rules = rules_of(unit.node.op, scheme)
+        rules = _rules_at(unit, scheme)
         native = tuple(_of_scheme(record, unit, scheme) for record in values)
         wanted = tuple(None if wish is None else _of_scheme(wish, unit, scheme) for wish in wishes)
         none = tuple(None for _ in wishes)
@@ -98,6 +98,14 @@ def _fitting(
         if arrived and all(w is None or w.dtype in rule.output_types for w in wishes):
             return rule
     return None
+
+
+def _rules_at(unit: Unit, scheme: str) -> tuple[RecordRule, ...]:
+    try:
+        return rules_of(unit.node.op, scheme)
+    except QuantizationError as error:
+        where = f"node {unit.path}"
+        raise QuantizationError(error.message, where=where, hint=error.hint) from None
 
 
 def _of_scheme(record: Record, unit: Unit, scheme: str) -> Record | None:

@@ -150,6 +150,12 @@ def global_pool(context: Context, unit: Unit) -> Kernel | Kernels:
 
 def total(context: Context, unit: Unit) -> Kernel | Kernels:
     """Sum of two tensors of one shape; differences and repeated operands are written for it."""
+    if unit.padding is not None:
+        raise GraphError(
+            "a sum with a padded operand has no POW2 kernel",
+            where=f"node {unit.node.name}",
+            hint="open the model again and fuse it with `fusions --pow2`",
+        )
     if unit.activation is not None:
         return _in_two(context, unit, total)
     types = unit.graph.input_types(unit.node)[:2]
