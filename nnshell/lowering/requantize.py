@@ -257,7 +257,10 @@ def _by_offset(
 ) -> IntegerTensor | None:
     """acc * factor + offset, then QuantizeLinear by 1; None where no offset is exact."""
     factors = stairs.factors
-    factor = _real_factors(factors).astype(np.float32)
+    with np.errstate(over="ignore"):
+        factor = _real_factors(factors).astype(np.float32)
+    if not np.isfinite(factor).all():
+        return None
     grid = np.ldexp(1.0, -np.maximum(factors.shift, 0))
     offset, exact = np.zeros(grid.size), np.zeros(grid.size, np.bool_)
     scaled = stairs.points.astype(np.float32) * factor[:, np.newaxis]

@@ -220,6 +220,9 @@ class CutGraph(Pass):
         graph.prune()
         _drop_unused_inputs(graph)
         _renumber(graph)
+        results = [port for port in results if port.name in graph]  # some were read by nobody
+        if not results:
+            raise GraphError(f"nothing would be left of the graph without {node.name}")
         for port in results:
             _rename_by_number(graph, port)
         notes.touch(*results)

@@ -9,8 +9,9 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -35,8 +36,9 @@ class MergeEqualOperations(Pass):
     nntool_names: ClassVar[tuple[str, ...]] = ("duplicate_operations",)
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
+        order = cache(graph.reading_order)  # of what is there: nodes that are added have one reader
         for node in live_nodes(graph):
-            for readers in _readers_by_output(graph, node):
+            for readers in _readers_by_output(graph, node, order):
                 self._merge(graph, readers, notes)
 
     def _merge(self, graph: Graph, readers: list[Node], notes: Notes) -> None:
@@ -62,15 +64,17 @@ def _what_it_computes(node: Node) -> Hashable | None:
     return (op, operands) if rectifies or moves or op.reshapes or op.role in _ORDERED else None
 
 
-def _readers_by_output(graph: Graph, node: Node) -> Iterator[list[Node]]:
+def _readers_by_output(
+    graph: Graph, node: Node, order: Callable[[], dict[str, tuple[int, int, int]]]
+) -> Iterator[list[Node]]:
     """Of each output with several: its readers, each once, as the model file has them."""
     edges = graph.consumers(node.name)
     if len(edges) < 2:
         return
-    order = graph.reading_order()
     for index in range(len(node.outputs)):
         readers = {n.name: n for n, p in edges if n.inputs[p] == Ref(node.name, index)}
-        yield sorted(readers.values(), key=lambda reader: order[reader.name])
+        if len(readers) > 1:
+            yield sorted(readers.values(), key=lambda reader: order()[reader.name])
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,9 @@ class MergeParallelConvolutions(Pass):
     name: ClassVar[str] = "merge-parallel-convolutions"
 
     def rewrite(self, graph: Graph, notes: Notes) -> None:
+        order = cache(graph.reading_order)  # of what is there: nodes that are added have one reader
         for node in live_nodes(graph):
-            for readers in _readers_by_output(graph, node):
+            for readers in _readers_by_output(graph, node, order):
                 alike: dict[Hashable, list[Node]] = {}
                 for reader in readers:
                     key = _shape_of_convolution(graph, reader)

@@ -24,7 +24,7 @@ from nnshell.quantization import Statistics
 from nnshell.quantization.ranges.statistics import TensorStatistics
 from nnshell.session.edits import freeze, image_format, remove, tune
 from nnshell.session.project import Project
-from nnshell.support.errors import GraphError
+from nnshell.support.errors import GraphError, ModelError
 
 
 def save(
@@ -216,3 +216,36 @@ def test_shifts_beyond_every_integer_are_computed(recwarn: pytest.WarningsRecord
     assert stairs.results.max() == 127
     find_rescaling(stairs, None)
     assert not recwarn.list
+
+
+def test_a_number_whose_data_do_not_fit_its_shape_is_named(tmp_path: Path) -> None:
+    """Beside a quantizer, where small constants are looked at before all others."""
+    nodes = [helper.make_node("Add", ["x", "c"], ["t"]), helper.make_node("Relu", ["t"], ["y"])]
+    value = onnx.TensorProto(name="c", data_type=1, dims=[1], raw_data=bytes(36))
+    ends = [[helper.make_tensor_value_info(name, 1, [1, 4])] for name in "xy"]
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph(nodes, "g", *ends, [value]), opset_imports=opset)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="'c'"):
+        flow.open_graph(path)
+
+
+def test_what_is_cut_off_with_its_only_reader_is_no_result(tmp_path: Path) -> None:
+    """The first part of a split that only its own second reader needed."""
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], "split", axis=1, num_outputs=2),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]
+    shapes = (("x", [1, 4, 4, 4]), ("y", [1, 2, 4, 4]))
+    ends = [[helper.make_tensor_value_info(name, 1, shape)] for name, shape in shapes]
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", *ends), opset_imports=opset, ir_version=9
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    project = flow.open_graph(path)
+    (name,) = [node.name for node in project.graph if node.kind == "split"]
+    remove(project, name, up=True)
+    assert [node.kind for node in project.graph.steps()] == ["input", "relu", "output"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -46,7 +47,7 @@ def drop_ties(model: onnx.ModelProto) -> None:
 
     Models that simulate integers add it so that a half is rounded as their kernels round it.
     """
-    small = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if _is_number(t)}
+    small = {t.name: _number(t) for t in model.graph.initializer if _is_number(t)}
     scales = {
         node.input[0]: small[node.input[1]]
         for node in model.graph.node
@@ -63,6 +64,14 @@ def drop_ties(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] in ties:
             node.input[0] = ties[node.input[0]]
+
+
+def _number(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Not a number where the tensor's data do not fit its shape."""
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError):
+        return np.array([np.nan], np.float32)
 
 
 def _is_number(tensor: onnx.TensorProto) -> bool:

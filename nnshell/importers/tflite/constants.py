@@ -60,5 +60,6 @@ def dequantized(
         numbers.astype(np.float64).reshape(shape if numbers.size > 1 else ())
         for numbers in (scale, zero_point)
     )
-    real: NDArray[np.float64] = (array.astype(np.float64) - zeros) * steps
+    with np.errstate(over="ignore", invalid="ignore"):  # scales may be anything
+        real: NDArray[np.float64] = (array.astype(np.float64) - zeros) * steps
     return real
