@@ -85,6 +85,9 @@ def test_bounds_of_all_lowered_tensors_hold(
     quantize_graph(graph, calibrate_graph(graph, [batch]))
     stated.clear()
     engine = FastEngine(graph, target=target, threads=1)
+    if example.op.sequence_axis is not None:
+        assert "step by step" in engine.fallback_reason
+        return
     assert engine.fallback_reason == ""
     values = _everything(engine, extremes(graph))
     bounded = [tensor for tensor in stated if tensor.name in values]
