@@ -287,7 +287,19 @@ def mean_over(
     ctx: ImportContext, ref: Ref, shape: Sequence[int], axes: Sequence[int], suffix: str
 ) -> Ref:
     """The mean over ``axes`` of a tensor of ``shape``, which keeps them as ones."""
-    pooled = ctx.add(GlobalAveragePool(True), [_spatial(ctx, ref, shape, list(axes))], suffix)
+    return pooled_over(ctx, GlobalAveragePool(True), ref, shape, axes, suffix)
+
+
+def pooled_over(
+    ctx: ImportContext,
+    pool: GlobalPool,
+    ref: Ref,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    suffix: str,
+) -> Ref:
+    """``pool`` over ``axes`` of a tensor of ``shape``, which keeps them as ones."""
+    pooled = ctx.add(pool, [_spatial(ctx, ref, shape, list(axes))], suffix)
     kept = [1 if axis in axes else n for axis, n in enumerate(shape)]
     return ctx.reshaped(pooled, kept, f"{suffix}_shape")
 

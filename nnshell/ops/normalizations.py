@@ -4,7 +4,7 @@
 
 They become means, differences, squares and products, which have kernels; the inverse root is one
 table. In int8 each step rounds once: the variance is at most 256 different numbers, so a map whose
-samples differ much in spread loses most (`qerror` shows it).
+samples differ much in spread loses most (`qerror` shows it). LogSoftmax is made of the same parts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 
 from nnshell.ir.graph import Ref
 from nnshell.ops.add import Add
+from nnshell.ops.exp import Exp
 from nnshell.ops.function import Function
-from nnshell.ops.global_pool import mean_over
+from nnshell.ops.global_pool import GlobalMaxPool, mean_over, pooled_over
 from nnshell.ops.mul import Mul
 from nnshell.ops.sub import Sub
 from nnshell.reading.registry import Unsupported, Value, imports
@@ -67,6 +68,22 @@ def import_group_norm(ctx: ImportContext) -> None:
     ref = _normalized(ctx, ctx.reshaped(value.ref, shape, "_groups"), shape, [1], centred=True)
     ref = ctx.reshaped(ref, value.inner, "_channels")
     _finish(ctx, value, ref, [channels, *(1 for _ in value.inner[1:])])
+
+
+@imports("LogSoftmax")
+def import_log_softmax(ctx: ImportContext) -> None:
+    """d - log(sum(exp(d))) with d = x - max(x): exponentials stay within 0 and 1."""
+    value = ctx.value(0)
+    shape = value.inner
+    axis = ctx.inner_axis(ctx.integer("axis", -1), value)
+    largest = pooled_over(ctx, GlobalMaxPool(True), value.ref, shape, [axis], "_max")
+    distance = ctx.add(Sub(), [value.ref, largest], "_distance")
+    powers = ctx.add(Exp(), [distance], "_exp")
+    mean = mean_over(ctx, powers, shape, [axis], "_mean")
+    logarithm = ctx.add(Function("log"), [mean], "_log")
+    count = ctx.add_constant(f"{ctx.name}_log_count", np.full(1, math.log(shape[axis]), np.float32))
+    total = ctx.add(Add(), [logarithm, count], "_total")
+    ctx.produce(ctx.add(Sub(), [distance, total]), value.batch)
 
 
 def _last_axes(ctx: ImportContext) -> tuple[Value, list[int]]:

@@ -23,6 +23,7 @@ from nnshell.ir.types import Layout, TensorType
 from nnshell.lowering.moves import lower_border
 from nnshell.numeric.records import asymmetric_record, loss, symmetric_record
 from nnshell.ops.families.record_rules import MOVES, decide_moves, plain
+from nnshell.ops.rearranging import mirrored
 from nnshell.ops.strided_slice import StridedSlice
 from nnshell.reading.registry import Unsupported, Value, imports
 from nnshell.reading.spatial import Pads
@@ -150,9 +151,9 @@ class Pad(Operator):
 
 @imports("Pad")
 def import_pad(ctx: ImportContext) -> None:
-    """Constant borders; negative ones crop."""
+    """Borders that are constant or of the tensor's own elements; negative ones crop."""
     value = ctx.value(0)
-    ctx.text("mode", "constant", ("constant",))
+    mode = ctx.text("mode", "constant", ("constant", "reflect", "edge"))
     fill = ctx.tensor(2)
     number = 0.0 if fill is None or not fill.size else float(fill.reshape(-1)[0])
     if not np.isfinite(number):
@@ -161,12 +162,16 @@ def import_pad(ctx: ImportContext) -> None:
     crops = [(max(-before, 0), max(-after, 0)) for before, after in pads]
     grows = tuple((max(before, 0), max(after, 0)) for before, after in pads)
     ref = value.ref
+    if mode != "constant" and any(max(crop) for crop in crops):
+        raise Unsupported(f"pads that crop, mode = {mode}", accepted="pads of 0 or more")
     if any(max(crop) for crop in crops):
         starts = tuple(before for before, _ in crops)
         ends = tuple(n - after for n, (_, after) in zip(value.inner, crops, strict=True))
         suffix = "_crop" if any(max(grow) for grow in grows) else ""
         ref = ctx.add(StridedSlice(starts, ends, (1,) * len(starts)), [ref], suffix)
-    if any(max(grow) for grow in grows):
+    if mode != "constant":
+        ref = mirrored(ctx, ref, grows, mode)
+    elif any(max(grow) for grow in grows):
         ref = ctx.add(Pad(grows, number), [ref])
     ctx.produce(ref, value.batch)
 

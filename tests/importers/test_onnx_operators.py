@@ -465,6 +465,43 @@ case("BatchNormalization alone", node("BatchNormalization", "x", *NORM), x=["N",
 case("BatchNormalization of vectors", node("BatchNormalization", "x", *NORM), x=["N", 5], **NORM)
 
 
+# -- what moves elements -------------------------------------------------------------------
+
+for mode in ("DCR", "CRD"):
+    case(
+        f"DepthToSpace {mode}", node("DepthToSpace", "x", blocksize=2, mode=mode), x=["N", 12, 2, 3]
+    )
+case("DepthToSpace opset 9", node("DepthToSpace", "x", blocksize=3), x=["N", 18, 2, 3], opset=9)
+case("SpaceToDepth", node("SpaceToDepth", "x", blocksize=2), x=["N", 3, 4, 6])
+case("Tile", node("Tile", "x", "r"), x=["N", 2, 3], r=ints(1, 3, 2))
+case("Tile once", node("Tile", "x", "r"), x=["N", 2, 3], r=ints(1, 1, 1))
+case("Expand along an axis of 1", node("Expand", "x", "s"), x=["N", 3, 1, 4], s=ints(1, 1, 5, 1))
+case("Expand, fewer axes", node("Expand", "x", "s"), x=["N", 3, 1, 4], s=ints(5, 4))
+case("CastLike", node("CastLike", "x", "c"), c=numbers(1))
+for mode in ("reflect", "edge"):
+    case(f"Pad {mode}", node("Pad", "x", "p", mode=mode), p=ints(0, 0, 1, 2, 0, 0, 3, 0))
+    case(
+        f"Pad {mode} of a row",
+        node("Pad", "x", "p", mode=mode),
+        x=["N", 3, 4],
+        p=ints(0, 0, 3, 0, 0, 3),
+    )
+    case(
+        f"Pad {mode} opset 10", node("Pad", "x", mode=mode, pads=[0, 0, 1, 1, 0, 0, 1, 1]), opset=10
+    )
+case("Pad edge, channels", node("Pad", "x", "p", mode="edge"), p=ints(0, 2, 0, 0, 0, 5, 0, 0))
+
+# -- several of the above ------------------------------------------------------------------
+
+for axis in (1, -1, 2):
+    case(f"LogSoftmax {axis}", node("LogSoftmax", "x", axis=axis))
+case("LogSoftmax of vectors", node("LogSoftmax", "x"), x=VECTOR)
+case("LogSoftmax opset 11", node("LogSoftmax", "x"), x=VECTOR, opset=11)
+case("LogSoftmax opset 11, map", node("LogSoftmax", "x", axis=1), opset=11)
+case("Mean", node("Relu", "x", outputs=("a",)), node("Mean", "x", "a", "c"), c=numbers(4, 1, 1))
+case("Mean of one", node("Mean", "x"))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_imported_model_computes_what_the_file_says(
     name: str, compare: Callable[..., Graph]

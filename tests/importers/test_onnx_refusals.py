@@ -34,7 +34,7 @@ def test_all_nodes_at_fault_are_reported_at_once(save: Save) -> None:
         node("Conv", "a", "w", outputs=("b",), name="wrong", auto_pad="SAME_UPPER", group=3),
         node("LSTM", "l", "k", "r", outputs=("c",), name="rnn", hidden_size=1),
         node("Relu", "b", outputs=("d",), name="fine"),
-        node("Pad", "d", "p", name="mirror", mode="reflect"),
+        node("Pad", "d", "p", name="mirror", mode="wrap"),
     ]
     constants = {"w": zeros(4, 4, 2, 2), "p": ints(0, 0, 1, 1, 0, 0, 1, 1)}
     constants |= {"k": zeros(1, 4, 4), "r": zeros(1, 4, 1), "l": zeros(1, 1, 4)}
@@ -46,7 +46,7 @@ def test_all_nodes_at_fault_are_reported_at_once(save: Save) -> None:
     assert "Conv 'wrong'" in text
     assert "3 groups" in text
     assert "LSTM 'rnn'" in text
-    assert "Pad 'mirror': mode = reflect; accepted: constant" in text
+    assert "Pad 'mirror': mode = wrap; accepted: constant, reflect, edge" in text
     assert "fine" not in text
 
 
@@ -59,7 +59,7 @@ def test_one_node_at_fault_is_one_line(save: Save) -> None:
 
 
 def test_a_wrong_attribute_comes_with_what_to_do(save: Save) -> None:
-    mirror = node("Pad", "x", "p", name="mirror", mode="reflect")
+    mirror = node("Pad", "x", "p", name="mirror", mode="wrap")
     path = save(nodes=[mirror], inputs={"x": IMAGE}, constants={"p": ints(*[0] * 8)})
     assert "accepted: constant" in refusal(path)
     assert " - change the model" in refusal(path)

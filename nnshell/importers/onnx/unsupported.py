@@ -16,7 +16,6 @@ ADVICE = {
     "SplitToSequence": _SEQUENCE,
     "Loop": "unroll it when exporting",
     "Scan": "unroll it when exporting",
-    "LogSoftmax": "export Softmax, or leave it out: the order of the classes is the same",
     "ArgMax": "leave it out and take the largest output in the application",
     "TopK": "leave it out and sort in the application",
     "NonMaxSuppression": "leave it out and suppress boxes in the application",

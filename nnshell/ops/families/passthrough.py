@@ -1,6 +1,6 @@
 """Operators of model files that leave nothing in the graph: their output is their input.
 
-All but an expansion of one number per channel: that is a resize to the nearest of one.
+All but an expansion: copies, or for one number per channel a resize to the nearest of one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nnshell.ir.graph import Ref
 from nnshell.ir.requests import Range
+from nnshell.ops.rearranging import repeated
 from nnshell.ops.resize import NearestNeighborResizer
 from nnshell.reading.registry import StoredTensor, Unsupported, Value, imports
 
@@ -57,6 +59,18 @@ def import_cast(ctx: ImportContext) -> None:
     ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
 
 
+@imports("CastLike")
+def import_cast_like(ctx: ImportContext) -> None:
+    """As Cast: to the element type of another tensor, which must be of real numbers."""
+    if ctx.is_constant(1):
+        like = str(ctx.constants[ctx.node.inputs[1]].dtype)
+    else:
+        like = ctx.any_value(1).dtype
+    if like not in REAL_TYPES.values():
+        raise Unsupported(f"it casts to {like}", accepted=", ".join(REAL_TYPES.values()))
+    ctx.produce_value(replace(ctx.any_value(0), dtype="float32"))
+
+
 @imports("QuantizeLinear", "DequantizeLinear")
 def import_quantize_linear(ctx: ImportContext) -> None:
     """Integers are read as the real numbers they stand for; their range is noted."""
@@ -80,17 +94,40 @@ def import_quantize_linear(ctx: ImportContext) -> None:
 
 @imports("Expand")
 def import_expand(ctx: ImportContext) -> None:
-    """Where it changes nothing, as exporters leave it behind, and one number per channel."""
+    """Copies along axes of 1; one number per channel all over a map is a resize."""
     value = ctx.any_value(0)
     expected = ctx.integers_in(1) or ()
     if _spreads_channels(value, expected):
         size = (max(expected[2], 1), max(expected[3], 1))
         ctx.produce(ctx.add(NearestNeighborResizer(size, "asymmetric"), [ctx.front(value)]))
         return
-    aligned = zip(reversed(expected), reversed(value.shape), strict=False)
-    if len(expected) > len(value.shape) or any(n not in (1, own) for n, own in aligned):
-        raise Unsupported(f"shape = {list(expected)}", accepted=f"the input's {list(value.shape)}")
-    ctx.produce_value(value)
+    counts = _copies(value, expected)
+    if value.batch is not None and counts.pop(value.batch) != 1:
+        raise Unsupported("it repeats the samples of the batch", accepted="1 along that axis")
+    ref = repeated(ctx, value.ref, counts)
+    ctx.produce_value(value if ref == value.ref else _of_shape(ctx, value, ref))
+
+
+def _of_shape(ctx: ImportContext, value: Value, ref: Ref) -> Value:
+    shape = list(ctx.graph.type_of(ref).shape)
+    if value.batch is not None:
+        shape.insert(value.batch, ctx.batch_size)
+    return replace(value, ref=ref, shape=tuple(shape))
+
+
+def _copies(value: Value, expected: Sequence[int]) -> list[int]:
+    """How often the tensor stands along each axis of the file's shape."""
+    missing = len(value.shape) - len(expected)
+    targets = (*(1 for _ in range(missing)), *expected)
+    fits = missing >= 0 and all(
+        n in (1, own) or (own == 1 and n > 1) for n, own in zip(targets, value.shape, strict=True)
+    )
+    if not fits:
+        raise Unsupported(
+            f"shape = {list(expected)} of {list(value.shape)}",
+            accepted="as many axes as the input has, other extents where it has 1",
+        )
+    return [n // own if n > 1 else 1 for n, own in zip(targets, value.shape, strict=True)]
 
 
 def _spreads_channels(value: Value, targets: Sequence[int]) -> bool:
