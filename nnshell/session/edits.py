@@ -203,7 +203,7 @@ def node_option(project: Project, selector: str, key: str, value: str | None) ->
                 node.options[name] = value
         if changed:
             _set_recurrent_option(project, changed, name, on)
-    return [project.graph[node.name] for node in nodes]
+    return [project.graph[node.name] if node in changed else node for node in nodes]
 
 
 def _is_on(name: str, value: str) -> bool:
