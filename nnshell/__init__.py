@@ -47,6 +47,7 @@ _PUBLIC = {
             "set_setting",
         ),
         "nnshell.session.recipe": ("undo",),
+        "nnshell.session.losses": ("losses",),
         "nnshell.session.page": ("report",),
         "nnshell.session.plotting": ("draw", "plot"),
         "nnshell.state": ("generate_project",),

@@ -46,6 +46,7 @@ from nnshell.reports.tensors import joined
 from nnshell.session.edits import EDITS, requantized
 from nnshell.session.exporting import export, export_c
 from nnshell.session.improve import replay_equalization, replay_learned
+from nnshell.session.losses import say_losses
 from nnshell.session.own_arithmetic import compare_file
 from nnshell.session.project import Project
 from nnshell.session.recipe import LEARNING, opening, recorded
@@ -149,6 +150,7 @@ def _take_over(project: Project, imported: Imported) -> None:
     project.statistics = project.imported.statistics
     try:
         project.quantize(project.basis)
+        say_losses(project)
     except QuantizationError as error:
         raise ModelError(
             f"the quantization in the file cannot be taken over: {error.message}",
@@ -264,7 +266,8 @@ def calibrate_randomly(
     batches = random_batches(
         project.graph, uniform=uniform, normal=normal, num_inference=num_inference, seed=seed
     )
-    return calibrate_graph(project.graph, batches, clip_type=clip_type)
+    seen = calibrate_graph(project.graph, batches, clip_type=clip_type)
+    return replace(seen, samples=0)  # random numbers are no samples of anything
 
 
 def quantize(
@@ -287,6 +290,7 @@ def quantize(
     step["input_options"] = {name: getattr(project.input_options, name) for name in value}
     with recorded(project, "aquant", step):  # what was learned belongs to the quantization before
         project.quantize(Basis(statistics, options))
+    say_losses(project)
 
 
 def run(

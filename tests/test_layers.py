@@ -184,7 +184,7 @@ INSIDE = {
     "targets": ("arithmetic", "autotiler"),
     "importers": ("problems", "onnx"),
     "numeric": ("fixed_point", "records", "kernels"),
-    "session": ("steps", "project", "recipe", "edits", "improve", "studies"),
+    "session": ("steps", "project", "recipe", "losses", "edits", "improve", "studies"),
 }
 
 

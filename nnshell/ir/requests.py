@@ -40,6 +40,7 @@ class KernelOptions:
     fixed_bits: int = 16  # of weights and activations in the scheme POW2
     bias_bits: int = 0  # of biases there; 0 for as many
     unit_lstm_output: bool = False  # an LSTM's output stands for -1 to 1, whatever was seen
+    fit_scales: bool = False  # raise weight scales that an accumulator of 32 bits cannot carry
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ from nnshell.quantization.quantize import (
     fill_records,
     quantize_graph,
     remove_quantization,
-    warn_of_losses,
+    warn_of_states,
 )
 from nnshell.quantization.ranges.statistics import Statistics, TensorStatistics
 from nnshell.quantization.solving.placing import insert_quantize
@@ -84,7 +84,7 @@ def quantize_imported(
         quantize_graph(graph, imported.statistics, options, learned)
         return
     fill_records(twin, records, options, learned, imported.weights)
-    warn_of_losses(opened, solution)
+    warn_of_states(solution)
     graph.nodes = twin.nodes
 
 

@@ -33,6 +33,7 @@ ACCEPTED: dict[str, tuple[Any, ...]] = {
     "bits": (8, 16),
     "pow2_biases": (0, 8, 16, 32),
     "force_rnn_1_minus_1_out": (True, False),
+    "fit_scales": (True, False),
 }
 
 _SCHEME_NAMES = {"SQ8": SQ8, "SCALED": SQ8, "POW2": POW2, "SYMMETRIC": POW2}
@@ -77,6 +78,7 @@ class QuantizationOptions:
     bits: int = 16  # of weights and activations in the scheme POW2
     pow2_biases: int = 0  # bits of biases there; 0 for as many as the others have
     force_rnn_1_minus_1_out: bool = False  # an LSTM's output and state stand for -1 to 1
+    fit_scales: bool = False  # raise weight scales that leave a multiplier too few bits
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,6 +157,7 @@ class QuantizationOptions:
             self.bits,
             self.pow2_biases,
             self.force_rnn_1_minus_1_out,
+            self.fit_scales,
         )
 
 

@@ -22,7 +22,6 @@ from nnshell.passes.rewriting import bypass
 from nnshell.quantization.learned import Learned
 from nnshell.quantization.options import QuantizationOptions
 from nnshell.quantization.ranges.statistics import Statistics
-from nnshell.quantization.solving.joining import cut_off
 from nnshell.quantization.solving.placing import PLACED
 from nnshell.quantization.solving.solution import Solution, solve
 
@@ -57,21 +56,9 @@ def quantize_graph(
     renew_copies(twin)
     solution = solve(twin, statistics, options, learned)
     fill_records(twin, solution.records, options, learned)
-    warn_of_losses(twin, solution)
+    warn_of_states(solution)
     warn_of_faults(twin)
     graph.nodes = twin.nodes
-
-
-def warn_of_losses(graph: Graph, solution: Solution) -> None:
-    """Say which ranges a concat cuts off."""
-    for name, part in cut_off(graph, solution.surroundings).items():
-        _LOG.warning(
-            "%s: %.0f%% of its range is cut off, as what it is joined with has larger steps; "
-            "try --no_allow_asymmetric_out",
-            name,
-            100 * part,
-        )
-    warn_of_states(solution)
 
 
 def warn_of_states(solution: Solution) -> None:

@@ -30,6 +30,7 @@ from nnshell.passes.recurrent import SetRecurrentOption
 from nnshell.passes.regions import FROZEN
 from nnshell.quantization import remove_quantization
 from nnshell.quantization.states import with_states
+from nnshell.session.losses import say_losses
 from nnshell.session.project import Project
 from nnshell.session.recipe import recorded, remember_setting
 from nnshell.session.steps import Step
@@ -271,6 +272,7 @@ def tune(project: Project, selectors: Mapping[str, Mapping[str, Any]]) -> None:
     plain = {selector: dict(values) for selector, values in selectors.items()}
     with recorded(project, "qtune", {"steps": plain}):
         project.quantize(basis.with_options(options))
+    say_losses(project)
 
 
 def tuning(project: Project) -> dict[str, dict[str, Any]]:

@@ -200,6 +200,7 @@ _SWITCHES = (
     ("allow_asymmetric_out", "outputs may have a zero point"),
     ("narrow_weights", "weights from -127 to 127"),
     ("softmax_out_8bits", "softmax gives int8, not int16"),
+    ("fit_scales", "weight scales are raised where 32 bits cannot carry a channel"),
 )
 _IDLE_SWITCHES = ("hwc", "use_ne16", "force_ne16")  # read, and refused with the reason when on
 _CHOSEN = (

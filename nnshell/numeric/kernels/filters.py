@@ -26,6 +26,8 @@ from nnshell.ir.qparams import NodeQuantization, QParams
 from nnshell.ir.requests import ChosenFilter, KernelOptions, QuantizeRequest
 from nnshell.numeric.fixed_point import (
     INT32_LIMITS,
+    MAX_SHIFT,
+    MULTIPLIER_BITS,
     IntArray,
     Multiplier,
     converted_to_int32,
@@ -39,6 +41,8 @@ from nnshell.numeric.records import FloatArray, bias_record, weight_record
 from nnshell.support.errors import QuantizationError
 
 _FAR = 2.0**40  # beyond int32, within int64 with any offset
+FITTED = 2.0**23  # what leaves 8 of 31 bits for a multiplier
+GOOD_BITS = 6  # of a multiplier: with fewer its error is above 1 %
 
 
 Stored = NDArray[np.integer[Any]]
@@ -176,7 +180,7 @@ def filter_records(
     """
     memo = {} if memo is None else memo
     bias = np.asarray(parameters.real_bias(), np.float64)
-    weights, integers, sums = _weights(parameters, data, bias, memo)
+    weights, integers, sums = _weights(parameters, data, output, bias, memo)
     bias_q = bias_record(data, weights)
     units = round_half_up(bias / bias_q.scale).clip(-_FAR, _FAR)
     offset = _zero_point_offset(sums, data, output, bias_q.scale)
@@ -209,13 +213,18 @@ def chosen_record(scale: NDArray[np.float32], options: KernelOptions) -> QParams
 
 
 def _weights(
-    parameters: FilterParameters, data: QParams, bias: NDArray[np.float64], memo: Memo
+    parameters: FilterParameters,
+    data: QParams,
+    output: QParams,
+    bias: NDArray[np.float64],
+    memo: Memo,
 ) -> tuple[QParams, Stored, IntArray]:
     """Record, integers and sums of integers of each channel.
 
     A channel whose bias would not fit int32 gets scale 1, which makes its weights 0. With one
     scale for the whole tensor that would erase the layer, so there the bias saturates instead, and
-    so it does where integers were chosen.
+    so it does where integers were chosen. With ``fit_scales`` its scale is raised no more than
+    needed instead, and so are those of channels that would leave a multiplier too few bits.
     """
     if "weights" not in memo:
         record, integers = parameters.plain_integers()
@@ -224,20 +233,57 @@ def _weights(
     chosen = parameters.chosen
     if record.axis is None or (chosen is not None and chosen.integers is not None):
         return record, integers, sums
+    if parameters.options.fit_scales:
+        scale = fitted_scales(record.scale, integers[0].size, data, output, bias)
+        return _rescaled(parameters, record, scale, memo)
     with np.errstate(divide="ignore", invalid="ignore"):  # products of tiny scales may be 0
         units = np.abs(bias / bias_record(data, record).scale)
     far = units > INT32_LIMITS[1]
     if not far.any():
         return record, integers, sums
-    key = far.tobytes()
+    scale = np.where(far, np.float32(1), record.scale).astype(np.float32)
+    return _rescaled(parameters, record, scale, memo)
+
+
+def _rescaled(
+    parameters: FilterParameters, record: QParams, scale: NDArray[np.floating[Any]], memo: Memo
+) -> tuple[QParams, Stored, IntArray]:
+    """Record, integers and sums of the weights at other scales."""
+    key = scale.tobytes()
     if key not in memo:
-        scale = np.where(far, np.float32(1), record.scale).astype(np.float32)
         limited = replace(record, scale=scale)
         double = parameters.weights.dtype == np.float64
-        erased = limited.stored(parameters.weights, double=double)
-        memo[key] = (limited, erased, _channel_sums(erased))
-    limited, erased, sums = memo[key]
-    return limited, erased, sums
+        integers = limited.stored(parameters.weights, double=double)
+        memo[key] = (limited, integers, _channel_sums(integers))
+    limited, integers, sums = memo[key]
+    return limited, integers, sums
+
+
+def fitted_scales(
+    scale: NDArray[np.floating[Any]],
+    taps: int,
+    data: QParams,
+    output: QParams,
+    bias: NDArray[np.float64],
+) -> NDArray[np.floating[Any]]:
+    """Weight scales of each channel, raised where an int32 accumulator cannot carry it.
+
+    Bias and zero point's part stay below 2**23, which leaves a multiplier 8 bits. Where the sum of
+    ``taps`` products leaves fewer than ``GOOD_BITS``, the scale is raised, by an eighth at most
+    from 3 bits on, until the multiplier is exactly what it stands for.
+    """
+    s_in, s_out = data.first_scale, output.first_scale
+    fixed = np.maximum(np.abs(bias), abs(output.zero_point) * s_out)
+    wide = np.maximum(scale.astype(np.float64), fixed / (s_in * FITTED))
+    factor = s_in * wide / s_out
+    units = np.abs(bias) / (s_in * wide)
+    bits = np.clip(filter_available_bits(taps, units), 1, MULTIPLIER_BITS)
+    fraction, exponent = np.frexp(factor)
+    steps = np.ldexp(1.0, np.clip(np.minimum(bits, MAX_SHIFT + exponent), 1, MULTIPLIER_BITS))
+    exact = np.ldexp(np.ceil(fraction * steps) / steps, exponent) * s_out / s_in
+    raised = np.where(bits < GOOD_BITS, exact, wide)
+    fitted: NDArray[np.floating[Any]] = np.where(raised > scale, raised, scale).astype(scale.dtype)
+    return fitted
 
 
 def _channel_sums(integers: Stored) -> IntArray:
