@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nnshell.ir.graph import Graph
     from nnshell.reading.context import ImportContext
 
+LOWEST = float(np.finfo(np.float32).min)  # a border that is never the maximum: no record holds it
+
 
 @register
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Pad(Operator):
 
     def output_range(self, observed: Range | None) -> Range | None:
         """The border's value, which the record of the input must hold as well."""
+        if self.value <= LOWEST:
+            return Range(0.0, 0.0)  # its integer is the smallest there is
         return Range(min(self.value, 0.0), max(self.value, 0.0))
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from nnshell.ir.graph import Graph
 from nnshell.passes.base import Notes, Pass
+from nnshell.passes.expand_pool_padding import ExpandPoolPadding
 from nnshell.passes.fold_constants import FoldScale
 from nnshell.passes.hard_sigmoid import FuseHardSwish
 from nnshell.passes.pipelines import ADJUST, GROUP_ALIASES, GROUPS, POW2, SCALE8
@@ -16,6 +17,7 @@ from nnshell.passes.remove_noops import RemoveQuantize
 from nnshell.support.errors import UsageError
 
 BY_NAME_ONLY: dict[str, Pass] = {
+    "expand_pool_padding": ExpandPoolPadding(),
     "fold_scale_rounded": FoldScale(rounding=True),
     "fuse_hard_swish": FuseHardSwish(),
     "remove_quantize": RemoveQuantize(),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nnshell.quantization import Basis
-from nnshell.quantization.losses import Lever, Loss, find_losses, loss_lines
+from nnshell.quantization.losses import Lever, Loss, LossKind, find_losses, loss_lines
 from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError
 
@@ -54,7 +54,7 @@ def _tried(project: Project, basis: Basis, present: Sequence[Loss]) -> list[Loss
 
 def _cured_by(
     project: Project, basis: Basis, lever: Lever, present: Sequence[Loss]
-) -> set[tuple[str, str]]:
+) -> set[tuple[LossKind, str]]:
     """Kind and node of the losses that are gone when their nodes are quantized so."""
     aimed = [loss for loss in present if lever in loss.levers]
     options = basis.options

@@ -124,8 +124,10 @@ QUANTIZATION: dict[str, Case] = {
     "--allow_asymmetric_out": Case("--allow_asymmetric_out", also="--no_allow_asymmetric_out"),
     "--narrow_weights": Case("-n", also="--no_narrow_weights"),
     "--softmax_out_8bits": Case("--softmax_out_8bits"),
+    "--fit_scales": Case("--fit_scales", then=("qtunesave saved.json",)),
     "--no_allow_asymmetric_out": Case("--no_allow_asymmetric_out"),
     "--no_narrow_weights": Case("--no_narrow_weights"),
+    "--no_fit_scales": Case("--no_fit_scales", also="--fit_scales", then=("qtunesave saved.json",)),
     "--no_softmax_out_8bits": Case("--no_softmax_out_8bits", also="--softmax_out_8bits"),
 }
 for _name in ("hwc", "use_ne16", "force_ne16"):  # refused, unless taken back on the same line
