@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from nnshell.quantization import Basis
@@ -52,6 +53,18 @@ def _tried(project: Project, basis: Basis, present: Sequence[Loss]) -> list[Loss
     ]
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What quantizing logs is of a trial, and no news."""
+    logger = logging.getLogger("nnshell.quantization")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _cured_by(
     project: Project, basis: Basis, lever: Lever, present: Sequence[Loss]
 ) -> set[tuple[LossKind, str]]:
@@ -62,7 +75,8 @@ def _cured_by(
         options = options.with_node(step, lever.mapping())
     twin = project.graph.copy()
     try:
-        basis.with_options(options).quantize(twin)
+        with _silent():
+            basis.with_options(options).quantize(twin)
         left = find_losses(twin, basis.statistics, options, basis.learned)
     except NNShellError:  # it does not fit the graph: then it is no lever
         return set()
