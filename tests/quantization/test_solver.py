@@ -25,6 +25,7 @@ from nnshell.ops.softmax import Softmax
 from nnshell.ops.split import Split
 from nnshell.ops.tanh import Tanh
 from nnshell.quantization import quantize_graph, remove_quantization
+from nnshell.quantization.losses import find_losses
 from nnshell.support.errors import QuantizationError
 
 from .nets import Net, conv_op, meaning, quantized, ranges, record
@@ -354,16 +355,16 @@ def test_a_concat_before_a_padded_convolution_is_symmetric_over_what_it_joins() 
     assert meaning(record(quantized(graph, stats), "b")) == (2.9 / 127, 0)
 
 
-def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third() -> None:
     net = Net(2, 6, 6)
     a, b = net.conv("a", net.x, pads=NONE), net.conv("b", net.x, pads=NONE)
     graph = net.output(net.linear("fc", net.node("joined", Concat(0), a, b)))
-    made = quantized(graph, ranges(input_1=(-1, 1), a=(-5.0, 5.5), b=(0.0, 8.4), fc=(-1, 1)))
+    stats = ranges(input_1=(-1, 1), a=(-5.0, 5.5), b=(0.0, 8.4), fc=(-1, 1))
+    made = quantized(graph, stats)
     assert record(made, "joined").same_record(record(made, "a"))
     assert record(made, "joined").first_scale == 10.5 / 255
-    assert [r.message[:6] for r in caplog.records if r.levelname == "WARNING"] == ["b: 34%"]
+    losses = [entry for entry in find_losses(made, stats) if entry.kind == "cut_off"]
+    assert [str(entry)[:6] for entry in losses] == ["b: 34%"]
 
 
 def test_a_concat_of_ranges_on_both_sides_of_zero_covers_both() -> None:
