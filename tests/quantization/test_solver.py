@@ -363,7 +363,7 @@ def test_the_largest_scale_wins_a_concat_although_it_cuts_off_a_third() -> None:
     made = quantized(graph, stats)
     assert record(made, "joined").same_record(record(made, "a"))
     assert record(made, "joined").first_scale == 10.5 / 255
-    losses = [entry for entry in find_losses(made, stats) if entry.kind == "cut_off"]
+    losses = [entry for entry in find_losses(graph, stats) if entry.kind == "cut_off"]
     assert [str(entry)[:6] for entry in losses] == ["b: 34%"]
 
 
