@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnshell.ir.qparams import QParams
+from nnshell.ir.types import TensorType
 from nnshell.numeric.fixed_point import derive_multiplier, round_half_up
 from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.quantize import CONVERT_BITS
-from nnshell.ops.resize import Resizer
+from nnshell.ops.resize import NearestNeighborResizer, Resizer
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler import gather
 from nnshell.targets.autotiler.context import Context
@@ -19,6 +22,7 @@ from nnshell.targets.autotiler.infos import CONVERT_BYTES, Record
 from nnshell.targets.autotiler.plan import Binding, Call, Kernel
 from nnshell.targets.autotiler.unit import Unit
 
+_EXACT = 1e-5  # of an input position
 MAX_PARTS = 4  # of the generators that join and split along the last axis
 
 _LOG = logging.getLogger(__name__)
@@ -129,6 +133,21 @@ def _joining(unit: Unit, function: str, height: int, widths: list[int], operator
     return Call(function, (item_bytes(unit.output_record()), height, *filled, operator))
 
 
+def read_elsewhere(op: Resizer, given: TensorType) -> tuple[int, int]:
+    """Output positions, of so many, where the AutoTiler's kernel reads other input positions."""
+    own: list[NDArray[Any]] = list(op.positions(given))
+    if isinstance(op, NearestNeighborResizer):
+        own = [np.ravel(indices) for indices in op.indices(given.shape)]
+    same = 1
+    for positions, size, extent in zip(own, op.size, given.shape[-2:], strict=True):
+        last = extent - 1
+        steps = size if op.mode == "linear" else max(size - 1, 1)
+        kernel = np.arange(size) * last / steps
+        read = np.floor(kernel) if isinstance(op, NearestNeighborResizer) else kernel
+        same *= int((np.abs(np.clip(positions, 0, last) - read) < _EXACT).sum())
+    return op.size[0] * op.size[1] - same, op.size[0] * op.size[1]
+
+
 def resize(context: Context, unit: Unit) -> Kernel:
     op = unit.node.op
     assert isinstance(op, Resizer)
@@ -139,13 +158,17 @@ def resize(context: Context, unit: Unit) -> Kernel:
     sign = "UNSIGNED_INOUT" if record.dtype == "uint8" else "SIGNED_INOUT"
     linear = op.mode == "linear"
     operator = "KOP_BILINEAR_RESIZE" if linear else "KOP_NEAREST_NEIGHBOR_RESIZE"
-    _LOG.warning(
-        "%s: the AutoTiler's resize reads at p * (n_in - 1) / %s, the model at '%s' positions;"
-        " results on the chip differ from the simulation",
-        unit.node.name,
-        "n_out" if linear else "(n_out - 1)",
-        op.coordinates,
-    )
+    different, positions = read_elsewhere(op, unit.graph.input_types(unit.node)[0])
+    if different:
+        _LOG.warning(
+            "%s: the AutoTiler's resize reads at p * (n_in - 1) / %s, the model at '%s' positions;"
+            " results on the chip differ from the simulation at %d of %d positions",
+            unit.node.name,
+            "n_out" if linear else "(n_out - 1)",
+            op.coordinates,
+            different,
+            positions,
+        )
     sizes = (width, height, op.size[1], op.size[0], channels)
     call = Call("GenerateResizeMultiChannel", (*sizes, sign, operator), takes_control=False)
     return _moved(context, unit, call)
