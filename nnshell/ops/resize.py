@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,10 @@ class Resizer(Operator):
         """The means; neighbouring values are taken as alike, so the variances stay."""
         return known[0]
 
+    def read_positions(self, given: TensorType) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The rows and columns of the input that each row and column of the result reads."""
+        return self.positions(given)
+
     def positions(self, given: TensorType) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Coordinates in the input of every output row and column, in float32."""
         _, height, width = given.shape
@@ -251,6 +255,9 @@ class NearestNeighborResizer(Resizer):
         rows, columns = self.indices(inputs[0].shape[1:])
         picked: IntArray = inputs[0][:, :, rows][:, :, :, columns]
         return picked
+
+    def read_positions(self, given: TensorType) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.indices(given.shape)
 
     def indices(self, shape: tuple[int, ...]) -> tuple[IntArray, IntArray]:
         """Which row and column of a CHW ``shape`` each row and column of the result is."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nnshell.ir.qparams import QParams
 from nnshell.ir.types import TensorType
 from nnshell.numeric.fixed_point import derive_multiplier, round_half_up
 from nnshell.ops.image_format import ImageFormat
 from nnshell.ops.quantize import CONVERT_BITS
-from nnshell.ops.resize import NearestNeighborResizer, Resizer
+from nnshell.ops.resize import Resizer
 from nnshell.support.errors import GraphError
 from nnshell.targets.autotiler import gather
 from nnshell.targets.autotiler.context import Context
@@ -135,15 +133,13 @@ def _joining(unit: Unit, function: str, height: int, widths: list[int], operator
 
 def read_elsewhere(op: Resizer, given: TensorType) -> tuple[int, int]:
     """Output positions, of so many, where the AutoTiler's kernel reads other input positions."""
-    own: list[NDArray[Any]] = list(op.positions(given))
-    if isinstance(op, NearestNeighborResizer):
-        own = [np.ravel(indices) for indices in op.indices(given.shape)]
+    own = op.read_positions(given)
     same = 1
     for positions, size, extent in zip(own, op.size, given.shape[-2:], strict=True):
         last = extent - 1
         steps = size if op.mode == "linear" else max(size - 1, 1)
         kernel = np.arange(size) * last / steps
-        read = np.floor(kernel) if isinstance(op, NearestNeighborResizer) else kernel
+        read = kernel if op.mode == "linear" else np.floor(kernel)
         same *= int((np.abs(np.clip(positions, 0, last) - read) < _EXACT).sum())
     return op.size[0] * op.size[1] - same, op.size[0] * op.size[1]
 
