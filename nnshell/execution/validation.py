@@ -219,7 +219,9 @@ def _prediction(name: str, label: int | None, scores: NDArray[np.float64]) -> Pr
         raise InputError(
             f"label {label} is none of the network's {scores.size} classes",
             where=name,
-            hint="labels come from the end of the file name (_N), its folder or the data file",
+            hint="`--binary_classification` reads one value as class 0 or 1"
+            if scores.size == 1
+            else "labels come from the end of the file name (_N), its folder or the data file",
         )
     rank = None if label is None else int(np.flatnonzero(order == label)[0])
     second = scores[order[1]] if scores.size > 1 else 0.0

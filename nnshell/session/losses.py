@@ -6,13 +6,20 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
+from numpy.typing import NDArray
+
+from nnshell.inputs.input_set import Batch
+from nnshell.ir.graph import Node
 from nnshell.quantization import Basis
 from nnshell.quantization.losses import Lever, Loss, LossKind, find_losses, loss_lines
 from nnshell.session.project import Project
 from nnshell.support.errors import NNShellError
 
 _LOG = logging.getLogger(__name__)
+
+_NOTABLE_SHARE = 0.01  # of values; fewer are what images held out bring
 
 
 def losses(project: Project) -> list[Loss]:
@@ -82,3 +89,39 @@ def _cured_by(
         return set()
     still = {(loss.kind, loss.node) for loss in left}
     return {(loss.kind, loss.node) for loss in aimed} - still
+
+
+def watched_inputs(project: Project, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; after the last, which inputs lay outside the calibrated range goes to the log.
+
+    Values outside count that neither calibration saw nor the record of the input can hold.
+    """
+    outside, counts = dict.fromkeys((node.name for node in project.inputs), 0), 0
+    sizes = {node.name: node.type.size for node in project.inputs}
+    for batch in batches:
+        counts += len(batch)
+        for node, array in zip(project.inputs, batch.arrays, strict=True):
+            outside[node.name] += _outside(project, node, array)
+        yield batch
+    for name, number in outside.items():
+        share = number / max(1, counts * sizes[name])
+        if share > _NOTABLE_SHARE:
+            text = f"{share:.0%} of the values lie outside the range that was calibrated"
+            advice = (
+                "normalize inputs as for aquant (-D, -O, -N), or calibrate on inputs like these"
+            )
+            _LOG.warning("%s", Loss("outside", name, share, "share", text, advice=advice))
+
+
+def _outside(project: Project, node: Node, array: NDArray[Any]) -> int:
+    """How many values lie outside what was calibrated and what the record can hold."""
+    seen = None if project.statistics is None else project.statistics.find(node.name)
+    if node.quantization is None or seen is None:
+        return 0
+    record = node.quantization.output
+    if record.dtype != "int8":
+        return 0
+    low, high = ((n - record.zero_point) * record.first_scale for n in record.limits)
+    low, high = min(low, seen.minimum), max(high, seen.maximum)
+    step = record.first_scale
+    return int(((array < low - step) | (array > high + step)).sum())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nnshell.execution.engines import INTEGER_ENGINES, Engine, EngineName, make_engine
 from nnshell.inputs.input_set import Batch
 from nnshell.ir.widths import has_chip_widths
+from nnshell.session.losses import watched_inputs
 from nnshell.session.project import Project
 from nnshell.session.samples import Samples
 from nnshell.session.samples import batches_of as samples_of
@@ -89,6 +90,8 @@ def validate(
 
     key = output or project.outputs[0].name
     batches = samples_of(project, images, check=True)
+    if engine != "float":
+        batches = watched_inputs(project, batches)
     batches, chosen, float_engine = _engines(project, batches, engine, key, runner)
     limit = None
     if threshold is not None:

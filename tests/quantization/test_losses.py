@@ -194,3 +194,14 @@ def test_a_loss_is_data(tmp_path: Path) -> None:
     (values,) = [loss.to_json() for loss in nnshell.losses(project)]
     assert values["kind"] == "bias_part" and values["channels"] == [2]
     assert values["effect"] >= 2 and "fit_scales=true" in str(values["hint"])
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.0, 0), (3.0, 1)])
+def test_inputs_outside_the_calibrated_range_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, factor: float, said: int
+) -> None:
+    path, samples = write(tmp_path, 4)
+    project = nnshell.open_graph(path)
+    nnshell.quantize(project, nnshell.calibrate(project, samples))
+    nnshell.validate(project, samples * np.float32(factor), "int8")
+    assert sum("outside the range that was calibrated" in r.message for r in caplog.records) == said
