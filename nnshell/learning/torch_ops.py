@@ -202,6 +202,8 @@ OPERATIONS: dict[str, Callable[[Sequence[Tensor], Values], Tensor]] = {
     "Add": lambda given, at: given[0] + given[1],
     "Sub": lambda given, at: given[0] - given[1],
     "Mul": lambda given, at: given[0] * given[1],
+    "Max": lambda given, at: torch.maximum(given[0], given[1]),
+    "Min": lambda given, at: torch.minimum(given[0], given[1]),
     "Div": lambda given, at: given[0] / given[1],
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

@@ -68,7 +68,7 @@ def import_clip(ctx: ImportContext) -> None:
     if (lower, upper) == (float("-inf"), float("inf")):
         ctx.produce_value(value)
         return
-    ctx.produce(ctx.add(_limiter(lower, upper), [value.ref]), value.batch)
+    ctx.produce(ctx.add(limiter(lower, upper), [value.ref]), value.batch)
 
 
 def _bound(ctx: ImportContext, index: int, default: float) -> float:
@@ -83,7 +83,8 @@ def _bound(ctx: ImportContext, index: int, default: float) -> float:
     return default if abs(bound) >= largest and (bound > 0) == (default > 0) else bound
 
 
-def _limiter(lower: float, upper: float) -> Operator:
+def limiter(lower: float, upper: float) -> Operator:
+    """What limits to ``lower`` and ``upper``: a rectifier where ``lower`` is 0."""
     if lower != 0.0:
         return Clip(lower, upper)
     if upper == float("inf"):

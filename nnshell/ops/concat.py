@@ -123,7 +123,7 @@ class Concat(Operator):
         return (build.node("Concat", joined, {"axis": self.axis + 1}, hint=self.kind),)
 
     def record_rules(self, scheme: str) -> tuple[RecordRule, ...]:
-        return (RecordRule(_decide),)
+        return (RecordRule(decide_common),)
 
     def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
         samples = max(array.shape[0] for array in inputs)
@@ -152,7 +152,7 @@ class Concat(Operator):
         ]
 
 
-def _decide(question: RecordQuestion) -> Answer | None:
+def decide_common(question: RecordQuestion) -> Answer | None:
     """All inputs get the record with the largest scale, also where others are pinned.
 
     A wish is heard when it comes from below and is pinned itself.

@@ -127,6 +127,17 @@ def quotient(scaling: Multiplier, first: QParams, second: QParams, output: QPara
     )
 
 
+def extremum(comparison: str) -> Body:
+    """The first operand where ``comparison`` to the second holds, else the second."""
+    result = f"First {comparison} Second ? First : Second"
+    return Body(
+        (
+            "int First = {In0}, Second = {In1};",
+            f"Arguments->Out[Row * Inner + Place] = {result};",
+        )
+    )
+
+
 def constant_quotient(first: QParams, output: QParams) -> Body:
     """Division by constants: a signed multiplier and a shift for each."""
     scaled = f"Scale({_centred('In0', first)}, {{Factor}}, {{Shift}})"

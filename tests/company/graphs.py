@@ -121,7 +121,9 @@ class _Builder:
         self.random.choices(chosen, weights)[0]()
 
     def _any_example(self) -> None:
-        self._place(self.random.choice(examples()))
+        """Of any operator alike, however many examples it gives."""
+        kind = self.random.choice(sorted({example.op.kind for example in examples()}))
+        self._place(self.random.choice([e for e in examples() if e.op.kind == kind]))
 
     def _relu(self) -> None:
         self._node(Relu(), self._last())

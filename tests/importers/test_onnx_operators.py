@@ -499,6 +499,19 @@ case("LogSoftmax of vectors", node("LogSoftmax", "x"), x=VECTOR)
 case("LogSoftmax opset 11", node("LogSoftmax", "x"), x=VECTOR, opset=11)
 case("LogSoftmax opset 11, map", node("LogSoftmax", "x", axis=1), opset=11)
 case("Mean", node("Relu", "x", outputs=("a",)), node("Mean", "x", "a", "c"), c=numbers(4, 1, 1))
+for op in ("Max", "Min"):
+    relu = node("Relu", "x", outputs=("a",))
+    case(
+        f"{op} of two maps",
+        node("Conv", "x", "w", outputs=("a",)),
+        node(op, "x", "a"),
+        w=numbers(4, 4, 1, 1),
+    )
+    case(f"{op} of three", relu, node(op, "x", "a", "c"), c=numbers(4, 1, 1))
+    case(f"{op} with zero", node(op, "x", "c"), c=np.float32(0))
+    case(f"{op} of a number, first", node(op, "c", "x"), c=numbers(1) + 1)
+    case(f"{op} of one", node(op, "x"))
+    case(f"{op} opset 8", node(op, "x", "c"), c=numbers(4, 1, 1), opset=8)
 case("Mean of one", node("Mean", "x"))
 
 

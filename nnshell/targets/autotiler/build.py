@@ -55,6 +55,8 @@ EMITTERS: dict[str, Emitter] = {
     "sub": elementwise.total,
     "mul": elementwise.product,
     "div": elementwise.quotient,
+    "maximum": elementwise.extremum,
+    "minimum": elementwise.extremum,
     "prelu": elementwise.parametric_rectifier,
     "copy": moves.copy,
     "transpose": moves.transpose,

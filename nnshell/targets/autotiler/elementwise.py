@@ -116,6 +116,13 @@ def quotient(context: Context, unit: Unit) -> Kernel:
     return expression(context, unit, body, (0,), constants)
 
 
+def extremum(context: Context, unit: Unit) -> Kernel:
+    """The larger or smaller integer: all have one record."""
+    _refuse_fused(unit)
+    body = arithmetic.extremum(">" if unit.main.kind == "maximum" else "<")
+    return expression(context, unit, body, (0, 1))
+
+
 def parametric_rectifier(context: Context, unit: Unit) -> Kernel:
     _refuse_fused(unit)
     kernel = unit.integers.kernel
