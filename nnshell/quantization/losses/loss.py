@@ -21,10 +21,6 @@ LossKind = Literal[
     "joined_ranges",  # outputs of very different ranges that a concat joins
     "few_samples",  # a calibration on few samples
     "outside",  # values outside the calibrated range
-    "other_norm",  # inputs that are normalized otherwise than those of the calibration
-    "silu_tower",  # x * sigmoid(x), layer after layer
-    "chip_differs",  # integers that the chip's kernels compute otherwise than the simulation
-    "no_kernel",  # what `gen` refuses
 ]
 KINDS: tuple[LossKind, ...] = get_args(LossKind)
 _MOST_NAMES = 6
