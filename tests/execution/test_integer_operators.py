@@ -29,6 +29,9 @@ POSITIVE = {"max_pool", "div"}
 # 16-bit pixels lose their low bits, and the record is that of the range, not of the pixels.
 UNRELATED = {("image_format", "bw16"), ("image_format", "rgb16")}
 
+# Half a unit of the input decides by how much they are off; test_ideal judges their integers.
+STEEP = {"sign", "floor", "ceil", "round", "reciprocal", "log", "inverse_root", "pow"}
+
 LEAST_QSNR_DB = 25.0
 
 
@@ -50,6 +53,8 @@ def quantized(example: Example) -> tuple[Graph, list[NDArray[Any]]]:
 def test_integers_stand_for_about_the_float_results(example: Example) -> None:
     if (example.op.kind, example.name) in UNRELATED:
         pytest.skip("its integers are pixels, whatever the calibrated range says")
+    if example.op.kind == "function" and example.name in STEEP:
+        pytest.skip("it is steep: the rounding of its input shows")
     graph, batch = quantized(example)
     engine = IntegerEngine(graph)
     found, real = engine.run(batch), FloatEngine(graph, threads=1).run(batch)
