@@ -152,6 +152,8 @@ class _Carrier:
                 return None
             self.records[f"{fusion.name}/{inner.name}"] = known
         self._widen(fusion, body)
+        if not self._settled(fusion, body):
+            return None
         inputs = [self._entry(fusion, body, index) for index in range(len(fusion.inputs))]
         outputs = [
             self.records[f"{fusion.name}/{end.inputs[0].node}"].outputs[end.inputs[0].index]
@@ -191,6 +193,26 @@ class _Carrier:
                 self.records[f"{fusion.name}/{pool.name}"] = Answer((wide,), (wide,))
             result = f"{fusion.name}/{maker.name}"
             self.records[result] = Answer(self.records[result].inputs, (wide,))
+
+    def _settled(self, fusion: Node, body: Graph) -> bool:
+        """Whether inner nodes read the records that are made for them; there is no quantize node.
+
+        What keeps its record takes that of its reader, so that it is converted before the fusion.
+        """
+        for node in reversed(body.steps()):
+            answer = self.records.get(f"{fusion.name}/{node.name}")
+            if answer is None:
+                continue
+            for index, ref in enumerate(node.inputs):
+                maker = body[ref.node]
+                path = f"{fusion.name}/{maker.name}"
+                made, expected = self.records.get(path), answer.inputs[index]
+                if made is None or made.outputs[ref.index].equals(expected):
+                    continue
+                if not maker.op.keeps_record or len(body.consumers(maker.name)) > 1:
+                    return False
+                self.records[path] = Answer((expected,) * len(made.inputs), (expected,))
+        return True
 
     # -- where records meet that differ ----------------------------------------------------
 

@@ -112,10 +112,24 @@ def quantized_files_come_back(company: Company) -> None:
         values, result = record.dequantize(ours[first.name]), other.dequantize(read[second.name])
         assert result.shape == values.shape
         distance = float(np.median(np.abs(result - values))) / record.first_scale
-        assert distance <= MEDIAN_STEPS, f"{first.name}: {distance} steps"
+        most = MEDIAN_STEPS if _same_inputs(graph, again.graph) else OTHER_INPUTS_STEPS
+        assert distance <= most, f"{first.name}: {distance} steps"
+
+
+def _same_inputs(graph: Graph, again: Graph) -> bool:
+    """Whether both read their inputs in the same records."""
+    records = [
+        [node.quantization.output for node in each.inputs if node.quantization is not None]
+        for each in (graph, again)
+    ]
+    return all(
+        np.isclose(one.first_scale, other.first_scale) and one.zero_point == other.zero_point
+        for one, other in zip(*records, strict=True)
+    )
 
 
 MEDIAN_STEPS = 2.01  # where a file's reader keeps one record of two, or a bias is a unit off
+OTHER_INPUTS_STEPS = 12.0  # where layers make the input's record symmetric, and so coarser
 
 # Share by steps of distance: ONNX Runtime joins two such pairs that follow one another and rounds
 # halves to even, resizes make many values of one; hardly any is further than one step.
