@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
 from nnshell.ir.work import Window
 from nnshell.numeric.softmax import distance_shift, dropped_bits
+from nnshell.support.errors import QuantizationError
 from nnshell.targets.c.builder import Builder, Site, in_place
-from nnshell.targets.c.forms.elementwise import output_fields, scaling_fields
+from nnshell.targets.c.forms.elementwise import look_up, output_fields, scaling_fields
 from nnshell.targets.c.forms.filters import window_fields
 from nnshell.targets.c.forms.table import form
 from nnshell.targets.c.program import Value
@@ -28,6 +34,48 @@ def max_pool(build: Builder, site: Site) -> list[Value]:
         "pad_value": site.quantization.input.zero_point,
     }
     return [build.call("max_pool", fields, [x], y, in_place=_shrinks(window))]
+
+
+@form("maximum")
+def maximum(build: Builder, site: Site) -> list[Value]:
+    """Both operands one after the other, and a pool over the two."""
+    return [_larger(build, site, site.inputs)]
+
+
+@form("minimum")
+def minimum(build: Builder, site: Site) -> list[Value]:
+    """min(a, b) = ~max(~a, ~b), which 8 bits hold."""
+    if any(x.dtype != "int8" for x in site.inputs):
+        where = f"node {site.item.path}"
+        raise QuantizationError("a minimum of more than 8 bits has no C form", where=where)
+    turned = ~np.arange(-128, 128)
+    operands = [
+        look_up(build, x, build.new(x.shape, x.order, x.dtype), turned) for x in site.inputs
+    ]
+    larger = _larger(build, site, operands)
+    return [look_up(build, larger, build.result(site.types[0], larger.dtype), turned)]
+
+
+def _larger(build: Builder, site: Site, operands: Sequence[Value]) -> Value:
+    y = build.result(site.types[0], operands[0].dtype)
+    size = int(np.prod(y.shape))
+    pair = build.new((size, 2, 1), (1, 2, 0), y.dtype)
+    for number, x in enumerate(operands):
+        missing = len(y.shape) - len(x.shape)
+        steps = [
+            0 if axis < missing or x.shape[axis - missing] == 1 else x.steps[axis - missing]
+            for axis in range(len(y.shape))
+        ]
+        half = replace(pair, shape=y.shape, order=y.order)
+        build.move(x, half, extents=y.shape, source_steps=steps, target_start=number * size)
+    fields = {
+        "window": window_fields(Window((2, 1)), (2, 1), (1, 1)),
+        "element_type": y.element_type,
+        "channels": size,
+        "pad_value": 0,
+    }
+    build.call("max_pool", fields, [pair], replace(y, shape=(size, 1, 1), order=(1, 2, 0)))
+    return y
 
 
 @form("average_pool")
