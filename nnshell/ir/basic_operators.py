@@ -71,15 +71,50 @@ class Input(Operator):
         raise AssertionError("graph inputs are written by the exporter")
 
 
+@dataclass(frozen=True)
+class _End(Operator):
+    """Takes its input unchanged; nothing of the graph reads it."""
+
+    boundary: ClassVar[bool] = True
+    keeps_record: ClassVar[bool] = True
+
+    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
+        return (inputs[0],)
+
+    def work(
+        self,
+        inputs: Types,
+        outputs: Types,
+        body: Graph | None = None,
+        stored: ElementBytes = ONE_BYTE,
+    ) -> Work:
+        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
+
+    def to_onnx(
+        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
+    ) -> tuple[str, ...]:
+        return (build.node("Identity", inputs[:1], hint=self.role),)
+
+    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
+        return inputs[0]
+
+    def lower(
+        self,
+        quantization: NodeQuantization,
+        build: IntegerGraph,
+        inputs: Sequence[IntegerTensor],
+        outputs: Types,
+    ) -> tuple[IntegerTensor, ...]:
+        return (inputs[0],)
+
+
 @register
 @dataclass(frozen=True)
-class Output(Operator):
+class Output(_End):
     """Graph output number ``index``; takes its input unchanged. ``order`` is as ``Input``'s."""
 
     kind: ClassVar[str] = "output"
     role: ClassVar[Role] = "output"
-    boundary: ClassVar[bool] = True
-    keeps_record: ClassVar[bool] = True
     reads_8_bits: ClassVar[bool] = True
     index: int = 0
     order: tuple[int, ...] = ()
@@ -88,80 +123,20 @@ class Output(Operator):
     def port(self) -> int:
         return self.index
 
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        return (inputs[0],)
-
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return f"O {inputs[0]}"
-
-    def work(
-        self,
-        inputs: Types,
-        outputs: Types,
-        body: Graph | None = None,
-        stored: ElementBytes = ONE_BYTE,
-    ) -> Work:
-        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        return (build.node("Identity", inputs[:1], hint="output"),)
-
-    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        return inputs[0]
-
-    def lower(
-        self,
-        quantization: NodeQuantization,
-        build: IntegerGraph,
-        inputs: Sequence[IntegerTensor],
-        outputs: Types,
-    ) -> tuple[IntegerTensor, ...]:
-        return (inputs[0],)
 
 
 @register
 @dataclass(frozen=True)
-class Unused(Operator):
+class Unused(_End):
     """Takes a part of a tensor that nobody else reads, so that the part has a name and memory."""
 
     kind: ClassVar[str] = "unused"
     role: ClassVar[Role] = "unused"
-    boundary: ClassVar[bool] = True
-    keeps_record: ClassVar[bool] = True
-
-    def infer(self, inputs: Types, body: Graph | None = None) -> tuple[TensorType, ...]:
-        return (inputs[0],)
 
     def describe(self, inputs: Types, outputs: Types, body: Graph | None = None) -> str:
         return "UNUSED"
-
-    def work(
-        self,
-        inputs: Types,
-        outputs: Types,
-        body: Graph | None = None,
-        stored: ElementBytes = ONE_BYTE,
-    ) -> Work:
-        return Work("none", (inputs[0].chw,), inputs[0].chw, inputs[0].chw)
-
-    def to_onnx(
-        self, build: ForeignGraph, inputs: Sequence[str], types: Types, outputs: Types
-    ) -> tuple[str, ...]:
-        return (build.node("Identity", inputs[:1], hint="unused"),)
-
-    def integer(self, quantization: NodeQuantization, inputs: Sequence[IntArray]) -> IntArray:
-        return inputs[0]
-
-    def lower(
-        self,
-        quantization: NodeQuantization,
-        build: IntegerGraph,
-        inputs: Sequence[IntegerTensor],
-        outputs: Types,
-    ) -> tuple[IntegerTensor, ...]:
-        return (inputs[0],)
 
     @classmethod
     def examples(cls) -> list[Example]:
